@@ -1,0 +1,129 @@
+"""Which array library: NumPy, or CuPy on a GPU. Nothing else in the package asks.
+
+Everything above the kernels is written once against the array namespace of its input
+(``xp = namespace(x)``); CuPy is imported only when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from cryoedu.errors import InputError
+
+Array = Any  # any array that array_api_compat knows: numpy, cupy, array_api_strict
+
+
+def namespace(*arrays: Array) -> ModuleType:
+    """The array-API namespace that all of ``arrays`` belong to (raises TypeError if they mix)."""
+    return array_api_compat.array_namespace(*arrays)
+
+
+def library(name: str = "auto") -> ModuleType:
+    """The array library called ``name``: "numpy", "cupy", or "auto" (CuPy where it works, else NumPy).
+
+    Raises InputError if "cupy" is asked for and does not work here.
+    """
+    if name == "numpy":
+        return _compat("numpy")
+    if name not in ("auto", "cupy"):
+        raise InputError(f"array library {name!r} is unknown: choose 'numpy', 'cupy' or 'auto'")
+    problem = cupy_problem()
+    if problem is None:
+        return _compat("cupy")
+    if name == "cupy":
+        raise InputError(f"CuPy cannot be used here: {problem}; run 'cryoedu doctor', or choose 'numpy'")
+    return _compat("numpy")
+
+
+def _compat(name: str) -> ModuleType:
+    import importlib
+
+    return importlib.import_module(f"array_api_compat.{name}")
+
+
+def cupy_problem() -> str | None:
+    """Why CuPy cannot compute here, in a few words, or None if it can (a tiny product is run to see)."""
+    try:
+        import cupy
+    except Exception as error:  # a broken CUDA raises all kinds of errors on import
+        return f"CuPy does not import ({error})"
+    try:
+        if cupy.cuda.runtime.getDeviceCount() == 0:
+            return "there is no GPU"
+        a = cupy.ones((2, 2), dtype=cupy.float32)
+        if float((a @ a)[0, 0]) != 2.0:
+            return "the GPU gives a wrong product"
+    except Exception as error:
+        return f"the GPU does not answer ({error})"
+    return None
+
+
+def is_cupy(x: Array) -> bool:
+    """Whether ``x`` lives on a GPU as a CuPy array."""
+    return array_api_compat.is_cupy_array(x)
+
+
+def to_numpy(x: Array) -> np.ndarray:
+    """``x`` in the host's memory, as a NumPy array (no copy if it is one already)."""
+    if isinstance(x, np.ndarray):
+        return x
+    return x.get() if is_cupy(x) else np.asarray(x)
+
+
+def like(x: Array, reference: Array) -> Array:
+    """``x`` as an array of the library and device of ``reference``; its dtype is kept."""
+    xp = namespace(reference)
+    return xp.asarray(to_numpy(x)) if namespace(x) is not xp else x
+
+
+def free_bytes(xp: ModuleType) -> int:
+    """Memory that is free now, in bytes: on the GPU for CuPy, else of this machine (or its container)."""
+    if xp.__name__.endswith("cupy"):
+        import cupy
+
+        return int(cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes())
+    import psutil
+
+    return min(psutil.virtual_memory().available, _container_free_bytes())
+
+
+def _container_free_bytes() -> int:
+    """What a cgroup limit (Binder, JupyterHub, Docker) leaves free; huge where there is none."""
+    root = "/sys/fs/cgroup"
+    for limit, used in ((f"{root}/memory.max", f"{root}/memory.current"),
+                        (f"{root}/memory/memory.limit_in_bytes", f"{root}/memory/memory.usage_in_bytes")):
+        try:
+            with open(limit) as a, open(used) as b:
+                return max(int(a.read()) - int(b.read()), 0)
+        except (OSError, ValueError):
+            continue
+    return 1 << 62
+
+
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+         "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+
+
+def memory_budget(memory: str | int | None, xp: ModuleType) -> int:
+    """Bytes that a computation may fill with its blocks.
+
+    ``memory`` is a size such as "1 GB" or a number of bytes; None takes half of what is free now.
+    Raises InputError if the size cannot be read or is too small to work in (under 16 MB).
+    """
+    if memory is None:
+        return max(free_bytes(xp) // 2, 64 * 10**6)
+    size = memory
+    if isinstance(memory, str):
+        text = memory.strip().upper().replace(" ", "")
+        digits = text.rstrip("KMGTIB")
+        try:
+            size = int(float(digits) * UNITS[text[len(digits):]])
+        except (ValueError, KeyError):
+            raise InputError(f"memory {memory!r} is not a size: write it like '1 GB' or '512 MB'") from None
+    if size < 16 * 10**6:
+        raise InputError(f"memory {memory!r} is too small to work in: give at least '16 MB'")
+    return int(size)
