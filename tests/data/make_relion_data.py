@@ -1,0 +1,160 @@
+"""Make tests/data/relion: small files that RELION itself wrote, for the tests to agree with.
+
+    python tests/data/make_relion_data.py            # needs numpy, mrcfile and the programs of RELION 3.1
+
+RELION never enters the tests: they read the files that this script left behind. Everything random has a seed of
+its own here, and RELION's noise starts from the same state in every run, so that a second run gives the same
+numbers (headers of MRC files differ in the date, STAR files in nothing).
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+
+HERE = Path(__file__).resolve().parent / "relion"
+BOX, PIXEL = 32, 4.0  # pixels, Å
+COMMANDS: list[str] = []
+
+OPTICS = ["rlnOpticsGroup", "rlnOpticsGroupName", "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast",
+          "rlnImagePixelSize", "rlnImageSize", "rlnImageDimensionality"]
+ANGLES = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
+ORIGINS = ["rlnOriginXAngst", "rlnOriginYAngst"]
+CTF = ["rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnPhaseShift", "rlnCtfBfactor", "rlnCtfScalefactor"]
+
+
+def run(*command: object) -> str:
+    """Run a RELION program in the current working folder; its line goes to commands.txt."""
+    line = " ".join(str(c) for c in command)
+    COMMANDS.append(line)
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, cwd=WORK)
+    if done.returncode:
+        sys.exit(f"{line}\nfailed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def text(value: object) -> str:
+    return f"{value:.6f}" if isinstance(value, float) else str(value)
+
+
+def block(name: str, columns: list[str], rows: list[list[object]]) -> str:
+    """One loop of a STAR file."""
+    lines = [f"\ndata_{name}\n", "loop_"] + [f"_{c} #{i}" for i, c in enumerate(columns, 1)]
+    return "\n".join(lines + [" ".join(text(v) for v in row) for row in rows]) + "\n\n"
+
+
+def optics(box: int = BOX, pixel: float = PIXEL) -> str:
+    """Two optics groups that differ in voltage, Cs and amplitude contrast."""
+    return "\n# version 30001\n" + block("optics", OPTICS, [[1, "opticsGroup1", 300.0, 2.7, 0.1, pixel, box, 2],
+                                                           [2, "opticsGroup2", 200.0, 2.0, 0.07, pixel, box, 2]])
+
+
+def write_particles(path: Path, columns: list[str], rows: list[list[object]], groups: list[int]) -> None:
+    """A 3.1 STAR file; every particle names an image, a micrograph, a group and its optics group."""
+    head = ["rlnImageName", "rlnMicrographName", "rlnGroupName", "rlnOpticsGroup"]
+    full = [[f"{i + 1:06d}@none.mrcs", "mic1.mrc", "group1", g] + r for i, (r, g) in enumerate(zip(rows, groups))]
+    path.write_text(optics() + "\n# version 30001\n" + block("particles", head + columns, full))
+
+
+def write_mrc(path: Path, data: np.ndarray, *, stack: bool = False) -> None:
+    with mrcfile.new(path, overwrite=True) as f:
+        f.set_data(data)
+        f.voxel_size = PIXEL
+        if stack:
+            f.set_image_stack()
+
+
+def gaussians() -> np.ndarray:
+    """Eight blobs at random places: columns x, y, z (Å from the centre), sigma (Å), mass."""
+    rng = np.random.default_rng(20240501)
+    place = rng.normal(size=(8, 3))
+    place *= (35 * rng.random(8) ** (1 / 3) / np.linalg.norm(place, axis=1))[:, None]
+    return np.round(np.column_stack([place, rng.uniform(5, 8, 8), rng.uniform(500, 3000, 8)]), 3)
+
+
+def density(blobs: np.ndarray) -> np.ndarray:
+    """The blobs on the grid, map[z, y, x], centre at voxel BOX // 2; mass / Å³ in every voxel."""
+    axis = (np.arange(BOX) - BOX // 2) * PIXEL
+    out = np.zeros((BOX,) * 3)
+    for x, y, z, sigma, mass in blobs:
+        gx, gy, gz = (np.exp(-((axis - c) ** 2) / (2 * sigma**2)) for c in (x, y, z))
+        out += mass / (2 * np.pi * sigma**2) ** 1.5 * gz[:, None, None] * gy[:, None] * gx
+    return out.astype(np.float32)
+
+
+def poses() -> list[list[object]]:
+    """Twelve orientations: no rotation, each angle alone, special ones, and random ones."""
+    rng = np.random.default_rng(7)
+    fixed = [(0, 0, 0), (30, 0, 0), (0, 40, 0), (0, 0, 50), (90, 90, 0), (0, 90, 90), (180, 90, 270), (-120, 180, 20)]
+    rand = np.round(np.column_stack([rng.uniform(-180, 180, 4), np.degrees(np.arccos(rng.uniform(-1, 1, 4))),
+                                     rng.uniform(-180, 180, 4)]), 3)
+    return [[float(a) for a in row] for row in [*fixed, *rand.tolist()]]
+
+
+def ctfs() -> tuple[list[list[object]], list[int]]:
+    """Twelve CTFs (defocus U, V, angle, phase shift, B, scale) and their optics groups."""
+    rows = [(10000, 10000, 0, 0, 0, 1), (12000, 9000, 0, 0, 0, 1), (12000, 9000, 35, 0, 0, 1), (9000, 12000, 35, 0, 0, 1),
+            (15000, 14000, -70, 90, 0, 1), (8000, 7000, 120, 45, 0, 1), (10000, 9500, 20, 0, 150, 1),
+            (10000, 9500, 20, 0, 0, 0.8), (20000, 18000, 60, 30, 80, 1.2), (-5000, -5000, 10, 0, 0, 1),
+            (500, 500, 0, 90, 0, 1), (11000, 10300, 160, 0, 60, 0.9)]
+    return [[float(v) for v in r] for r in rows], [1, 1, 1, 2, 1, 2, 1, 1, 2, 1, 1, 2]
+
+
+def keep(*names: str) -> None:
+    for name in names:
+        shutil.copy(WORK / name, HERE / name)
+
+
+def projections() -> None:
+    """Parts 1 and 2: the map, its projections, shifted ones, and ones with a CTF."""
+    blobs = gaussians()
+    np.savetxt(HERE / "gaussians.csv", blobs, fmt="%.3f", delimiter=",", header="x,y,z,sigma,mass", comments="")
+    write_mrc(WORK / "map.mrc", density(blobs))
+    keep("map.mrc")
+    pose = poses()
+    ones = [1] * len(pose)
+    rng = np.random.default_rng(8)
+    origin = [[4.0, 0.0], [0.0, 4.0], [-8.0, 12.0]] + np.round(rng.normal(0, 6, (9, 2)), 3).tolist()
+    ctf, groups = ctfs()
+    jobs = {"projections": (ANGLES, pose, ones, []),
+            "shifted": (ANGLES + ORIGINS, [p + o for p, o in zip(pose, origin)], ones, []),
+            "with_ctf": (ANGLES + ORIGINS + CTF, [p + o + c for p, o, c in zip(pose, origin, ctf)], groups, ["--ctf"])}
+    for name, (columns, rows, group, extra) in jobs.items():
+        write_particles(WORK / "in.star", columns, rows, group)
+        run("relion_project", "--i", "map.mrc", "--ang", "in.star", "--o", name, "--angpix", PIXEL, "--pad", 2, *extra)
+        keep(f"{name}.mrcs", f"{name}.star")
+
+
+def ctf_images() -> None:
+    """Part 3: the CTF itself, as the image of a point and from relion_ctf_toolbox."""
+    point = np.zeros((BOX,) * 3, np.float32)
+    point[BOX // 2, BOX // 2, BOX // 2] = 1
+    write_mrc(WORK / "point.mrc", point)
+    ctf, groups = ctfs()
+    write_particles(WORK / "in.star", ANGLES + ORIGINS + CTF, [[0.0] * 5 + c for c in ctf], groups)
+    run("relion_project", "--i", "point.mrc", "--ang", "in.star", "--o", "point_with_ctf", "--angpix", PIXEL, "--pad", 2,
+        "--ctf")
+    keep("point_with_ctf.mrcs", "point_with_ctf.star")
+    kV, Cs, Q0 = {1: 300, 2: 200}, {1: 2.7, 2: 2.0}, {1: 0.1, 2: 0.07}
+    images = []
+    for i, ((u, v, angle, phase, _, _), g) in enumerate(zip(ctf, groups)):
+        run("relion_ctf_toolbox", "--simulate", f"ctf{i}.mrc", "--angpix", PIXEL, "--box", BOX, "--kV", kV[g], "--Cs",
+            Cs[g], "--Q0", Q0[g], "--defU", u, "--defV", v, "--defAng", angle, "--phase_shift", phase)
+        images.append(mrcfile.read(WORK / f"ctf{i}.mrc").squeeze())
+    write_mrc(HERE / "ctf_images.mrcs", np.array(images, np.float32), stack=True)
+
+
+if __name__ == "__main__":
+    HERE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        WORK = Path(folder)
+        COMMANDS.append("# " + run("relion_project", "--version").split("\n")[0])
+        projections()
+        ctf_images()
+        (HERE / "commands.txt").write_text("\n".join(COMMANDS) + "\n")
