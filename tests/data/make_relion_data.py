@@ -33,7 +33,7 @@ def run(*command: object) -> str:
     """Run a RELION program in the current working folder; its line goes to commands.txt."""
     line = " ".join(str(c) for c in command)
     COMMANDS.append(line)
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, cwd=WORK)
+    done = subprocess.run([str(c) for c in command], check=False, capture_output=True, text=True, cwd=WORK)
     if done.returncode:
         sys.exit(f"{line}\nfailed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.stdout
@@ -108,7 +108,7 @@ def ctfs() -> tuple[list[list[object]], list[int]]:
 
 def keep(*names: str) -> None:
     for name in names:
-        shutil.copy(WORK / name, HERE / name)
+        shutil.copy(WORK / name, HERE / Path(name).name)
 
 
 def projections() -> None:
@@ -150,6 +150,73 @@ def ctf_images() -> None:
     write_mrc(HERE / "ctf_images.mrcs", np.array(images, np.float32), stack=True)
 
 
+def reconstruction() -> None:
+    """Part 4: 200 noisy particles (8-bit, MRC mode 0) and the maps that relion_reconstruct makes of them."""
+    rng = np.random.default_rng(9)
+    n = 200
+    u = rng.uniform(6000, 14000, n)
+    columns = [rng.uniform(-180, 180, n), np.degrees(np.arccos(rng.uniform(-1, 1, n))), rng.uniform(-180, 180, n),
+               rng.normal(0, 5, n), rng.normal(0, 5, n), u, u - rng.uniform(200, 800, n), rng.uniform(0, 180, n),
+               np.zeros(n), np.full(n, 40.0), np.ones(n), rng.permutation(n) % 2 + 1]
+    rows = [[float(v) for v in row[:-1]] + [int(row[-1])] for row in np.round(np.column_stack(columns), 3).tolist()]
+    names = [*ANGLES, *ORIGINS, *CTF, "rlnRandomSubset"]
+    write_particles(WORK / "in.star", names, rows, [1] * n)
+    run("relion_project", "--i", "map.mrc", "--ang", "in.star", "--o", "particles", "--angpix", PIXEL, "--pad", 2,
+        "--ctf", "--add_noise", "--white_noise", 1)
+    images = mrcfile.read(WORK / "particles.mrcs")
+    write_mrc(WORK / "particles.mrcs", np.clip(np.round(images * 20), -127, 127).astype(np.int8), stack=True)
+    keep("particles.mrcs", "particles.star")
+    reconstruct = ["relion_reconstruct", "--i", "particles.star", "--pad", 2, "--angpix", PIXEL]
+    run(*reconstruct, "--ctf", "--o", "reconstruction.mrc")
+    keep("reconstruction.mrc")
+    for half in (1, 2):
+        run(*reconstruct, "--ctf", "--subset", half, "--o", f"half{half}.mrc")
+    for name, one, two in (("fsc_map", "reconstruction.mrc", "map.mrc"), ("fsc_halves", "half1.mrc", "half2.mrc")):
+        (HERE / f"{name}.star").write_text(run("relion_image_handler", "--i", one, "--fsc", two, "--angpix", PIXEL))
+
+
+def first_rows(name: str, rows: int) -> None:
+    """Keep a STAR file with only the first rows of its particles."""
+    head, tail = (WORK / name).read_text().split("data_particles")
+    lines = tail.splitlines(keepends=True)
+    data = [i for i, line in enumerate(lines) if line.strip() and not line.startswith(("_", "loop_"))]
+    (HERE / Path(name).name).write_text(head + "data_particles" + "".join(lines[: data[0] + rows]) + "\n")
+
+
+def refinements() -> None:
+    """Part 5: what relion_refine writes, for its format: one iteration of Class2D and of Class3D."""
+    (WORK / "out").mkdir()
+    common = ["relion_refine", "--i", "particles.star", "--particle_diameter", 110, "--ctf", "--iter", 1, "--norm",
+              "--scale", "--oversampling", 0, "--offset_range", 2, "--offset_step", 2, "--random_seed", 1, "--pad", 2,
+              "--dont_check_norm", "--zero_mask", "--flatten_solvent"]
+    run(*common, "--o", "out/class2d", "--K", 3, "--psi_step", 24, "--tau2_fudge", 2)
+    run(*common, "--o", "out/class3d", "--K", 2, "--ref", "map.mrc", "--ini_high", 20, "--healpix_order", 1,
+        "--tau2_fudge", 4)
+    for name in ("class2d", "class3d"):
+        first_rows(f"out/{name}_it001_data.star", 20)
+        keep(f"out/{name}_it001_model.star")
+
+
+OLD = ["rlnImageName", "rlnMicrographName", "rlnVoltage", "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle",
+       "rlnSphericalAberration", "rlnAmplitudeContrast", "rlnMagnification", "rlnDetectorPixelSize", "rlnAngleRot",
+       "rlnAngleTilt", "rlnAnglePsi", "rlnOriginX", "rlnOriginY", "rlnPhaseShift"]
+
+
+def old_style() -> None:
+    """A particle table as RELION 3.0 laid it out (no optics, origins in pixels, magnification), and what 3.1 makes of it.
+
+    No program of RELION 3.1 writes the old layout, so this script does; relion_convert_star reads it.
+    """
+    pose, (ctf, _) = poses(), ctfs()
+    rows = [[f"{i + 1:06d}@shifted.mrcs", "mic1.mrc", 300.0, *c[:3], 2.7, 0.1, 10000.0, PIXEL, *p, 0.25 * i, -0.5 * i, c[3]]
+            for i, (p, c) in enumerate(zip(pose, ctf))]
+    table = ["", "data_", "", "loop_ "] + [f"_{c} #{i} " for i, c in enumerate(OLD, 1)]
+    table += [" ".join(f"{text(v):>12}" for v in row) + " " for row in rows]
+    (WORK / "style30.star").write_text("\n".join(table) + "\n \n")
+    run("relion_convert_star", "--i", "style30.star", "--o", "style30_as_31.star")
+    keep("style30.star", "style30_as_31.star")
+
+
 if __name__ == "__main__":
     HERE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -157,4 +224,7 @@ if __name__ == "__main__":
         COMMANDS.append("# " + run("relion_project", "--version").split("\n")[0])
         projections()
         ctf_images()
+        reconstruction()
+        refinements()
+        old_style()
         (HERE / "commands.txt").write_text("\n".join(COMMANDS) + "\n")
