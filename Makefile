@@ -1,0 +1,55 @@
+# Everything here needs only git, make and Python 3.11 or newer. Settings, each with an example:
+#   make lab PORT=8889               another port
+#   make lab PYTHON=/opt/python3.12  another Python
+#   make test ARGS="-k ctf"          more options for pytest (or for JupyterLab: make lab ARGS=--no-browser)
+PORT = 8888
+PYTHON =
+ARGS =
+
+.PHONY: help lab test check lint pins clean
+help:
+	@echo "make lab     open the course in JupyterLab (the first time: make its environment)"
+	@echo "make test    run every test, notebooks included"
+	@echo "make check   run the fast tests"
+	@echo "make lint    look over the code with ruff and mypy"
+	@echo "make pins    write down the installed versions as the tested ones"
+	@echo "make clean   remove the environment and everything else that was made here"
+
+# $(call environment,OPTIONS): make .venv, or find it ready, with the first Python that is new enough.
+environment = @for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python); do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    exec "$$python" tools/environment.py $(if $(PYTHON),--python-chosen) $(1); \
+	  fi; \
+	done; \
+	echo "$(if $(PYTHON),$(PYTHON) is not a Python 3.11 or newer,No Python 3.11 or newer was found): install one" \
+	  "(from python.org or with your package manager), or say where it is with 'make $@ PYTHON=/path/to/python3'." >&2; \
+	exit 1
+
+lab:
+	$(call environment,--port $(PORT))
+	@echo "Opening the course at http://localhost:$(PORT) (stop it with Ctrl-C) …"
+	@.venv/bin/python -m jupyterlab --port=$(PORT) --ServerApp.port_retries=0 --ServerApp.root_dir=notebooks \
+	  $$([ "$$(id -u)" = 0 ] && echo --allow-root) $(ARGS)
+
+test:
+	$(call environment,--extra test)
+	@echo "Running every test …"
+	@.venv/bin/python -m pytest $(ARGS)
+
+check:
+	$(call environment,--extra test)
+	@echo "Running the fast tests …"
+	@.venv/bin/python -m pytest -m "not slow and not notebook and not browser" $(ARGS)
+
+lint:
+	$(call environment,--extra test)
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m mypy
+
+pins:
+	$(call environment,--extra dev)
+	.venv/bin/python tools/pins.py
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find cryoedu tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
