@@ -6,6 +6,7 @@ Everything above the kernels is written once against the array namespace of its 
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -49,7 +50,9 @@ def cupy_problem() -> str | None:
     """Why CuPy cannot compute here, in a few words, or None if it can (a tiny product is run to see)."""
     try:
         import cupy
+        cupy.ndarray  # noqa: B018  what an uninstalled CuPy leaves behind imports, but has none
     except Exception as error:  # a broken CUDA raises all kinds of errors on import
+        sys.modules.pop("cupy", None)  # array_api_compat asks it what an array is
         return f"CuPy does not import ({error})"
     try:
         if cupy.cuda.runtime.getDeviceCount() == 0:

@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
 def check_port(text: str) -> None:
     """Raise Problem unless this is the number of a port that a server can open here."""
     if not text.isdigit() or not 0 < int(text) < 65536:
-        raise Problem(f"PORT={text} is not a port: choose a number from 1024 to 65535, for instance 'make lab PORT=8889'.")
+        raise Problem(f"PORT={text} is not a port: choose a number from 1024 to 65535, "
+                      "for instance 'make lab PORT=8889'.")
     port = int(text)
     try:
         with socket.socket() as server:
@@ -180,7 +181,7 @@ class Environment:
 
     def pip(self, *arguments: str) -> None:
         """Run ``pip install``, showing which package it is at; everything it says goes to install.log."""
-        command = [self.python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check",
+        command = [str(self.python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check",
                    "--progress-bar", "off", "-c", "constraints.txt", *arguments]
         said = []
         with subprocess.Popen(command, cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
