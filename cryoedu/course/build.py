@@ -1,0 +1,205 @@
+"""From one text source for each lesson to its two notebooks, always the same bytes.
+
+    python -m cryoedu.course.build              # write what has changed
+    python -m cryoedu.course.build --check      # write nothing, fail if something would change
+    python -m cryoedu.course.build 03           # only sources whose name begins so
+
+A source is a Python file in jupytext's percent format (``notebooks/source/NAME.py``). What stands between
+``### BEGIN SOLUTION`` and ``### END SOLUTION`` goes to the solved notebook only; a line that ends in ``# your code``
+goes to the student's only. The student's notebook (``notebooks/NAME.ipynb``) has no outputs; the solved one
+(``notebooks/solutions/NAME.ipynb``) is run from top to bottom and keeps them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cryoedu.errors import InputError
+
+BEGIN, END, STUB = "### BEGIN SOLUTION", "### END SOLUTION", "# your code"
+ROOT = Path(__file__).parents[2] / "notebooks"
+NOTEBOOK_METADATA = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+                     "language_info": {"name": "python"}}
+NOT_STORED = ("application/vnd.jupyter.widget-view+json",)  # a widget's model dies with its kernel; its picture stays
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+
+
+def sources(root: Path = ROOT) -> list[Path]:
+    """The lessons' text sources, in order."""
+    return sorted((root / "source").glob("*.py"))
+
+
+def read_source(path: Path) -> Any:
+    """The source as a notebook (nbformat 4.5) with all stubs and solutions still in it, and lasting cell ids."""
+    import jupytext
+
+    notebook = jupytext.read(path, fmt="py:percent")
+    notebook.metadata = dict(NOTEBOOK_METADATA)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    seen: dict[str, int] = {}
+    for cell in notebook.cells:
+        text = f"{path.stem}\n{cell.cell_type}\n{cell.source}"
+        seen[text] = seen.get(text, 0) + 1
+        cell["id"] = hashlib.sha256(f"{text}\n{seen[text]}".encode()).hexdigest()[:12]
+        cell.metadata = {"tags": sorted(cell.metadata["tags"])} if cell.metadata.get("tags") else {}
+    return notebook
+
+
+def student_source(text: str) -> str:
+    """A cell as the student gets it: without the solution. Raises InputError if the markers do not pair."""
+    kept, inside = [], False
+    for line in text.splitlines():
+        if line.strip() == BEGIN:
+            if inside:
+                raise InputError(f"a second '{BEGIN}' before '{END}' in the cell that begins {text[:60]!r}: close it")
+            inside = True
+        elif line.strip() == END:
+            if not inside:
+                raise InputError(f"'{END}' without '{BEGIN}' in the cell that begins {text[:60]!r}: open it")
+            inside = False
+        elif not inside:
+            kept.append(line)
+    if inside:
+        raise InputError(f"'{BEGIN}' without '{END}' in the cell that begins {text[:60]!r}: close it")
+    return "\n".join(kept)
+
+
+def solved_source(text: str) -> str:
+    """A cell with the solution in the place of the stub."""
+    student_source(text)  # the markers pair
+    return "\n".join(line for line in text.splitlines()
+                     if line.strip() not in (BEGIN, END) and not line.rstrip().endswith(STUB))
+
+
+def student_notebook(path: Path) -> Any:
+    """The student's notebook of a source: stubs, no outputs."""
+    notebook = read_source(path)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.source = student_source(cell.source)
+            cell.outputs, cell.execution_count = [], None
+    return notebook
+
+
+def solved_notebook(path: Path, folder: Path | None = None, timeout: int = 600) -> Any:
+    """The solved notebook of a source, run in ``folder`` (default: where it will lie), with its outputs.
+
+    Raises nbclient's CellExecutionError if a cell fails.
+    """
+    from nbclient import NotebookClient
+
+    notebook = read_source(path)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.source = solved_source(cell.source)
+    folder = path.parents[1] / "solutions" if folder is None else folder
+    with tempfile.TemporaryDirectory() as scratch, environment(CRYOEDU_PROGRESS=f"{scratch}/progress.json", **ONE_THREAD):
+        NotebookClient(notebook, timeout=timeout, kernel_name="python3", record_timing=False, store_widget_state=False,
+                       resources={"metadata": {"path": str(folder)}}).execute()
+    return tidy(notebook)
+
+
+def tidy(notebook: Any) -> Any:
+    """An executed notebook without anything that differs from run to run."""
+    notebook.metadata = dict(NOTEBOOK_METADATA)
+    for cell in notebook.cells:
+        cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags"}
+        if cell.cell_type == "code":
+            cell.outputs = list(tidy_outputs(cell.outputs))
+    return notebook
+
+
+def tidy_outputs(outputs: list[Any]) -> Iterator[Any]:
+    """Outputs with neighbouring pieces of one stream joined, and without the links to widgets that are gone."""
+    last: Any = None
+    for output in outputs:
+        if output.output_type == "stream" and last is not None and last.get("name") == output.name:
+            last.text += output.text
+            continue
+        if last is not None:
+            yield last
+        if "data" in output:
+            for kind in NOT_STORED:
+                output.data.pop(kind, None)
+            output.metadata = {}
+        last = output
+    if last is not None:
+        yield last
+
+
+def to_text(notebook: Any) -> str:
+    """The bytes of a notebook file, as text."""
+    import nbformat
+
+    return str(nbformat.writes(notebook, version=nbformat.NO_CONVERT)).rstrip("\n") + "\n"
+
+
+def without_pictures(text: str) -> str:
+    """A notebook's text with every embedded picture left out: another matplotlib draws other pixels."""
+    return re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "PICTURE", text)
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Environment variables for the time of a with-block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value
+
+
+def build(path: Path, check: bool = False) -> list[str]:
+    """Write both notebooks of a source. Returns the names of those that changed; with ``check``, writes nothing.
+
+    The solved notebook is compared without its pictures, and is left as it is where only they would change.
+    """
+    root, changed = path.parents[1], []
+    for target, notebook in ((root / f"{path.stem}.ipynb", student_notebook(path)),
+                             (root / "solutions" / f"{path.stem}.ipynb", solved_notebook(path))):
+        new = to_text(notebook)
+        old = target.read_text(encoding="utf-8") if target.exists() else ""
+        if without_pictures(new) != without_pictures(old):
+            changed.append(str(target.relative_to(root)))
+            if not check:
+                target.parent.mkdir(exist_ok=True)
+                beside = target.with_suffix(".new")
+                beside.write_text(new, encoding="utf-8")
+                os.replace(beside, target)
+    return changed
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command: 0 if all is well, 1 if --check found a difference."""
+    parser = argparse.ArgumentParser(prog="python -m cryoedu.course.build", description="Build the lessons' notebooks.")
+    parser.add_argument("names", nargs="*", help="beginnings of names of sources; all if none is given")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 if something would change")
+    asked = parser.parse_args(arguments)
+    chosen = [p for p in sources() if not asked.names or p.stem.startswith(tuple(asked.names))]
+    if not chosen:
+        parser.error(f"no source in {ROOT / 'source'} begins with {' or '.join(asked.names)}")
+    changed = []
+    for path in chosen:
+        print(f"{path.stem} …", flush=True)
+        changed += build(path, check=asked.check)
+    for name in changed:
+        print(f"{'differs' if asked.check else 'written'}: notebooks/{name}")
+    return int(asked.check and bool(changed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""What an exercise is, and how an answer is judged.
+
+An exercise is data and a few small functions; each lesson keeps its own in one file (`lesson03`, …) as
+``EXERCISES``. The ``judge`` of an exercise takes the learner's answer and returns what is wrong with it and why,
+or None if it is right; it raises `NotDone` where nothing has been written yet.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cryoedu.errors import InputError
+
+LESSONS = {"3": "lesson03"}  # lesson number -> module of this package that holds its exercises
+
+
+class NotDone(Exception):
+    """The answer is still the stub that the notebook came with."""
+
+
+class Wrong(Exception):
+    """The answer is wrong; the text says what and why."""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise.
+
+    number: lesson and exercise, "3.2".
+    title: what is asked, in a few words.
+    judge: answer -> None if right, else a sentence or two: what is wrong, and why. May raise NotDone or Wrong.
+    praise: what a right answer has shown.
+    hints: from a nudge to nearly the answer.
+    solution: an answer that is right (a number or a function).
+    """
+
+    number: str
+    title: str
+    judge: Callable[[Any], str | None]
+    praise: str
+    hints: tuple[str, ...]
+    solution: Any
+
+
+def lesson_exercises(lesson: str) -> dict[str, Exercise]:
+    """The exercises of a lesson ("3") by their numbers, in order; empty if the lesson has none."""
+    if lesson not in LESSONS:
+        return {}
+    module = importlib.import_module(f"cryoedu.course.{LESSONS[lesson]}")
+    return {e.number: e for e in module.EXERCISES}
+
+
+def exercise(number: str) -> Exercise:
+    """The exercise with this number ("3.2"). Raises InputError if there is none, and names those there are."""
+    number = str(number).strip()
+    found = lesson_exercises(number.partition(".")[0])
+    if number not in found:
+        known = [n for lesson in LESSONS for n in lesson_exercises(lesson)]
+        raise InputError(f"there is no exercise {number!r}: the exercises are {', '.join(known)}")
+    return found[number]
+
+
+def given_number(answer: Any) -> float:
+    """The answer as one finite number. Raises NotDone (stub) or Wrong (not a number)."""
+    if answer is None or answer is ...:
+        raise NotDone
+    try:
+        value = float(np.asarray(answer, dtype=float).item())
+    except (TypeError, ValueError):
+        raise Wrong(f"One number is asked for, but this is {describe(answer)}.") from None
+    if not math.isfinite(value):
+        raise Wrong(f"One finite number is asked for, but this is {value}. "
+                    "Look for a division by zero, a logarithm of zero or an exponential of something huge.")
+    return value
+
+
+def call(answer: Any, *inputs: np.ndarray | float) -> Any:
+    """What the learner's function returns for copies of ``inputs``.
+
+    Raises NotDone if it is a stub (no function yet, or a function that returns nothing), and Wrong if it stops
+    with an error or changes the arrays that it was given.
+    """
+    if answer is None or answer is ...:
+        raise NotDone
+    if not callable(answer):
+        raise Wrong(f"A function is asked for, but this is {describe(answer)}. "
+                    "Hand over the function itself, without brackets after its name.")
+    copies = [i.copy() if isinstance(i, np.ndarray) else i for i in inputs]
+    with np.errstate(all="ignore"):
+        try:
+            result = answer(*copies)
+        except Exception as error:
+            raise Wrong(f"Your function stops with {type(error).__name__}: {error}.") from error
+    if result is None or result is ...:
+        raise NotDone
+    for before, after in zip(inputs, copies, strict=True):
+        if isinstance(before, np.ndarray) and not np.array_equal(before, after):
+            raise Wrong("Your function changes the arrays that it is given, so the next cell that uses them "
+                        "would get other data. Work on a new array (`a = a - b` instead of `a -= b`).")
+    return result
+
+
+def call_for_array(answer: Any, shape: tuple[int, ...], *inputs: np.ndarray | float) -> np.ndarray:
+    """As `call`, for a function that returns an array of this shape with finite values."""
+    result = call(answer, *inputs)
+    try:
+        array = np.asarray(result, dtype=float)
+    except (TypeError, ValueError):
+        raise Wrong(f"An array of shape {shape} is asked for, but your function returns {describe(result)}.") from None
+    if array.shape != shape:
+        raise Wrong(f"Your function returns an array of shape {array.shape}, but {shape} is asked for.")
+    if not np.isfinite(array).all():
+        raise Wrong("Your function returns infinite values or NaN for ordinary data.")
+    return array
+
+
+def call_for_number(answer: Any, *inputs: np.ndarray | float) -> float:
+    """As `call`, for a function that returns one finite number."""
+    result = call(answer, *inputs)
+    try:
+        return given_number(result)
+    except NotDone:
+        raise
+    except Wrong as wrong:
+        raise Wrong("Your function should return one number. " + str(wrong)) from None
+
+
+def same(a: Any, b: Any, relative: float = 1e-3) -> bool:
+    """Whether two numbers or arrays agree to ``relative`` of the larger one's size (float32 work passes)."""
+    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return False
+    scale = float(np.max(np.abs(b), initial=0.0))
+    return bool(np.max(np.abs(a - b), initial=0.0) <= relative * scale + 1e-12)
+
+
+def first_match(answer: Any, mistakes: dict[str, Any], relative: float = 1e-3) -> str | None:
+    """The explanation of the first typical wrong answer that equals ``answer``, or None."""
+    return next((why for why, value in mistakes.items() if same(answer, value, relative)), None)
+
+
+def describe(answer: Any) -> str:
+    """What kind of thing an answer is, in a few words."""
+    if callable(answer):
+        return "a function"
+    if isinstance(answer, np.ndarray):
+        return f"an array of shape {answer.shape}"
+    return f"{type(answer).__name__} {str(answer)[:40]!r}"

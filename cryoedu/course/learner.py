@@ -1,0 +1,125 @@
+"""What a learner calls: `check`, `hint`, `carry_on`, `progress`. None of them ever raises because of an answer."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import Any
+
+from cryoedu.course.exercises import LESSONS, Exercise, NotDone, Wrong, exercise, lesson_exercises
+from cryoedu.course.progress import record, solved
+from cryoedu.errors import InputError
+
+# state -> (mark, words, edge colour); the mark and the words say it too, so the colour is never alone
+STATES = {"right": ("✓", "right", "#0072b2"), "wrong": ("✗", "not yet", "#d55e00"),
+          "open": ("…", "not done yet", "#777777"), "note": ("→", "", "#777777")}
+
+_hints_given: dict[str, int] = {}
+
+
+@dataclass(frozen=True)
+class Message:
+    """A short answer to the learner: a line of text in a terminal, a box with a coloured edge in a notebook."""
+
+    state: str  # "right", "wrong", "open" or "note"
+    subject: str
+    text: str
+
+    def __repr__(self) -> str:
+        mark, words, _ = STATES[self.state]
+        return f"{mark} {self._head(words)} {self.text}".strip()
+
+    def _head(self, words: str) -> str:
+        return f"{self.subject}: {words}." if words else f"{self.subject}:"
+
+    def _repr_html_(self) -> str:
+        mark, words, colour = STATES[self.state]
+        return (f'<div role="status" style="border-left: 5px solid {colour}; padding: 0.4em 0.8em; margin: 0.3em 0; '
+                f'max-width: 46em; line-height: 1.45"><strong><span aria-hidden="true">{mark}</span> '
+                f"{html.escape(self._head(words))}</strong> {html.escape(self.text)}</div>")
+
+
+def check(number: str, answer: Any = None) -> Message:
+    """Judge an answer (a number or a function) to an exercise: not done yet, what is wrong and why, or right.
+
+    ``number`` is lesson and exercise, "3.2". Never raises. A right answer is remembered (see `progress`).
+    """
+    try:
+        asked = exercise(number)
+    except InputError as error:
+        return Message("note", "Check", str(error))
+    state, text = judged(asked, answer)
+    if state == "right":
+        text = " ".join(filter(None, (text, record(asked.number))))
+    return Message(state, f"Exercise {asked.number}", text)
+
+
+def judged(asked: Exercise, answer: Any) -> tuple[str, str]:
+    """("right" | "wrong" | "open", explanation) for an answer to an exercise; nothing is remembered."""
+    try:
+        problem = asked.judge(answer)
+    except NotDone:
+        return "open", (f"{asked.title} Replace the three dots and run the cell again; "
+                        f'if you are stuck, ask hint("{asked.number}").')
+    except Wrong as wrong:
+        problem = str(wrong)
+    except Exception as error:  # an answer so odd that judging it fails is a wrong answer, not a crash
+        problem = f"The answer could not be judged ({type(error).__name__}: {error})."
+    return ("right", asked.praise) if problem is None else ("wrong", problem)
+
+
+def hint(number: str) -> Message:
+    """The next hint for an exercise: each call gives one more, from a nudge to nearly the answer. Never raises."""
+    try:
+        asked = exercise(number)
+    except InputError as error:
+        return Message("note", "Hint", str(error))
+    given = min(_hints_given.get(asked.number, 0), len(asked.hints) - 1)
+    _hints_given[asked.number] = given + 1
+    more = "" if given + 1 < len(asked.hints) else " (This was the last hint.)"
+    return Message("note", f"Hint {given + 1} of {len(asked.hints)} for {asked.number}", asked.hints[given] + more)
+
+
+def carry_on(number: str, answer: Any) -> Any:
+    """The learner's own answer if it is right, else the course's, so that the lesson goes on either way."""
+    asked = exercise(number)
+    state, _ = judged(asked, answer)
+    whose = "your own" if state == "right" else "the course's"
+    print(f"From here on, exercise {asked.number} runs with {whose} answer.")
+    return answer if state == "right" else asked.solution
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the learner is: the exercises of each lesson, and which of them are solved."""
+
+    lessons: dict[str, list[tuple[str, str, bool]]]  # lesson -> (number, title, solved)
+
+    def __repr__(self) -> str:
+        lines = []
+        for lesson, rows in self.lessons.items():
+            lines.append(f"Lesson {lesson}: {sum(done for *_, done in rows)} of {len(rows)} exercises done")
+            lines += [f"  {'✓' if done else '·'} {number}  {title}" for number, title, done in rows]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        parts = []
+        for lesson, rows in self.lessons.items():
+            done = sum(d for *_, d in rows)
+            share = 100 * done // max(len(rows), 1)
+            items = "".join(f'<li>{"✓" if d else "○"} <strong>{n}</strong> {html.escape(title)}'
+                            f'{"" if d else " <em>(open)</em>"}</li>' for n, title, d in rows)
+            parts.append(
+                f'<div style="max-width: 46em"><strong>Lesson {lesson}: {done} of {len(rows)} exercises done</strong>'
+                f'<div aria-hidden="true" style="height: 8px; margin: 6px 0; background: #d9d9d9; border-radius: 4px">'
+                f'<div style="height: 8px; width: {share}%; background: #0072b2; border-radius: 4px"></div></div>'
+                f'<ul style="list-style: none; padding-left: 0.2em; margin: 0">{items}</ul></div>')
+        return "".join(parts)
+
+
+def progress(lesson: str | int | None = None) -> Progress:
+    """The exercises of one lesson (3), or of all, and which of them are solved; also after a restart."""
+    done = solved()
+    wanted = list(LESSONS) if lesson is None else [str(lesson)]
+    return Progress({name: [(e.number, e.title, e.number in done) for e in lesson_exercises(name).values()]
+                     for name in wanted})
