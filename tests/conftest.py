@@ -1,0 +1,10 @@
+"""Tests share their machine: few threads, no window, nothing written into the home folder of whoever runs them."""
+
+from __future__ import annotations
+
+import os
+
+# Before NumPy and Numba are imported, which read these once. Subprocesses of the tests inherit them.
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+os.environ.setdefault("MPLBACKEND", "agg")

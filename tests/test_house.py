@@ -1,0 +1,80 @@
+"""The house itself: the code is clean, the pins agree, and what a classroom installs is what is tested."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def pins(name: str) -> dict[str, str]:
+    """Name and version of every line; anything but ``name==version`` and comments fails."""
+    lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[A-Za-z0-9.+!]+", line) for line in lines), lines
+    return dict(line.split("==") for line in lines)
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[\[<>=!~ ;]", requirement)[0].lower() for requirement in requirements}
+
+
+@pytest.mark.parametrize("command", [["ruff", "check", "."], ["mypy"]], ids=lambda command: command[0])
+def test_the_code_is_clean(command: list[str]) -> None:
+    """What an editor underlines for the next reader is a defect here; 'make lint' shows the same."""
+    checked = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_every_requirement_is_pinned() -> None:
+    """A requirement without a pin breaks a classroom on the day its next version appears."""
+    tested = pins("constraints.txt")
+    extras = PROJECT["optional-dependencies"]
+    needed = names([*PROJECT["dependencies"], *extras["test"], *extras["dev"]]) - {PROJECT["name"]}
+    assert needed <= set(tested)
+
+
+def test_binder_installs_tested_versions_and_nothing_more() -> None:
+    """A classroom that differs from what is tested, or that builds for minutes more than it needs."""
+    tested, classroom = pins("constraints.txt"), pins("binder/requirements.txt")
+    assert classroom.items() <= tested.items()
+    assert names(PROJECT["dependencies"]) <= set(classroom)
+    assert not names(PROJECT["optional-dependencies"]["test"]) & set(classroom) - {"nbclient"}  # JupyterLab needs it
+    assert not [name for name in classroom if "cupy" in name or "nvidia" in name or "cuda" in name]
+
+
+def test_binder_starts_with_one_thread_of_blas() -> None:
+    """Binder gives a seat about one core of a machine with dozens: BLAS would start a thread for each."""
+    start = ROOT / "binder" / "start"
+    shown = subprocess.run([start, "sh", "-c", "echo $OPENBLAS_NUM_THREADS $OMP_NUM_THREADS $NUMBA_NUM_THREADS"],
+                           capture_output=True, text=True, check=True)
+    assert shown.stdout.split() == ["1", "1", "1"]
+
+
+def test_the_wheel_s_metadata_agree_with_the_package() -> None:
+    """A citation or a README that names another version than the one people run."""
+    import cryoedu
+
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert re.search(r"^version: (.*)$", citation, flags=re.MULTILINE)[1] == cryoedu.__version__
+    assert re.search(r"^license: (.*)$", citation, flags=re.MULTILINE)[1] == PROJECT["license"]
+
+
+def test_the_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
+    """Kernels, widgets' scripts and tables travel with the code, or an installed cryoedu fails where a checkout works."""
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], cwd=ROOT, check=True,
+                   capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = set(archive.namelist())
+    there = {path.relative_to(ROOT).as_posix() for path in (ROOT / "cryoedu").rglob("*")
+             if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")}
+    assert there <= packed
+    assert not [name for name in packed if not name.startswith("cryoedu")]
