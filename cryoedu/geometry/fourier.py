@@ -1,0 +1,157 @@
+"""Fourier coordinates of images and maps: half planes, shells, components, shifts.
+
+One transform throughout: ``fourier(x)`` is the unnormalised real FFT of an image or map whose centre, voxel
+n // 2 on every axis, has been put at the origin. A white noise of variance s² per pixel then has the power
+E|N|² = n² s², that is σ² = n² s² / 2 in each real component.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryoedu.arrays import Array, namespace
+
+
+def fourier(x: Array, ndim: int = 2) -> Array:
+    """Transform the last ``ndim`` axes (..., n, n) to the half plane (..., n, n//2 + 1), centre at the origin."""
+    xp = namespace(x)
+    axes = tuple(range(-ndim, 0))
+    return xp.fft.rfftn(xp.fft.ifftshift(x, axes=axes), axes=axes)
+
+
+def inverse(f: Array, ndim: int = 2) -> Array:
+    """Undo `fourier`: half plane (..., n, n//2 + 1) to real space (..., n, n), n even, centre at n // 2."""
+    xp = namespace(f)
+    axes = tuple(range(-ndim, 0))
+    n = 2 * (f.shape[-1] - 1)
+    return xp.fft.fftshift(xp.fft.irfftn(f, s=(n,) * ndim, axes=axes), axes=axes)
+
+
+@lru_cache(maxsize=32)
+def frequencies(box: int, ndim: int = 2) -> tuple[NDArray[np.int64], ...]:
+    """Integer frequencies of the half plane or half volume, in the order of its axes ((z,) y, x), broadcastable."""
+    full = np.fft.fftfreq(box, 1 / box).round().astype(np.int64)
+    axes = [full] * (ndim - 1) + [np.arange(box // 2 + 1)]
+    return tuple(a.reshape([-1 if i == k else 1 for i in range(ndim)]) for k, a in enumerate(axes))
+
+
+@lru_cache(maxsize=32)
+def shells(box: int, ndim: int = 2) -> NDArray[np.int64]:
+    """Shell (radius rounded to whole Fourier pixels) of every half-plane or half-volume component."""
+    radius = np.sqrt(sum(k.astype(np.float64) ** 2 for k in frequencies(box, ndim)))
+    return np.asarray(np.floor(radius + 0.5).astype(np.int64))
+
+
+@lru_cache(maxsize=32)
+def multiplicity(box: int, ndim: int = 2) -> NDArray[np.float64]:
+    """How many components of the full transform each half-plane one stands for: 2, or 1 where kx is 0 or Nyquist."""
+    kx = frequencies(box, ndim)[-1]
+    weight = np.where((kx == 0) | (kx == box // 2), 1.0, 2.0)
+    return np.array(np.broadcast_to(weight, shells(box, ndim).shape))
+
+
+def radial_mean(power: NDArray[np.floating], box: int, ndim: int) -> NDArray[np.float64]:
+    """Mean (..., n//2 + 1) over each shell of a half-volume array (..., n, n//2 + 1), each component weighed
+    by what it stands for in the full transform."""
+    shell = shells(box, ndim).ravel()
+    weight = multiplicity(box, ndim).ravel()
+    bins = box // 2 + 1
+    keep = shell < bins
+    flat = np.asarray(power, dtype=np.float64).reshape(-1, shell.size)
+    count = np.bincount(shell[keep], weight[keep], bins)
+    sums = np.stack([np.bincount(shell[keep], (row * weight)[keep], bins) for row in flat])
+    return np.asarray((sums / count).reshape(*np.shape(power)[:-ndim], bins))
+
+
+@dataclass(frozen=True)
+class Components:
+    """The independent components of an image's transform inside a radius, each once, DC first.
+
+    Of a component and its conjugate only one is kept (kx > 0, or kx = 0 and ky > 0), so none needs a weight;
+    the Nyquist row and column, which a sub-pixel shift would break, are left out.
+
+    box, radius: in Fourier pixels.  index: (J,) into the flattened half plane.  kx, ky: (J,) integer frequencies.
+    shell: (J,) rounded radius.
+    """
+
+    box: int
+    radius: int
+    index: NDArray[np.int64]
+    kx: NDArray[np.int64]
+    ky: NDArray[np.int64]
+    shell: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+@lru_cache(maxsize=64)
+def components(box: int, radius: int | None = None) -> Components:
+    """The components of ``box``-pixel images up to shell ``radius`` (default, and at the most: box // 2)."""
+    radius = box // 2 if radius is None else min(radius, box // 2)
+    ky, kx = np.broadcast_arrays(*frequencies(box, 2))
+    shell = shells(box, 2)
+    keep = (shell <= radius) & (kx * kx + ky * ky < (box // 2) ** 2) & ((kx > 0) | (ky >= 0))
+    index = np.flatnonzero(keep)
+    index = index[np.argsort(shell.ravel()[index], kind="stable")]
+    return Components(box, radius, index, kx.ravel()[index], ky.ravel()[index], shell.ravel()[index])
+
+
+def gather(images: Array, parts: Components) -> Array:
+    """Components (N, J), complex, of images (N, n, n)."""
+    xp = namespace(images)
+    half = xp.reshape(fourier(images), (images.shape[0], -1))
+    return xp.take(half, xp.asarray(parts.index), axis=1)
+
+
+def scatter(values: Array, parts: Components) -> Array:
+    """Images (N, n, n), real, whose components are ``values`` (N, J) and whose other components are zero."""
+    xp = namespace(values)
+    n, count = parts.box, values.shape[0]
+    sources = xp.concat([values, xp.conj(values), xp.zeros((count, 1), dtype=values.dtype)], axis=1)
+    half = xp.take(sources, xp.asarray(_scatter_sources(parts)), axis=1)
+    return inverse(xp.reshape(half, (count, n, n // 2 + 1)))
+
+
+def _scatter_sources(parts: Components) -> NDArray[np.int64]:
+    """For each half-plane component: j where it is component j, J + j where it is its conjugate, else 2 J."""
+    n, count = parts.box, len(parts)
+    sources = np.full(n * (n // 2 + 1), 2 * count)
+    sources[parts.index] = np.arange(count)
+    mates = np.flatnonzero((parts.kx == 0) & (parts.ky > 0))  # irfft reads both halves of the column kx = 0
+    sources[(n - parts.ky[mates]) * (n // 2 + 1)] = count + mates
+    return sources
+
+
+def shift_phases(shifts_pixels: Array, parts: Components) -> Array:
+    """Factors (S, J), complex128, that move an image by each of ``shifts_pixels`` (S, 2) x, y."""
+    shifts = np.asarray(shifts_pixels, dtype=np.float64)
+    turns = np.outer(shifts[:, 0], parts.kx) + np.outer(shifts[:, 1], parts.ky)
+    return np.exp(-2j * np.pi / parts.box * turns)
+
+
+def resize(x: Array, box: int, ndim: int = 2) -> Array:
+    """Images or maps (..., n, n) resampled to ``box`` pixels by cutting or padding their transform.
+
+    The field of view stays, so the pixel size changes by n / box; grey values are kept. The Nyquist row and
+    column of the smaller box are set to zero.
+    """
+    xp = namespace(x)
+    n = x.shape[-1]
+    f = fourier(x, ndim)
+    small = min(n, box)
+    half = small // 2
+    for axis in range(-ndim, -1):
+        low = [slice(None)] * f.ndim
+        high = [slice(None)] * f.ndim
+        low[axis], high[axis] = slice(0, half), slice(f.shape[axis] - half + 1, None)
+        gap_shape = list(f.shape)
+        gap_shape[axis] = box - (2 * half - 1)
+        f = xp.concat([f[tuple(low)], xp.zeros(tuple(gap_shape), dtype=f.dtype), f[tuple(high)]], axis=axis)
+    kept = f[..., :half]
+    tail = xp.zeros((*f.shape[:-1], box // 2 + 1 - half), dtype=f.dtype)
+    return inverse(xp.concat([kept, tail], axis=-1), ndim) * (box / n) ** ndim

@@ -1,0 +1,98 @@
+"""The hypotheses: which orientations and which shifts are tried for a particle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cryoedu.errors import InputError
+from cryoedu.geometry.euler import Floats, euler_to_matrix, matrix_to_euler
+
+
+@dataclass(frozen=True)
+class Search:
+    """Orientations × shifts, every pair of which is one hypothesis.
+
+    angles: (O, 3) rot, tilt, psi in degrees.  shifts: (S, 2) x, y in Å.
+    angular_step: degrees and shift_step: Å between neighbours.
+    """
+
+    angles: Floats
+    shifts: Floats
+    angular_step: float
+    shift_step: float
+
+    @property
+    def rotations(self) -> Floats:
+        """Matrices (O, 3, 3) from map to image coordinates."""
+        return euler_to_matrix(self.angles)
+
+    @property
+    def in_plane(self) -> bool:
+        """Whether the orientations only turn in the image plane (a 2D search)."""
+        return not self.angles[:, :2].any()
+
+
+def shift_grid(reach: float, step: float) -> Floats:
+    """Shifts (S, 2) x, y in Å: all points of a square grid of ``step`` Å within ``reach`` Å of the centre.
+
+    The centre itself comes first. Raises InputError for a negative reach or a step that is not positive.
+    """
+    if reach < 0 or not step > 0:
+        raise InputError(f"shifts up to {reach} Å in steps of {step} Å make no grid: give a reach of 0 or more "
+                         "and a positive step")
+    k = np.arange(-int(reach / step + 1e-9), int(reach / step + 1e-9) + 1) * step
+    y, x = np.meshgrid(k, k, indexing="ij")
+    grid = np.stack([x.ravel(), y.ravel()], axis=1)
+    distance = np.hypot(grid[:, 0], grid[:, 1])
+    inside = np.flatnonzero(distance <= reach + 1e-9)
+    return grid[inside[np.argsort(distance[inside], kind="stable")]]
+
+
+def search_2d(angular_step: float = 5.0, *, shift_range: float = 0.0, shift_step: float = 1.0) -> Search:
+    """In-plane rotations every ``angular_step`` degrees (rounded so that they divide the circle) × shifts in Å."""
+    if not 0 < angular_step <= 360:
+        raise InputError(f"an angular step of {angular_step}° makes no grid: give between 0 and 360")
+    count = max(round(360.0 / angular_step), 1)
+    psi = np.arange(count) * (360.0 / count)
+    angles = np.stack([np.zeros(count), np.zeros(count), psi], axis=1)
+    return Search(angles, shift_grid(shift_range, shift_step), 360.0 / count, shift_step)
+
+
+def search_3d(healpix_order: int = 2, *, shift_range: float = 0.0, shift_step: float = 1.0) -> Search:
+    """HEALPix directions × in-plane angles × shifts, as RELION samples them.
+
+    ``healpix_order`` 0, 1, 2, 3… gives 12·4^order directions (Górski et al. 2005, ApJ 622:759) and in-plane
+    angles every 60/2^order degrees: 576, 4608, 36864… orientations for 1, 2, 3 (30°, 15°, 7.5° apart).
+    """
+    if not 0 <= healpix_order <= 8:
+        raise InputError(f"HEALPix order {healpix_order} is out of range: choose 0 (60° apart) to 8 (0.2° apart)")
+    import healpix
+
+    nside = 2**healpix_order
+    theta, phi = healpix.pix2ang(nside, np.arange(12 * nside**2), nest=True)
+    count = 6 * nside
+    psi = np.arange(count) * (360.0 / count)
+    angles = np.empty((len(theta), count, 3))
+    angles[..., 0] = np.degrees(phi)[:, None]
+    angles[..., 1] = np.degrees(theta)[:, None]
+    angles[..., 2] = psi[None, :]
+    return Search(angles.reshape(-1, 3), shift_grid(shift_range, shift_step), 360.0 / count, shift_step)
+
+
+def perturbed(search: Search, rng: np.random.Generator) -> Search:
+    """The same grid turned and moved as a whole, by up to half a step each way.
+
+    Each iteration of a refinement then looks between the points of the last one. Distances inside the grid
+    do not change. A 2D search stays in the plane.
+    """
+    half = search.angular_step / 2
+    offset = rng.uniform(-half, half, 3)
+    move = rng.uniform(-search.shift_step / 2, search.shift_step / 2, 2) if len(search.shifts) > 1 else 0.0
+    if search.in_plane:
+        angles = search.angles + [0.0, 0.0, offset[2]]
+    else:
+        turn = euler_to_matrix([offset[0], offset[1], -offset[0] + offset[2]])
+        angles = matrix_to_euler(search.rotations @ turn)
+    return Search(angles, search.shifts + move, search.angular_step, search.shift_step)

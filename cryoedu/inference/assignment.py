@@ -1,0 +1,88 @@
+"""From scores to weights: the two options of the lecture.
+
+Option 1, maximum cross-correlation, adds the hidden variables to the model: all of a particle's weight goes to
+its best hypothesis. Option 2, maximum likelihood, sums over them: each hypothesis gets its posterior probability.
+Both see the two products of the expectation step,
+
+    match  = B · Aᵀ    (N, S, H)   how well image and prediction overlap
+    energy = C · |A|²ᵀ  (N, 1, H)   the power of the prediction in that image
+
+and differ in what they make of them. Hypotheses may come in several lots: ``reduce`` is taken over each lot,
+``combine`` joins the lots, and ``weigh`` uses the joined result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cryoedu.arrays import Array, namespace
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """How hypotheses are scored and weighted.
+
+    score: (match, energy, log_prior) -> (N, S, H), may overwrite match.
+    reduce: (N, S, H) -> (N,).  combine: two (N,) -> (N,).
+    weigh: (scores, joined (N,)) -> Γ (N, S, H), may overwrite scores.
+    log_likelihood: (Σ_i joined, log density of the bare images, log density of the residuals) -> what the
+        algorithm climbs: log P(X | Θ) for ML, log P(X | Y, Θ) for maxCC.
+    """
+
+    name: str
+    score: Callable[[Array, Array, Array], Array]
+    reduce: Callable[[Array], Array]
+    combine: Callable[[Array, Array], Array]
+    weigh: Callable[[Array, Array], Array]
+    log_likelihood: Callable[[float, float, float], float]
+
+
+def log_posterior(match: Array, energy: Array, log_prior: Array) -> Array:
+    """log P(X | h, s) + log P(h, s), less a constant of the image."""
+    match -= 0.5 * energy
+    match += log_prior
+    return match
+
+
+def cross_correlation(match: Array, energy: Array, log_prior: Array) -> Array:
+    """Normalised cross-correlation, up to a factor of the image; the prior has no say."""
+    xp = namespace(match)
+    match /= xp.sqrt(energy + xp.finfo(energy.dtype).tiny)
+    return match
+
+
+def log_sum_exp(scores: Array) -> Array:
+    """log Σ exp over all hypotheses (N,), of (N, S, H), without overflow."""
+    top = _maximum(scores)
+    xp = namespace(scores)
+    return top + xp.log(xp.sum(xp.exp(scores - top[:, None, None]), axis=(1, 2)))
+
+
+def log_add(a: Array, b: Array) -> Array:
+    """log(exp a + exp b)."""
+    return namespace(a).logaddexp(a, b)
+
+
+def _maximum(scores: Array) -> Array:
+    return namespace(scores).max(scores, axis=(1, 2))
+
+
+def _larger(a: Array, b: Array) -> Array:
+    return namespace(a).maximum(a, b)
+
+
+def _softmax(scores: Array, evidence: Array) -> Array:
+    scores -= evidence[:, None, None]
+    return namespace(scores).exp(scores)
+
+
+def _best(scores: Array, best: Array) -> Array:
+    xp = namespace(scores)
+    return xp.astype(scores >= best[:, None, None], scores.dtype)
+
+
+MAXIMUM_LIKELIHOOD = Assignment("ML", log_posterior, log_sum_exp, log_add, _softmax,
+                                lambda evidence, images, residuals: evidence + images)
+MAXIMUM_CROSS_CORRELATION = Assignment("maxCC", cross_correlation, _maximum, _larger, _best,
+                                       lambda evidence, images, residuals: residuals)

@@ -1,0 +1,101 @@
+"""Particles in blocks that fit the memory budget, weighed by CTF and noise, ready for the matrix products."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryoedu.arrays import Array, to_numpy
+from cryoedu.errors import InputError
+from cryoedu.inference.model import Floats
+from cryoedu.inference.spaces import FourierSpace
+from cryoedu.microscope.ctf import ctf_components
+from cryoedu.particles.particles import Particles
+
+LARGEST_BLOCK = 4096  # rows (images × shifts) beyond which a larger product is no faster
+CTF_FLOOR = 1e-2  # below this, a premultiplied component says too little of its noise to be divided by its CTF
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some images of one noise group.
+
+    rows: (N',) which particles.
+    b: (N', S, D) CTF · (X shifted back) / σ², real numbers.  c: CTF² / σ², (N', J), or (1, J) without CTF.
+    power: (J,) Σ |X|² over the images, a premultiplied CTF undone.
+    """
+
+    rows: NDArray[np.int64]
+    b: Array
+    c: Array
+    power: Floats
+
+
+def block_sizes(space: FourierSpace, classes: int, orientations: int, shifts: int, budget: int) -> tuple[int, int]:
+    """Images and orientations to hold at once within ``budget`` bytes: half for predictions, half for images.
+
+    Raises InputError if not even one image with one orientation fits.
+    """
+    columns = len(space.bins)
+    reals = columns * space.unknowns
+    each_orientation = 4 * classes * (5 * reals + 2 * columns)
+    lot = min(orientations, budget // 2 // each_orientation)
+    each_image = 4 * shifts * (4 * reals + 3 * classes * max(lot, 1)) + 24 * columns
+    images = min(budget // 2 // each_image, max(LARGEST_BLOCK // shifts, 1))
+    if lot < 1 or images < 1:
+        need = 2 * max(each_orientation, 4 * shifts * (4 * reals + 3 * classes) + 24 * columns)
+        raise InputError(f"a memory budget of {budget / 1e6:.0f} MB cannot hold one image with its hypotheses: give at "
+                         f"least {max(need / 1e6, 16):.0f} MB, or search fewer shifts")
+    return int(images), int(lot)
+
+
+def prepare(particles: Particles, rows: NDArray[np.int64], group: int, sigma2: Floats, shifts: Floats,
+            space: FourierSpace, xp: ModuleType) -> Block:
+    """The particles ``rows``, all of optics group ``group``, shifted back by every shift (S, 2) in Å.
+
+    sigma2: (J,) of each column.  Known shifts of the particles are undone first.
+    """
+    images = np.ascontiguousarray(particles.images[rows], dtype=np.float32)
+    x = space.load(xp.asarray(images))
+    if particles.shifts is not None:
+        x = space.recentred(x, -particles.shifts[rows])
+    weight = xp.asarray(1.0 / sigma2, dtype=xp.float32)[None, :]
+    if particles.ctf is None:
+        power = absolute2(x, xp)
+        b, c = x * weight, weight
+    else:
+        values = ctf_components(space.parts, particles.optics[group], particles.ctf[rows])
+        ctf = xp.asarray(values, dtype=xp.float32)
+        power = absolute2(x, xp)
+        if particles.optics[group].ctf_premultiplied:
+            power = power / xp.asarray(np.maximum(values**2, CTF_FLOOR**2), dtype=xp.float32)
+            b = x * weight
+        else:
+            b = x * (ctf * weight)
+        c = ctf * ctf * weight
+    return Block(rows, side_by_side(space.shifted(b, -shifts), xp), c, to_numpy(xp.sum(power, axis=0)).astype(np.float64))
+
+
+def side_by_side(columns: Array, xp: ModuleType) -> Array:
+    """Complex (…, J) as real (…, 2 J), real parts first; real columns stay as they are."""
+    if columns.dtype in (xp.complex64, xp.complex128):
+        return xp.concat([xp.real(columns), xp.imag(columns)], axis=-1)
+    return columns
+
+
+def as_columns(reals: Array, space: FourierSpace, xp: ModuleType) -> Array:
+    """Undo `side_by_side`."""
+    if space.unknowns == 1:
+        return reals
+    half = reals.shape[-1] // 2
+    return reals[..., :half] + 1j * reals[..., half:]
+
+
+def absolute2(columns: Array, xp: ModuleType) -> Array:
+    """|x|² of real or complex columns."""
+    if columns.dtype in (xp.complex64, xp.complex128):
+        return xp.real(columns) ** 2 + xp.imag(columns) ** 2
+    return columns * columns

@@ -1,0 +1,89 @@
+"""From a posterior to maps: the regularised least-squares problem that the M-step leaves, solved.
+
+Given numerator and denominator of every slice (sums over images of Γ·CTF·X/σ² and Γ·CTF²/σ²), the best map
+maximises
+
+    Q(V) = Re Σ_h numerator_h* · P_h V  -  ½ Σ_h denominator_h |P_h V|²  -  ½ Σ_l |V_l|² / (T τ²_l)
+
+The lecture's 3D Wiener filter is the solution that one gets when slices meet the grid exactly:
+V = Σ insert(numerator) / (Σ insert(denominator) + 1/(T τ²)). With slices that run between grid points, and with
+gaps between slices, the normal equations couple neighbours. So the quotient is used as the preconditioner of a
+few steps of conjugate gradients, which start from the last map and never make Q smaller. The prior acts on the
+map's own grid, so that no factor of the padding enters it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryoedu.arrays import Array, namespace, to_numpy
+from cryoedu.geometry.fourier import fourier, inverse, radial_mean, shells
+from cryoedu.inference.spaces import FourierSpace
+from cryoedu.microscope.projection import half_shape
+from cryoedu.microscope.slices import insert
+
+
+def data_weight(space: FourierSpace, rotations: NDArray[np.float64], denominator: Array) -> Array:
+    """Σ insert(denominator) on the maps' own grid: half volumes (K, n, …), the precision of every component."""
+    xp = namespace(denominator)
+    parts = space.parts
+    weights = space.precision(denominator)
+    zeros = xp.zeros(weights.shape, dtype=xp.complex64 if weights.dtype == xp.float32 else xp.complex128)
+    _, total = insert(zeros, weights, rotations, parts.kx, parts.ky, 1, half_shape(space.box, space.ndim, 1))
+    total = total if space.ndim == 3 else xp.squeeze(total, axis=1)
+    axes = tuple(range(1, space.ndim))
+    plane = total[..., :1]  # kx = 0 holds components and their conjugates: each gets the weight of both
+    mirrored = xp.roll(xp.flip(plane, axis=axes), 1, axis=axes)
+    return xp.concat([plane + mirrored, total[..., 1:]], axis=-1)
+
+
+def solve(space: FourierSpace, gradient: Array, curvature: Callable[[Array], Array], weight: Array,
+          prior: NDArray[np.float64] | None, start: Array, steps: int) -> Array:
+    """Maps (K, n, …) that (nearly) maximise Q, by ``steps`` preconditioned conjugate gradients from ``start``.
+
+    gradient: (K, n, …) adjoint of the projection applied to the numerator, Pᵀ numerator.
+    curvature: maps -> Pᵀ denominator P maps.  weight: `data_weight` of the denominator.
+    prior: 1/(T τ²) (K, n//2 + 1) per shell, or None for none.
+    """
+    xp = namespace(start)
+    ndim, box = space.ndim, space.box
+    half = box**ndim / 2  # ½ Σ over the full transform is the sum over independent components
+    shell = shells(box, ndim)
+    band = xp.asarray(shell <= space.radius, dtype=start.dtype)
+    ridge = None if prior is None else xp.asarray(prior[:, np.minimum(shell, box // 2)], dtype=start.dtype)
+
+    mean = radial_mean(to_numpy(weight), box, ndim)[:, np.minimum(shell, box // 2)]
+    floor = xp.asarray(0.1 * mean + 1e-12 * mean.max(), dtype=start.dtype)
+    stiffness = xp.maximum(weight, floor) + (0.0 if ridge is None else ridge)
+    gain = band / (half * stiffness + xp.finfo(start.dtype).tiny)
+
+    def normal(maps: Array) -> Array:
+        """Minus the Hessian of Q times ``maps``."""
+        out = curvature(maps)
+        return out if ridge is None else out + half * inverse(fourier(maps, ndim) * ridge, ndim)
+
+    def precondition(maps: Array) -> Array:
+        return inverse(fourier(maps, ndim) * gain, ndim)
+
+    def dot(a: Array, b: Array) -> Array:
+        total = xp.sum(xp.astype(a, xp.float64) * xp.astype(b, xp.float64), axis=tuple(range(1, ndim + 1)))
+        return xp.reshape(total, (-1, *[1] * ndim))
+
+    maps = inverse(fourier(start, ndim) * band, ndim)
+    residual = gradient - normal(maps)
+    direction = step = precondition(residual)
+    energy = dot(residual, step)
+    tiny = 1e-300
+    for _ in range(steps):
+        curved = normal(direction)
+        length = energy / (dot(direction, curved) + tiny)
+        maps = maps + xp.astype(length, start.dtype) * direction
+        residual = residual - xp.astype(length, start.dtype) * curved
+        step = precondition(residual)
+        last, energy = energy, dot(residual, step)
+        direction = step + xp.astype(energy / (last + tiny), start.dtype) * direction
+    return maps
+

@@ -1,0 +1,126 @@
+"""What is inferred: the model, what a particle says about its hidden variables, and one turn of the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryoedu.errors import InputError
+from cryoedu.geometry.fourier import fourier, radial_mean
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Model:
+    """Θ: everything that is not hidden.
+
+    maps: (K, n, n) references or (K, n, n, n) maps, float32.
+    pixel_size: Å.
+    sigma2: (G, bins) variance of the noise in each real component, for each noise group: per shell, n//2 + 1
+        bins in Fourier space; in real space one bin, the variance of a pixel.
+    tau2: (K, n//2 + 1) power of the signal in each real component, per shell.
+    class_weights: (K,) P(k), sums to one.
+    offset_sigma: Å, standard deviation of the shifts along x and y.
+    """
+
+    maps: NDArray[np.float32]
+    pixel_size: float
+    sigma2: Floats
+    tau2: Floats
+    class_weights: Floats
+    offset_sigma: float
+
+    @property
+    def classes(self) -> int:
+        """K, the number of maps."""
+        return len(self.maps)
+
+    @property
+    def box(self) -> int:
+        """Side of the maps in pixels."""
+        return int(self.maps.shape[-1])
+
+    @property
+    def ndim(self) -> int:
+        """2 for 2D references, 3 for maps."""
+        return int(self.maps.ndim - 1)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What is known of each particle's hidden variables after the expectation step.
+
+    log_evidence: (N,) log of Σ over hypotheses of P(X_i | hypothesis) P(hypothesis), up to a constant of the
+        image; with maxCC, that of the one hypothesis chosen.
+    class_probability: (N, K).  classes: (N,) the most probable class.
+    angles: (N, 3) degrees and shifts: (N, 2) Å of the best hypothesis.
+    max_probability: (N,) weight of the best hypothesis (1 with maxCC).
+    """
+
+    log_evidence: Floats
+    class_probability: Floats
+    classes: NDArray[np.int64]
+    angles: Floats
+    shifts: Floats
+    max_probability: Floats
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One turn of the loop: the model before and after, and what the particles said.
+
+    number: from 1.  radius: shells used.  resolution: Å of the outermost shell used.
+    log_likelihood: Σ_i log P(X_i | model before), over the components used.
+    ssnr: (K, n//2 + 1) signal-to-noise ratio of each map, per shell (data weight against prior weight).
+    seconds: wall time of each part.
+    """
+
+    number: int
+    before: Model
+    model: Model
+    posterior: Posterior
+    log_likelihood: float
+    radius: int
+    ssnr: Floats
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def resolution(self) -> float:
+        """Å of the outermost shell that was used in this iteration."""
+        return resolution_of(self.radius, self.model.box, self.model.pixel_size)
+
+
+def resolution_of(shell: int, box: int, pixel_size: float) -> float:
+    """Resolution in Å of a Fourier shell."""
+    return box * pixel_size / max(shell, 1)
+
+
+def signal_power(maps: NDArray[np.floating]) -> Floats:
+    """τ² (K, n//2 + 1): half the mean squared modulus of the maps' transforms (K, n, …) on each shell."""
+    ndim = maps.ndim - 1
+    return 0.5 * radial_mean(np.abs(fourier(np.asarray(maps), ndim)) ** 2, maps.shape[-1], ndim)
+
+
+def low_pass(maps: NDArray[np.floating], pixel_size: float, resolution: float) -> NDArray[np.float32]:
+    """Maps (K, n, …) without what is finer than ``resolution`` Å (a cosine edge of two shells)."""
+    from cryoedu.geometry.fourier import inverse, shells
+
+    ndim, box = maps.ndim - 1, maps.shape[-1]
+    cut = box * pixel_size / resolution
+    gain = (1 + np.cos(np.pi * np.clip((shells(box, ndim) - cut + 1) / 2, 0, 1))) / 2
+    return np.asarray(inverse(fourier(np.asarray(maps), ndim) * gain, ndim), dtype=np.float32)
+
+
+def check_model(model: Model, box: int, pixel_size: float, what: str = "the reference") -> None:
+    """Raise InputError unless ``model`` can describe particles of this box and pixel size (0.5 % tolerance)."""
+    if model.box != box:
+        raise InputError(f"{what} has a box of {model.box} pixels, but the particles have {box}: resample one of them")
+    if abs(model.pixel_size / pixel_size - 1) > 5e-3:
+        raise InputError(f"{what} has {model.pixel_size:g} Å per pixel, but the particles have {pixel_size:g}: resample "
+                         "one of them, or correct its header")
+    if not np.isfinite(model.maps).all():
+        raise InputError(f"{what} holds NaN or infinite values: replace them first")

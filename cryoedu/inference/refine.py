@@ -1,0 +1,169 @@
+"""The loop: expectation, maximisation, and again. Everything that refines or classifies is this iterator.
+
+    for iteration in refine(particles, start, search_2d(5.0), iterations=20):
+        print(iteration.number, iteration.log_likelihood)
+
+A progress bar, a widget that steps, a checkpoint and a convergence test are all the same `for`; an interrupt
+between two iterations loses nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryoedu.arrays import Array, library, memory_budget, to_numpy
+from cryoedu.errors import InputError
+from cryoedu.geometry.fourier import fourier, radial_mean
+from cryoedu.geometry.grids import Search, perturbed
+from cryoedu.geometry.masks import check_mask
+from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD, Assignment
+from cryoedu.inference.expectation import Sums, Tick, expectation
+from cryoedu.inference.maximisation import data_weight, solve
+from cryoedu.inference.model import Floats, Iteration, Model, check_model, signal_power
+from cryoedu.inference.spaces import FourierSpace, RealSpace
+from cryoedu.particles.particles import Particles
+
+PARTS = ("maps", "sigma2", "tau2", "class_weights", "offset_sigma")
+SPACES = {"fourier": FourierSpace, "real": RealSpace}
+
+
+def refine(particles: Particles, model: Model, search: Search, *, iterations: int = 25,
+           assignment: Assignment = MAXIMUM_LIKELIHOOD, space: str = "fourier", radii: Sequence[int] | None = None,
+           tau2_fudge: float | None = None, mask: NDArray[np.floating] | None = None, fixed: Collection[str] = (),
+           perturb_seed: int | None = None, steps: int = 4, memory: str | int | None = None,
+           array_library: str = "auto", tick: Tick = lambda share: None) -> Iterator[Iteration]:
+    """Refine ``model`` against ``particles``, yielding an `Iteration` each time round.
+
+    search: the hypotheses; 2D searches for (K, n, n) references, 3D searches for (K, n, n, n) maps.
+    assignment: `MAXIMUM_LIKELIHOOD` or `MAXIMUM_CROSS_CORRELATION`.
+    space: "fourier" (CTF, one noise spectrum per optics group) or "real" (no CTF, white noise).
+    radii: shells used in iteration 1, 2, …; the last one holds for the rest (default: all). `opening` makes them.
+    tau2_fudge: T of the regularised likelihood; None switches the prior off.
+    mask: (n, …) from 0 to 1, multiplied into the maps, never into the images: the noise is estimated from whole
+        images and stays unbiased.
+    fixed: parts of the model that are not re-estimated, of `PARTS`; {"maps", "tau2"} is supervised classification.
+    perturb_seed: a seed turns the grid a little, as a whole, in each iteration; None keeps it.
+    steps: conjugate-gradient steps in each maximisation.
+    memory: budget for blocks such as "1 GB" (default: half of what is free).
+    array_library: "numpy", "cupy" or "auto".
+    tick: called with the share (0 to 1) of an expectation step that is done.
+
+    Raises InputError before the first iteration if particles, model, search and options do not fit together.
+    """
+    xp = library(array_library)
+    budget = memory_budget(memory, xp)
+    model = _checked(particles, model, search, space, fixed)
+    if mask is not None:
+        mask = check_mask(mask, model.maps.shape[1:])
+    box = particles.box
+    radii = [box // 2] if not radii else [min(int(r), box // 2) for r in radii]
+    if min(radii) < 1:
+        raise InputError(f"radii {radii[:5]}…: a radius of at least 1 shell is needed")
+    return _loop(particles, model, search, iterations, assignment, space, radii, tau2_fudge, mask, fixed, perturb_seed,
+                 steps, xp, budget, tick)
+
+
+def _loop(particles: Particles, model: Model, search: Search, iterations: int, assignment: Assignment, space_name: str,
+          radii: Sequence[int], tau2_fudge: float | None, mask: NDArray[np.float32] | None, fixed: Collection[str],
+          perturb_seed: int | None, steps: int, xp: ModuleType, budget: int, tick: Tick) -> Iterator[Iteration]:
+    for number in range(1, iterations + 1):
+        t0 = time.perf_counter()
+        grid = search if perturb_seed is None else perturbed(search, np.random.default_rng([perturb_seed, number]))
+        radius = radii[min(number, len(radii)) - 1]
+        space = SPACES[space_name](box=model.box, ndim=model.ndim, pixel_size=model.pixel_size, radius=radius)
+        posterior, sums = expectation(particles, model, grid, space, assignment, xp=xp, budget=budget, tick=tick)
+        t1 = time.perf_counter()
+        after, ssnr = maximisation(sums, posterior.class_probability.sum(axis=0), model, grid, space, tau2_fudge, mask,
+                                   fixed, steps, xp)
+        seconds = {"expectation": t1 - t0, "maximisation": time.perf_counter() - t1}
+        yield Iteration(number, model, after, posterior, sums.log_likelihood, radius, ssnr, seconds)
+        model = after
+
+
+def maximisation(sums: Sums, class_counts: Floats, model: Model, search: Search, space: FourierSpace,
+                 tau2_fudge: float | None, mask: NDArray[np.float32] | None, fixed: Collection[str], steps: int,
+                 xp: ModuleType) -> tuple[Model, Floats]:
+    """The model that the posterior asks for, and the maps' SSNR (K, n//2 + 1)."""
+    rotations, box = search.rotations, space.box
+    weight = data_weight(space, rotations, sums.denominator)
+    fudge = 1.0 if tau2_fudge is None else tau2_fudge
+    ssnr = fudge * model.tau2 * radial_mean(to_numpy(weight), box, space.ndim)
+    new = {"maps": model.maps, "tau2": model.tau2, "sigma2": model.sigma2, "class_weights": model.class_weights,
+           "offset_sigma": model.offset_sigma}
+    if "maps" not in fixed:
+        prior = None if tau2_fudge is None else 1.0 / np.maximum(fudge * model.tau2, 1e-12 * model.tau2.max())
+        gradient = space.backproject(sums.numerator, rotations)
+
+        def curvature(maps: Array) -> Array:
+            return space.backproject(sums.denominator * space.project(maps, rotations), rotations)
+
+        maps = solve(space, gradient, curvature, weight, prior, xp.asarray(model.maps), steps)
+        new["maps"] = to_numpy(maps).astype(np.float32) * (1.0 if mask is None else mask)
+    if "tau2" not in fixed:
+        new["tau2"] = signal_power(new["maps"])
+    if "sigma2" not in fixed:
+        measured = sums.squares / np.maximum(space.unknowns * sums.counts, 1.0)
+        new["sigma2"] = np.where(sums.counts > 0, np.maximum(measured, 1e-9 * measured.max()), model.sigma2)
+    if "class_weights" not in fixed:
+        new["class_weights"] = class_counts / class_counts.sum()
+    if "offset_sigma" not in fixed and len(search.shifts) > 1:
+        new["offset_sigma"] = float(np.sqrt(max(sums.shift_square / (2 * class_counts.sum()), search.shift_step**2 / 12)))
+    return Model(pixel_size=model.pixel_size, **new), ssnr
+
+
+def opening(first: int, last: int, iterations: int) -> list[int]:
+    """Radii that open evenly from shell ``first`` to ``last`` over ``iterations``."""
+    return [int(r) for r in np.linspace(first, last, iterations).round()]
+
+
+def noise_power(particles: Particles, space: str = "fourier", *, most: int = 2000) -> Floats:
+    """A first σ² (G, bins): the power of the images of each optics group, signal included."""
+    rows = []
+    for g in range(len(particles.optics)):
+        of_group = np.flatnonzero(particles.optics_group == g)
+        if len(of_group) == 0:
+            rows.append(np.full(particles.box // 2 + 1 if space == "fourier" else 1, np.nan))
+            continue
+        images = np.asarray(particles.images[of_group[:: max(len(of_group) // most, 1)][:most]], dtype=np.float32)
+        if space == "real":
+            rows.append(np.asarray([images.var(dtype=np.float64)]))
+        else:
+            power = np.mean(np.abs(fourier(images)) ** 2, axis=0, dtype=np.float64)
+            rows.append(0.5 * radial_mean(power, particles.box, 2))
+    out = np.stack(rows)
+    return np.where(np.isnan(out), np.nanmean(out, axis=0), out)
+
+
+def start_model(particles: Particles, maps: NDArray[np.floating], *, space: str = "fourier",
+                offset_sigma: float = 10.0) -> Model:
+    """A model from maps alone: equal class weights, the images' power as the first noise, the maps' power as τ²."""
+    maps = np.asarray(maps, dtype=np.float32)
+    return Model(maps, particles.pixel_size, noise_power(particles, space), signal_power(maps),
+                 np.full(len(maps), 1.0 / len(maps)), offset_sigma)
+
+
+def _checked(particles: Particles, model: Model, search: Search, space: str, fixed: Collection[str]) -> Model:
+    check_model(model, particles.box, particles.pixel_size)
+    if space not in SPACES:
+        raise InputError(f"space {space!r} is unknown: choose 'fourier' or 'real'")
+    if space == "real" and particles.ctf is not None:
+        raise InputError("real space has no CTF: use space='fourier', or particles without defocus columns")
+    if (model.ndim == 2) != search.in_plane:
+        raise InputError(f"a {'2D' if search.in_plane else '3D'} search does not fit {model.ndim}D references: use search_2d "
+                         "for images and search_3d for maps")
+    unknown = set(fixed) - set(PARTS)
+    if unknown:
+        raise InputError(f"fixed names {sorted(unknown)}, but the parts of a model are {', '.join(PARTS)}")
+    if model.classes > len(particles):
+        raise InputError(f"{model.classes} classes for {len(particles)} particles: ask for fewer classes than particles")
+    bins = SPACES[space](particles.box, model.ndim, model.pixel_size, 1).bin_count
+    if model.sigma2.shape != (len(particles.optics), bins):
+        raise InputError(f"sigma2 has shape {model.sigma2.shape}, but {len(particles.optics)} optics groups with {bins} bins "
+                         f"are needed in {space} space: make the model with start_model(…, space={space!r})")
+    return model
+
