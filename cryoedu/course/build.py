@@ -40,7 +40,7 @@ def sources(root: Path = ROOT) -> list[Path]:
 
 def read_source(path: Path) -> Any:
     """The source as a notebook (nbformat 4.5) with all stubs and solutions still in it, and lasting cell ids."""
-    import jupytext
+    import jupytext  # type: ignore[import-untyped, unused-ignore]
 
     notebook = jupytext.read(path, fmt="py:percent")
     notebook.metadata = dict(NOTEBOOK_METADATA)
@@ -102,7 +102,8 @@ def solved_notebook(path: Path, folder: Path | None = None, timeout: int = 600) 
         if cell.cell_type == "code":
             cell.source = solved_source(cell.source)
     folder = path.parents[1] / "solutions" if folder is None else folder
-    with tempfile.TemporaryDirectory() as scratch, environment(CRYOEDU_PROGRESS=f"{scratch}/progress.json", **ONE_THREAD):
+    with (tempfile.TemporaryDirectory() as scratch,
+          environment(CRYOEDU_PROGRESS=f"{scratch}/progress.json", **ONE_THREAD)):
         NotebookClient(notebook, timeout=timeout, kernel_name="python3", record_timing=False, store_widget_state=False,
                        resources={"metadata": {"path": str(folder)}}).execute()
     return tidy(notebook)
@@ -164,16 +165,17 @@ def environment(**values: str) -> Iterator[None]:
 
 
 def build(path: Path, check: bool = False) -> list[str]:
-    """Write both notebooks of a source. Returns the names of those that changed; with ``check``, writes nothing.
+    """Write both notebooks of a source. Returns the names of those that changed.
 
-    The solved notebook is compared without its pictures, and is left as it is where only they would change.
+    With ``check``, writes nothing and leaves the pictures out of the comparison.
     """
+    compared = without_pictures if check else str
     root, changed = path.parents[1], []
     for target, notebook in ((root / f"{path.stem}.ipynb", student_notebook(path)),
                              (root / "solutions" / f"{path.stem}.ipynb", solved_notebook(path))):
         new = to_text(notebook)
         old = target.read_text(encoding="utf-8") if target.exists() else ""
-        if without_pictures(new) != without_pictures(old):
+        if compared(new) != compared(old):
             changed.append(str(target.relative_to(root)))
             if not check:
                 target.parent.mkdir(exist_ok=True)
