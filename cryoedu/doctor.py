@@ -228,7 +228,7 @@ def _blas() -> Iterator[Finding]:
         if pool["user_api"] != "blas":
             continue
         library, threads = pool["internal_api"], pool["num_threads"]
-        found = f"{library} {pool['version'] or ''}, {threads} thread{'s' if threads != 1 else ''}"
+        found = f"{library} {pool['version'] or ''}, {_threads(threads)}"
         step = ""
         if threads > allowed:
             variable = {"mkl": "MKL_NUM_THREADS", "openblas": "OPENBLAS_NUM_THREADS"}.get(library, "OMP_NUM_THREADS")
@@ -246,7 +246,7 @@ def _numba() -> Finding:
     """Whether compiled kernels can be kept from one start to the next."""
     import numba
 
-    threads = f"{numba.get_num_threads()} threads"
+    threads = _threads(numba.get_num_threads())
     try:
         folder = numba.njit(cache=True)(_owner).stats.cache_path
     except RuntimeError:  # Numba refuses to compile a kernel whose cache has no place
@@ -295,6 +295,10 @@ def _disk() -> Finding:
     if free < GIGABYTE:
         return Finding("disk", found, "note", "make room there, or set XDG_CACHE_HOME to a folder on a larger disk")
     return Finding("disk", found)
+
+
+def _threads(number: int) -> str:
+    return "1 thread" if number == 1 else f"{number} threads"
 
 
 def _first_line(error: object) -> str:

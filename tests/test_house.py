@@ -68,7 +68,7 @@ def test_the_wheel_s_metadata_agree_with_the_package() -> None:
 
 
 def test_the_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
-    """Kernels, widgets' scripts and tables travel with the code, or an installed cryoedu fails where a checkout works."""
+    """Kernels, scripts and tables travel with the code, or an installed cryoedu fails where a checkout is fine."""
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], cwd=ROOT, check=True,
                    capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
