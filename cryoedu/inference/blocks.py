@@ -16,7 +16,7 @@ from cryoedu.microscope.ctf import ctf_components
 from cryoedu.particles.particles import Particles
 
 LARGEST_BLOCK = 4096  # rows (images × shifts) beyond which a larger product is no faster
-CTF_FLOOR = 1e-2  # below this, a premultiplied component says too little of its noise to be divided by its CTF
+CTF_FLOOR = 1e-3  # below this, a premultiplied component says too little of its noise to be divided by its CTF
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def prepare(particles: Particles, rows: NDArray[np.int64], group: int, sigma2: F
     x = space.load(xp.asarray(images))
     if particles.shifts is not None:
         x = space.recentred(x, -particles.shifts[rows])
-    weight = xp.asarray(1.0 / sigma2, dtype=xp.float32)[None, :]
+    weight = xp.asarray(1.0 / sigma2, dtype=xp.float32)[None, ...]
     if particles.ctf is None:
         power = absolute2(x, xp)
         b, c = x * weight, weight
@@ -71,7 +71,8 @@ def prepare(particles: Particles, rows: NDArray[np.int64], group: int, sigma2: F
         ctf = xp.asarray(values, dtype=xp.float32)
         power = absolute2(x, xp)
         if particles.optics[group].ctf_premultiplied:
-            power = power / xp.asarray(np.maximum(values**2, CTF_FLOOR**2), dtype=xp.float32)
+            expected = space.unknowns / weight  # stands in where the CTF has nothing left: it moves no estimate
+            power = xp.where(xp.abs(ctf) > CTF_FLOOR, power / xp.maximum(ctf * ctf, xp.asarray(CTF_FLOOR**2, dtype=xp.float32)), expected)
             b = x * weight
         else:
             b = x * (ctf * weight)

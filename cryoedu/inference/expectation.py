@@ -24,7 +24,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, to_numpy
+from cryoedu.arrays import Array, namespace, to_numpy
 from cryoedu.geometry.grids import Search
 from cryoedu.inference.assignment import Assignment
 from cryoedu.inference.blocks import Block, absolute2, as_columns, block_sizes, prepare, side_by_side
@@ -141,7 +141,7 @@ def _predict(model: Model, search: Search, lot: slice, space: FourierSpace, xp: 
     a = space.project(xp.asarray(model.maps), search.rotations[lot])
     a = xp.reshape(a, (-1, a.shape[-1]))
     prior = xp.asarray(np.repeat(log_priors(model, search), lot.stop - lot.start, axis=1), dtype=xp.float32)
-    return _Predictions(lot, side_by_side(a, xp), absolute2(a, xp), prior[None])
+    return _Predictions(lot, side_by_side(a, xp), absolute2(a, xp), prior[None, ...])
 
 
 def _scores(block: Block, predicted: _Predictions, space: FourierSpace, assignment: Assignment, xp: ModuleType) -> Array:
@@ -169,7 +169,7 @@ def _log_gaussian(squares: Floats, sizes: Floats, sigma2: Floats, space: Fourier
 
 def _merged(x: Array) -> Array:
     """(N, S, …) as (N · S, …)."""
-    return x.reshape((x.shape[0] * x.shape[1], x.shape[2])) if hasattr(x, "reshape") else x
+    return namespace(x).reshape(x, (x.shape[0] * x.shape[1], x.shape[2]))
 
 
 class _Tally:

@@ -56,7 +56,7 @@ class FourierSpace:
         """Columns (N, S, J) of (N, J) moved by each of ``shifts`` (S, 2), Å."""
         xp = namespace(columns)
         phases = shift_phases(shifts / self.pixel_size, self.parts)
-        return columns[:, None, :] * xp.asarray(phases, dtype=columns.dtype)[None]
+        return columns[:, None, :] * xp.asarray(phases, dtype=columns.dtype)[None, ...]
 
     def recentred(self, columns: Array, shifts: NDArray[np.float64]) -> Array:
         """Columns (N, J) with particle i moved by its own shift (N, 2), Å."""
