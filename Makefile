@@ -12,7 +12,7 @@ help:
 	@echo "make test    run every test, notebooks included"
 	@echo "make check   run the fast tests"
 	@echo "make lint    look over the code with ruff and mypy"
-	@echo "make pins    write down the installed versions as the tested ones"
+	@echo "make pins    move to the newest versions and write them down (then run make test)"
 	@echo "make clean   remove the environment and everything else that was made here"
 
 # $(call environment,OPTIONS): make .venv, or find it ready, with the first Python that is new enough.
@@ -48,6 +48,7 @@ lint:
 
 pins:
 	$(call environment,--extra dev)
+	.venv/bin/python -m pip install --upgrade --upgrade-strategy eager hatchling editables -e '.[dev]'
 	.venv/bin/python tools/pins.py
 
 clean:
