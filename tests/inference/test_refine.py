@@ -1,0 +1,164 @@
+"""The loop: what expectation maximisation promises, and what the parts promise to the loop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cryoedu.errors import InputError
+from cryoedu.geometry.grids import search_2d, search_3d
+from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
+from cryoedu.inference.refine import opening, refine, start_model
+from cryoedu.microscope.experiment import simulate
+from cryoedu.microscope.noise import coloured
+from cryoedu.microscope.specimen import Specimen
+
+BOX = 24
+
+
+def blobs(ndim: int, seed: int = 3, count: int = 7, box: int = BOX) -> np.ndarray:
+    """A few Gaussian blobs at random: an asymmetric specimen."""
+    rng = np.random.default_rng(seed)
+    axes = np.meshgrid(*[np.arange(box) - box // 2] * ndim, indexing="ij")
+    out = np.zeros((box,) * ndim)
+    for _ in range(count):
+        centre = rng.uniform(-0.2, 0.2, ndim) * box
+        out += rng.uniform(0.5, 1.5) * np.exp(-sum((a - c) ** 2 for a, c in zip(axes, centre, strict=True)) / 5.0)
+    return out.astype(np.float32)
+
+
+CASES = {
+    "2D, real space": dict(ndim=2, space="real"),
+    "2D, Fourier space": dict(ndim=2, space="fourier"),
+    "2D, CTF, coloured noise": dict(ndim=2, space="fourier", ctf=True),
+    "3D, CTF, coloured noise": dict(ndim=3, space="fourier", ctf=True),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize("classes", [1, 2])
+def test_the_likelihood_never_falls(case, classes):
+    """With the prior off and the grid fixed, each turn of EM may only raise log P(X | Θ)."""
+    options = dict(defocus=(8e3, 2e4), astigmatism=600.0, noise=coloured) if case.get("ctf") else {}
+    experiment = simulate(Specimen(blobs(case["ndim"]), 5.0), 120, seed=1, snr=0.3, shift_sigma=4.0, progress=False, **options)
+    rng = np.random.default_rng(2)
+    truth = experiment.specimens[0].density
+    maps = np.stack([truth * 0.5 + 0.2 * truth.std() * rng.standard_normal(truth.shape) for _ in range(classes)])
+    search = search_2d(20, shift_range=5, shift_step=5) if case["ndim"] == 2 else search_3d(0, shift_range=5, shift_step=5)
+    model = start_model(experiment.particles, maps, space=case["space"])
+    climbed = [i.log_likelihood for i in refine(experiment.particles, model, search, iterations=12, space=case["space"],
+                                                array_library="numpy")]
+    assert np.diff(climbed).min() > -2e-7 * abs(climbed[0]), np.diff(climbed)
+    assert climbed[-1] > climbed[0] + 10
+
+
+def test_the_noise_is_found_whatever_the_mask():
+    """A mask on the map must not leak into σ²: RELION's, taken inside a zeroed mask, comes out too low."""
+    experiment = simulate(Specimen(blobs(3), 5.0), 300, seed=4, snr=0.2, noise=coloured, progress=False)
+    start = start_model(experiment.particles, experiment.specimens[0].density[None])
+    from cryoedu.geometry.masks import soft_sphere
+
+    for mask in (None, soft_sphere(BOX, 5.0, 80.0)):
+        *_, last = refine(experiment.particles, start, search_3d(1), iterations=3, mask=mask, tau2_fudge=4.0,
+                          array_library="numpy")
+        ratio = last.model.sigma2[0, 2:11] / experiment.sigma2[2:11]
+        assert np.all(np.abs(ratio - 1) < 0.06), ratio
+
+
+def test_a_known_tau2_shrinks_by_the_wiener_factor():
+    """V = V_data · SSNR/(1 + SSNR): a factor n or padding lost anywhere in the prior shows here."""
+    from cryoedu.inference.expectation import expectation
+    from cryoedu.inference.refine import maximisation
+    from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
+    from cryoedu.inference.spaces import FourierSpace
+    from cryoedu.geometry.fourier import fourier, shells
+
+    rng = np.random.default_rng(0)
+    for ndim in (2, 3):
+        experiment = simulate(Specimen(blobs(ndim), 5.0), 400, seed=1, snr=1.0, progress=False)
+        start = start_model(experiment.particles, experiment.specimens[0].density[None])
+        start = replace(start, sigma2=experiment.sigma2[None])
+        search = search_2d(5) if ndim == 2 else search_3d(2)
+        space = FourierSpace(BOX, ndim, 5.0, BOX // 2)
+        posterior, sums = expectation(experiment.particles, start, search, space, MAXIMUM_LIKELIHOOD, xp=np,
+                                      budget=10**9)
+        tau2 = np.full((1, BOX // 2 + 1), 1e-1) * start.tau2[0, 1] * rng.uniform(0.5, 2.0, (1, BOX // 2 + 1))
+        model = replace(start, tau2=tau2)
+        maps, ssnr = {}, None
+        for fudge in (1.0, 1e6):
+            after, value = maximisation(sums, np.ones(1) * 400, model, search, space, fudge, None, (), 40, np)
+            maps[fudge] = fourier(after.maps[0].astype(float), ndim)
+            ssnr = value if fudge == 1.0 else ssnr
+        shell = shells(BOX, ndim)
+        for s in range(2, 8):
+            a, b = maps[1.0][shell == s], maps[1e6][shell == s]
+            measured = (np.sum(a * b.conj()) / np.sum(np.abs(b) ** 2)).real
+            expected = ssnr[0, s] / (1 + ssnr[0, s])
+            assert abs(measured - expected) < 0.05, (ndim, s, measured, expected)
+
+
+def test_supervised_classification_keeps_the_maps():
+    experiment = simulate([Specimen(blobs(2, 1), 5.0), Specimen(blobs(2, 2), 5.0)], 200, seed=5, snr=1.0, progress=False)
+    model = start_model(experiment.particles, np.stack([s.density for s in experiment.specimens]))
+    *_, last = refine(experiment.particles, model, search_2d(6), iterations=3, fixed=("maps", "tau2"), array_library="numpy")
+    np.testing.assert_array_equal(last.model.maps, model.maps)
+    assert np.mean(last.posterior.classes == experiment.truth.classes) > 0.95
+
+
+def test_the_same_call_gives_the_same_result_and_a_perturbed_grid_depends_on_its_seed():
+    experiment = simulate(Specimen(blobs(2), 5.0), 60, seed=1, snr=0.5, progress=False)
+    model = start_model(experiment.particles, experiment.particles.images.mean(axis=0)[None])
+
+    def last(seed):
+        *_, it = refine(experiment.particles, model, search_2d(15), iterations=3, perturb_seed=seed, array_library="numpy")
+        return it.model.maps
+
+    np.testing.assert_array_equal(last(1), last(1))
+    assert np.abs(last(1) - last(2)).max() > 0
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (dict(space="fourrier"), "space 'fourrier' is unknown"),
+    (dict(fixed=("map",)), "fixed names ['map']"),
+    (dict(radii=[0]), "radius of at least 1"),
+    (dict(memory="lots"), "memory 'lots' is not a size"),
+    (dict(mask=np.ones((3, 3))), "the mask has shape (3, 3)"),
+], ids=lambda v: str(v)[:20])
+def test_bad_options_are_refused_in_one_sentence_before_any_work(change, words):
+    experiment = simulate(Specimen(blobs(2), 5.0), 10, seed=1, progress=False)
+    model = start_model(experiment.particles, experiment.specimens[0].density[None])
+    with pytest.raises(InputError) as caught:
+        refine(experiment.particles, model, search_2d(30), array_library="numpy", **change)
+    assert words in str(caught.value)
+
+
+def test_a_reference_that_does_not_fit_is_refused():
+    experiment = simulate(Specimen(blobs(2), 5.0), 10, seed=1, progress=False)
+    good = start_model(experiment.particles, experiment.specimens[0].density[None])
+    small = replace(good, maps=good.maps[:, 2:-2, 2:-2])
+    wrong = replace(good, pixel_size=5.5)
+    many = start_model(experiment.particles, np.repeat(good.maps, 11, axis=0))
+    for model, search, words in [(small, search_2d(30), "box of 20 pixels"), (wrong, search_2d(30), "5.5 Å per pixel"),
+                                 (good, search_3d(0), "3D search does not fit 2D"), (many, search_2d(30), "11 classes for 10")]:
+        with pytest.raises(InputError, match=words):
+            refine(experiment.particles, model, search, array_library="numpy")
+
+
+def test_opening_runs_evenly_between_its_ends():
+    assert opening(5, 11, 4) == [5, 7, 9, 11]
+
+
+def test_maxcc_invents_amplitude_in_noise():
+    """The reason for the whole lecture: aligned on pure noise, maxCC returns a reference, ML nearly nothing."""
+    rng = np.random.default_rng(0)
+    reference = blobs(2)[None]
+    from cryoedu.particles.particles import Particles
+
+    noise = Particles.of(rng.standard_normal((400, BOX, BOX)), 5.0)
+    model = start_model(noise, reference * 0.05)  # so faint that every orientation is about as likely
+    ml = next(refine(noise, model, search_2d(10), array_library="numpy")).model.maps[0]
+    cc = next(refine(noise, model, search_2d(10), assignment=MAXIMUM_CROSS_CORRELATION, array_library="numpy")).model.maps[0]
+    like = lambda m: float(np.sum(m * reference[0]) / np.sum(reference[0] ** 2))  # noqa: E731
+    assert like(cc) > 5 * abs(like(ml))
