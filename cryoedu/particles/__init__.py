@@ -10,12 +10,12 @@ from cryoedu.particles.particles import CTFParameters, Images, Optics, Particles
 if TYPE_CHECKING:
     from cryoedu.particles.model_star import write_model
     from cryoedu.particles.mrc import read_map, write_map, write_stack
-    from cryoedu.particles.resample import resample
+    from cryoedu.particles.resampling import resample
     from cryoedu.particles.stack import ImageStack, check_images
     from cryoedu.particles.star import read_particles, write_particles
 
 _LAZY = {"ImageStack": "stack", "check_images": "stack", "read_map": "mrc", "write_map": "mrc", "write_stack": "mrc",
-         "read_particles": "star", "write_particles": "star", "write_model": "model_star", "resample": "resample"}
+         "read_particles": "star", "write_particles": "star", "write_model": "model_star", "resample": "resampling"}
 
 __all__ = ["CTFParameters", "ImageStack", "Images", "Optics", "Particles", "check_images", "read_map", "read_particles",
            "resample", "write_map", "write_model", "write_particles", "write_stack"]

@@ -36,6 +36,7 @@ class Optics:
     amplitude_contrast: float = 0.1
     name: str = "opticsGroup1"
     ctf_premultiplied: bool = False  # images were multiplied by their CTF already
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)  # further STAR columns, written back untouched
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ class Particles:
         if len(shape) != 3 or shape[1] != shape[2]:
             raise InputError(f"the images have shape {shape}, but square images (N, n, n) are needed: crop or pad them")
         if shape[1] % 2:
-            raise InputError(f"the images are {shape[1]} pixels wide, but an even box is needed: crop or pad by one pixel")
+            raise InputError(f"the images are {shape[1]} pixels wide, but an even box is needed: "
+                             "crop or pad by one pixel")
         n = shape[0]
         for name in ("optics_group", "angles", "shifts", "classes", "subset"):
             column = getattr(self, name)
@@ -129,7 +131,10 @@ class Particles:
     def subset_of(self, rows: Any) -> Particles:
         """The particles of these rows (indices or a mask), read into memory if they are on disk."""
         rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows)
-        pick = lambda a: None if a is None else a[rows]  # noqa: E731
+
+        def pick(column: Any) -> Any:
+            return None if column is None else column[rows]
+
         return replace(self, images=self.images[rows], optics_group=self.optics_group[rows], ctf=pick(self.ctf),
                        angles=pick(self.angles), shifts=pick(self.shifts), classes=pick(self.classes),
                        subset=pick(self.subset), extra={k: v[rows] for k, v in self.extra.items()})

@@ -1,0 +1,125 @@
+"""Optics groups in STAR files: the table data_optics of RELION 3.1, and the columns of 3.0."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cryoedu.errors import InputError
+from cryoedu.particles.particles import Optics
+from cryoedu.particles.tables import integers, numbers
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+MICROSCOPE = {"rlnVoltage": "voltage", "rlnSphericalAberration": "spherical_aberration",
+              "rlnAmplitudeContrast": "amplitude_contrast"}
+PIXEL_SIZES = ("rlnImagePixelSize", "rlnPixelSize")
+COLUMNS = {*MICROSCOPE, *PIXEL_SIZES, "rlnDetectorPixelSize", "rlnMagnification", "rlnOpticsGroup",
+           "rlnOpticsGroupName", "rlnImageSize", "rlnImageDimensionality", "rlnCtfDataAreCtfPremultiplied"}
+
+Groups = tuple[tuple[Optics, ...], np.ndarray, list[int]]
+
+
+def from_table(optics: DataFrame, particles: DataFrame, path: Path, ctf: bool) -> Groups:
+    """RELION 3.1: the groups that have particles, the group (N,) of each particle from 0, and boxes (0 if not said).
+
+    ctf: whether the particles have one, so that the microscope must be known. Raises InputError for a group that is
+    missing or there twice.
+    """
+    where = f"{path}, table data_optics"
+    numbered = integers(optics, "rlnOpticsGroup", where)
+    if len(set(numbered)) < len(numbered):
+        twice = next(n for n in numbered if (numbered == n).sum() > 1)
+        raise InputError(f"{where} has two groups of rlnOpticsGroup {twice}: give each its own number")
+    if "rlnOpticsGroup" in particles.columns:
+        asked = integers(particles, "rlnOpticsGroup", path)
+    elif len(numbered) == 1:
+        asked = np.full(len(particles), numbered[0])
+    else:
+        raise InputError(f"{path}, table data_particles has no column rlnOpticsGroup, but there are {len(numbered)} "
+                         "optics groups: add it")
+    wrong = np.flatnonzero(~np.isin(asked, numbered))
+    if len(wrong):
+        raise InputError(f"{path}: row {wrong[0] + 1} has rlnOpticsGroup {asked[wrong[0]]}, but table data_optics has "
+                         f"only {', '.join(str(n) for n in numbered)}: correct the row or add the group")
+    rows = np.flatnonzero(np.isin(numbered, asked))
+    used = optics.iloc[rows]
+    sizes = _pixel_sizes(used, where)
+    if sizes is None:
+        raise InputError(f"{where} has no column rlnImagePixelSize: add it")
+    _refuse_volumes(used, path)
+    names = [str(n) for n in used["rlnOpticsGroupName"]] if "rlnOpticsGroupName" in used else [
+        f"opticsGroup{n}" for n in numbered[rows]]
+    extra = [{str(c): used[c].iloc[i] for c in used.columns if c not in COLUMNS} for i in range(len(used))]
+    groups = _groups(used, sizes, names, extra, where, ctf)
+    boxes = integers(used, "rlnImageSize", where).tolist() if "rlnImageSize" in used else [0] * len(groups)
+    group = np.searchsorted(np.sort(numbered[rows]), asked)
+    return groups, np.argsort(numbered[rows])[group].astype(np.int64), boxes
+
+
+def from_columns(particles: DataFrame, path: Path, ctf: bool, pixel_size: float | None) -> Groups:
+    """RELION 3.0: one group for each set of values that the particles' own columns hold.
+
+    pixel_size: Å, taken where no column tells one. Raises InputError if neither does.
+    """
+    sizes = _pixel_sizes(particles, str(path))
+    if sizes is None:
+        if pixel_size is None:
+            raise InputError(f"{path} tells no pixel size: add a column rlnImagePixelSize, or rlnDetectorPixelSize and "
+                             "rlnMagnification")
+        sizes = np.full(len(particles), pixel_size)
+    columns = [c for c in (*MICROSCOPE, "rlnCtfDataAreCtfPremultiplied", "rlnImageSize") if c in particles.columns]
+    _refuse_volumes(particles, path)
+    values = np.column_stack([sizes, *(numbers(particles, c, path) for c in columns)])
+    _, first, group = np.unique(values, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)  # groups in the order in which they first appear
+    used = particles.iloc[first[order]]
+    names = [f"opticsGroup{i + 1}" for i in range(len(order))]
+    groups = _groups(used, sizes[first[order]], names, [{}] * len(order), str(path), ctf)
+    boxes = integers(used, "rlnImageSize", path).tolist() if "rlnImageSize" in used else [0] * len(groups)
+    return groups, np.argsort(order)[group.ravel()].astype(np.int64), boxes
+
+
+def _groups(used: DataFrame, sizes: np.ndarray, names: list[str], extra: list[dict[str, object]], where: str,
+            ctf: bool) -> tuple[Optics, ...]:
+    if ctf:
+        for column in MICROSCOPE:
+            if column not in used.columns:
+                raise InputError(f"{where} has no column {column}, which the CTF of its particles needs: add it")
+    known = {field: numbers(used, c, where) for c, field in MICROSCOPE.items() if c in used.columns}
+    premultiplied = (integers(used, "rlnCtfDataAreCtfPremultiplied", where) != 0
+                     if "rlnCtfDataAreCtfPremultiplied" in used.columns else np.zeros(len(used), dtype=bool))
+    if "voltage" in known and not (known["voltage"] > 0).all():
+        raise InputError(f"{where} has rlnVoltage {known['voltage'].min():g}: give it in kV, such as 300")
+    return tuple(Optics(float(sizes[i]), name=names[i], ctf_premultiplied=bool(premultiplied[i]), extra=extra[i],
+                        **{field: float(values[i]) for field, values in known.items()}) for i in range(len(used)))
+
+
+def _pixel_sizes(table: DataFrame, where: str) -> np.ndarray | None:
+    """Å for each row, or None where no column tells."""
+    for column in PIXEL_SIZES:
+        if column in table.columns:
+            sizes = numbers(table, column, where)
+            break
+    else:
+        if not {"rlnDetectorPixelSize", "rlnMagnification"} <= set(table.columns):
+            return None
+        column, detector = "rlnDetectorPixelSize", numbers(table, "rlnDetectorPixelSize", where)
+        magnification = numbers(table, "rlnMagnification", where)
+        if not (magnification > 0).all():
+            raise InputError(f"{where}: row {np.argmin(magnification) + 1} has rlnMagnification "
+                             f"{magnification.min():g}, but it must be positive: correct it")
+        sizes = 1e4 * detector / magnification  # µm to Å
+    if not (sizes > 0).all():
+        raise InputError(f"{where}: row {np.argmin(sizes) + 1} has {column} {sizes.min():g}, but it must be positive: "
+                         "correct it")
+    return sizes
+
+
+def _refuse_volumes(table: DataFrame, path: Path) -> None:
+    if "rlnImageDimensionality" in table.columns and (integers(table, "rlnImageDimensionality", path) != 2).any():
+        raise InputError(f"{path} holds 3D particles (rlnImageDimensionality 3), but images are needed: "
+                         "give the STAR file of 2D particles")
