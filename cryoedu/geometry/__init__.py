@@ -1,0 +1,1 @@
+"""Where things are: orientations, grids of hypotheses, Fourier coordinates, masks."""

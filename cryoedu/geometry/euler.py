@@ -31,10 +31,10 @@ def matrix_to_euler(rotations: ArrayLike) -> Floats:
     r = np.asarray(rotations, dtype=np.float64)
     sin_tilt = np.hypot(r[..., 2, 0], r[..., 2, 1])
     tilt = np.arctan2(sin_tilt, r[..., 2, 2])
-    pole = sin_tilt < 1e-9
-    up = np.where(r[..., 2, 2] > 0, 1.0, -1.0)
-    rot = np.where(pole, 0.0, np.arctan2(r[..., 2, 1], r[..., 2, 0]))
-    psi = np.where(pole, np.arctan2(-up * r[..., 1, 0], up * r[..., 0, 0]), np.arctan2(r[..., 1, 2], -r[..., 0, 2]))
+    rot = np.where(sin_tilt < 1e-9, 0.0, np.arctan2(r[..., 2, 1], r[..., 2, 0]))
+    c, s = np.cos(rot), np.sin(rot)
+    # what rot leaves to psi, so that near a pole, where rot is rounding noise, psi makes up for it
+    psi = np.arctan2(c * r[..., 0, 1] - s * r[..., 0, 0], c * r[..., 1, 1] - s * r[..., 1, 0])
     return np.degrees(np.stack([rot, tilt, psi], axis=-1))
 
 

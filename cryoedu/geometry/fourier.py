@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoedu.arrays import Array, namespace
+from cryoedu.errors import InputError
 
 
 def fourier(x: Array, ndim: int = 2) -> Array:
@@ -31,19 +32,25 @@ def inverse(f: Array, ndim: int = 2) -> Array:
     return xp.fft.fftshift(xp.fft.irfftn(f, s=(n,) * ndim, axes=axes), axes=axes)
 
 
+def _shared(table: np.ndarray) -> np.ndarray:
+    """``table``, kept and handed out again, so nobody may write to it."""
+    table.flags.writeable = False
+    return table
+
+
 @lru_cache(maxsize=32)
 def frequencies(box: int, ndim: int = 2) -> tuple[NDArray[np.int64], ...]:
     """Integer frequencies of the half plane or half volume, in the order of its axes ((z,) y, x), broadcastable."""
     full = np.fft.fftfreq(box, 1 / box).round().astype(np.int64)
     axes = [full] * (ndim - 1) + [np.arange(box // 2 + 1)]
-    return tuple(a.reshape([-1 if i == k else 1 for i in range(ndim)]) for k, a in enumerate(axes))
+    return tuple(_shared(a.reshape([-1 if i == k else 1 for i in range(ndim)])) for k, a in enumerate(axes))
 
 
 @lru_cache(maxsize=32)
 def shells(box: int, ndim: int = 2) -> NDArray[np.int64]:
     """Shell (radius rounded to whole Fourier pixels) of every half-plane or half-volume component."""
     radius = np.sqrt(sum(k.astype(np.float64) ** 2 for k in frequencies(box, ndim)))
-    return np.asarray(np.floor(radius + 0.5).astype(np.int64))
+    return _shared(np.floor(radius + 0.5).astype(np.int64))
 
 
 @lru_cache(maxsize=32)
@@ -51,7 +58,7 @@ def multiplicity(box: int, ndim: int = 2) -> NDArray[np.float64]:
     """How many components of the full transform each half-plane one stands for: 2, or 1 where kx is 0 or Nyquist."""
     kx = frequencies(box, ndim)[-1]
     weight = np.where((kx == 0) | (kx == box // 2), 1.0, 2.0)
-    return np.array(np.broadcast_to(weight, shells(box, ndim).shape))
+    return _shared(np.array(np.broadcast_to(weight, shells(box, ndim).shape)))
 
 
 def radial_mean(power: NDArray[np.floating], box: int, ndim: int) -> NDArray[np.float64]:
@@ -98,7 +105,7 @@ def components(box: int, radius: int | None = None) -> Components:
     keep = (shell <= radius) & (kx * kx + ky * ky < (box // 2) ** 2) & ((kx > 0) | (ky >= 0))
     index = np.flatnonzero(keep)
     index = index[np.argsort(shell.ravel()[index], kind="stable")]
-    return Components(box, radius, index, kx.ravel()[index], ky.ravel()[index], shell.ravel()[index])
+    return Components(box, radius, *map(_shared, (index, kx.ravel()[index], ky.ravel()[index], shell.ravel()[index])))
 
 
 def gather(images: Array, parts: Components) -> Array:
@@ -138,10 +145,12 @@ def resize(x: Array, box: int, ndim: int = 2) -> Array:
     """Images or maps (..., n, n) resampled to ``box`` pixels by cutting or padding their transform.
 
     The field of view stays, so the pixel size changes by n / box; grey values are kept. The Nyquist row and
-    column of the smaller box are set to zero.
+    column of the smaller box are set to zero. Raises InputError if a box is odd.
     """
     xp = namespace(x)
     n = x.shape[-1]
+    if box < 2 or box % 2 or n % 2:
+        raise InputError(f"a box of {n} pixels cannot be resampled to {box}: both must be even, and at least 2 pixels")
     f = fourier(x, ndim)
     small = min(n, box)
     half = small // 2

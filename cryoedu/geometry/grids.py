@@ -37,11 +37,15 @@ class Search:
 def shift_grid(reach: float, step: float) -> Floats:
     """Shifts (S, 2) x, y in Å: all points of a square grid of ``step`` Å within ``reach`` Å of the centre.
 
-    The centre itself comes first. Raises InputError for a negative reach or a step that is not positive.
+    The centre itself comes first. Raises InputError for a negative reach, a step that is not positive, or a grid of
+    more than a thousand steps each way.
     """
-    if reach < 0 or not step > 0:
+    if not (reach >= 0 and step > 0):
         raise InputError(f"shifts up to {reach} Å in steps of {step} Å make no grid: give a reach of 0 or more "
                          "and a positive step")
+    if not reach <= 1000 * step:
+        raise InputError(f"shifts up to {reach} Å in steps of {step} Å are millions: give a smaller reach or a larger "
+                         "step")
     k = np.arange(-int(reach / step + 1e-9), int(reach / step + 1e-9) + 1) * step
     y, x = np.meshgrid(k, k, indexing="ij")
     grid = np.stack([x.ravel(), y.ravel()], axis=1)
@@ -66,11 +70,11 @@ def search_3d(healpix_order: int = 2, *, shift_range: float = 0.0, shift_step: f
     ``healpix_order`` 0, 1, 2, 3… gives 12·4^order directions (Górski et al. 2005, ApJ 622:759) and in-plane
     angles every 60/2^order degrees: 576, 4608, 36864… orientations for 1, 2, 3 (30°, 15°, 7.5° apart).
     """
-    if not 0 <= healpix_order <= 8:
+    if healpix_order not in range(9):
         raise InputError(f"HEALPix order {healpix_order} is out of range: choose 0 (60° apart) to 8 (0.2° apart)")
     import healpix
 
-    nside = 2**healpix_order
+    nside = 2 ** int(healpix_order)
     theta, phi = healpix.pix2ang(nside, np.arange(12 * nside**2), nest=True)
     count = 6 * nside
     psi = np.arange(count) * (360.0 / count)

@@ -11,14 +11,15 @@ from cryoedu.errors import InputError
 def radius_from_centre(box: int, ndim: int) -> NDArray[np.float64]:
     """Distance in pixels of every pixel or voxel from the box centre n // 2."""
     axis = np.arange(box) - box // 2
-    return np.sqrt(sum(np.asarray(g, dtype=np.float64) ** 2 for g in np.meshgrid(*[axis] * ndim, indexing="ij", sparse=True)))
+    axes = np.meshgrid(*[axis] * ndim, indexing="ij", sparse=True)
+    return np.sqrt(sum(np.asarray(a, dtype=np.float64) ** 2 for a in axes))
 
 
 def soft_sphere(box: int, pixel_size: float, diameter: float, *, edge_pixels: float = 3.0,
                 ndim: int = 3) -> NDArray[np.float32]:
     """A disc (ndim 2) or ball (ndim 3) of ``diameter`` Å with a raised-cosine edge outside it.
 
-    Raises InputError if the disc with its edge is wider than the box, where the mask would cut nothing.
+    Raises InputError if it is wider than the box.
     """
     radius = diameter / 2 / pixel_size
     if not 0 < radius <= box / 2:
