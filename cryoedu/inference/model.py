@@ -115,12 +115,17 @@ def low_pass(maps: NDArray[np.floating], pixel_size: float, resolution: float) -
     return np.asarray(inverse(fourier(np.asarray(maps), ndim) * gain, ndim), dtype=np.float32)
 
 
-def check_model(model: Model, box: int, pixel_size: float, what: str = "the reference") -> None:
-    """Raise InputError unless ``model`` can describe particles of this box and pixel size (0.5 % tolerance)."""
-    if model.box != box:
-        raise InputError(f"{what} has a box of {model.box} pixels, but the particles have {box}: resample one of them")
-    if abs(model.pixel_size / pixel_size - 1) > 5e-3:
-        raise InputError(f"{what} has {model.pixel_size:g} Å per pixel, but the particles have {pixel_size:g}: resample "
+def check_size(box: int, pixel_size: float, particle_box: int, particle_pixel_size: float, what: str) -> None:
+    """Raise InputError unless ``what`` has the particles' box and pixel size (0.5 % tolerance)."""
+    if box != particle_box:
+        raise InputError(f"{what} has a box of {box} pixels, but the particles have {particle_box}: resample one of them")
+    if abs(pixel_size / particle_pixel_size - 1) > 5e-3:
+        raise InputError(f"{what} has {pixel_size:g} Å per pixel, but the particles have {particle_pixel_size:g}: resample "
                          "one of them, or correct its header")
+
+
+def check_model(model: Model, box: int, pixel_size: float) -> None:
+    """Raise InputError unless ``model`` can describe particles of this box and pixel size."""
+    check_size(model.box, model.pixel_size, box, pixel_size, "the reference")
     if not np.isfinite(model.maps).all():
-        raise InputError(f"{what} holds NaN or infinite values: replace them first")
+        raise InputError("the reference holds NaN or infinite values: replace them first")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,72 +13,97 @@ from tqdm.auto import tqdm
 from cryoedu.arrays import Array, library, memory_budget, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import euler_to_matrix
-from cryoedu.inference.blocks import prepare
+from cryoedu.geometry.fourier import radial_mean
+from cryoedu.geometry.masks import soft_sphere
+from cryoedu.inference.blocks import as_columns, prepare
 from cryoedu.inference.maximisation import data_weight, solve
 from cryoedu.inference.refine import noise_power
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.ctf import ctf_components
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles.particles import Particles
+from cryoedu.validation.fsc import fsc
+
+NOISE_RANGE = 1e-2  # images without noise would weigh their shells so unevenly that the solution converges slowly
+LEAST_FSC = 0.2  # the prior weighs at most twice the data, so that a shell of mostly noise is damped, not emptied
+TINY = 1e-30  # keeps shells without data or signal from dividing by zero
 
 
-def reconstruct(particles: Particles, *, ndim: int = 3, tau2: NDArray[np.float64] | None = None, steps: int = 6,
-                resolution: float | None = None, memory: str | int | None = None, array_library: str = "auto",
+def reconstruct(particles: Particles, *, ndim: int = 3, wiener: bool = True, resolution: float | None = None,
+                steps: int = 10, memory: str | int | None = None, array_library: str = "auto",
                 progress: bool = True) -> Specimen:
     """The map (or, for ``ndim`` 2, the average) that fits best the particles at their known angles and shifts.
 
-    tau2: (n//2 + 1,) prior power of the signal per shell (a Wiener filter); None fits without a prior, and only a
-        thousandth of the mean weight of a shell holds back what no slice has seen.
-    steps: conjugate-gradient steps.  resolution: Å, nothing finer is reconstructed (default: Nyquist).
+    wiener: regularise by the signal-to-noise ratio of each shell, found by correlating maps of the even and the odd
+        rows (SSNR = 2 FSC / (1 - FSC) for all of them together): an optimal filter, which damps what is mostly noise.
+        False fits without a prior; only a hundredth of a shell's mean weight holds back what hardly any slice has seen.
+    resolution: Å, nothing finer is reconstructed (default: Nyquist).  steps: conjugate-gradient steps.
 
-    The particles are read once, in blocks that fit ``memory``; each step then needs only their poses and CTFs.
+    The particles are read once, in blocks that fit ``memory``; later steps need only their poses and CTFs. The corners
+    of the box, which the particles' turned boxes do not all cover, are masked.
     Raises InputError if poses are missing.
     """
     if particles.angles is None:
         raise InputError("the particles have no angles (rlnAngleRot, rlnAngleTilt, rlnAnglePsi), so no map can be "
                          "reconstructed: refine them first")
     xp = library(array_library)
-    budget = memory_budget(memory, xp)
     box, pixel_size = particles.box, particles.pixel_size
     radius = box // 2 if resolution is None else min(max(round(box * pixel_size / resolution), 1), box // 2)
     space = FourierSpace(box, ndim, pixel_size, radius)
-    rotations = euler_to_matrix(particles.angles)
     sigma2 = noise_power(particles)[:, space.bins]
-    size = int(max(min(budget // (64 * len(space.bins)), 4096), 1))
-    shape = (1, *(box,) * ndim)
+    sigma2 = np.maximum(sigma2, NOISE_RANGE * sigma2.max())
+    size = int(max(min(memory_budget(memory, xp) // (64 * len(space.bins)), 4096), 1))
+    mask = soft_sphere(box, pixel_size, box * pixel_size - 6 * pixel_size, ndim=ndim)
+    start = xp.zeros((1, *(box,) * ndim), dtype=xp.float32)
 
-    def blocks(label: str = "") -> Iterator[tuple[int, NDArray[np.int64]]]:
-        lots = [(g, rows[i : i + size]) for g in range(len(particles.optics))
-                for rows in [np.flatnonzero(particles.optics_group == g)] for i in range(0, len(rows), size)]
-        return iter(tqdm(lots, desc=label, unit="block", delay=2, leave=False, disable=not (progress and label)))
+    halves = [_equations(particles, np.arange(h, len(particles), 2), space, sigma2, size, xp, progress) for h in (0, 1)]
+    weak = [1e-2 * radial_mean(to_numpy(e.weight), box, ndim) for e in halves]
+    whole = _Equations(halves[0].gradient + halves[1].gradient, halves[0].weight + halves[1].weight,
+                       lambda maps: halves[0].curvature(maps) + halves[1].curvature(maps))
+    prior = weak[0] + weak[1]
+    if wiener and len(particles) > 1:
+        first, second = (to_numpy(solve(space, e.gradient, e.curvature, e.weight, np.maximum(ridge, TINY), start, 2)[0])
+                         for e, ridge in zip(halves, weak, strict=True))
+        correlation = np.clip(fsc(first, second, mask=mask), LEAST_FSC, 0.999)
+        prior = radial_mean(to_numpy(whole.weight), box, ndim) * (1 - correlation) / (2 * correlation)
+    maps = solve(space, whole.gradient, whole.curvature, whole.weight, np.maximum(prior, TINY), start, steps)
+    return Specimen((to_numpy(maps[0]) * mask).astype(np.float32), pixel_size, "reconstruction")
+
+
+@dataclass(frozen=True)
+class _Equations:
+    """The normal equations of some particles: Pᵀ numerator, Σ insert(denominator), and maps -> Pᵀ denominator P maps."""
+
+    gradient: Array
+    weight: Array
+    curvature: Callable[[Array], Array]
+
+
+def _equations(particles: Particles, chosen: NDArray[np.int64], space: FourierSpace, sigma2: NDArray[np.float64],
+               size: int, xp: ModuleType, progress: bool) -> _Equations:
+    assert particles.angles is not None
+    rotations = euler_to_matrix(particles.angles)
+    lots = [(g, rows[i : i + size]) for g in range(len(particles.optics))
+            for rows in [chosen[particles.optics_group[chosen] == g]] for i in range(0, len(rows), size)]
+    shape = (1, *(space.box,) * space.ndim)
 
     def weights(group: int, rows: NDArray[np.int64]) -> Array:
         """CTF² / σ² (1, N', J) of the particles ``rows``."""
         each = np.broadcast_to(1.0 / sigma2[group], (len(rows), len(space.bins)))
         if particles.ctf is not None:
             each = each * ctf_components(space.parts, particles.optics[group], particles.ctf[rows]) ** 2
-        return xp.asarray(each[None], dtype=xp.float32)
+        return xp.asarray(each[None, ...], dtype=xp.float32)
 
     def curvature(maps: Array) -> Array:
         out = xp.zeros(shape, dtype=maps.dtype)
-        for group, rows in blocks():
+        for group, rows in lots:
             out += space.backproject(weights(group, rows) * space.project(maps, rotations[rows]), rotations[rows])
         return out
 
     gradient = xp.zeros(shape, dtype=xp.float32)
-    weight = 0.0
-    for group, rows in blocks("inserting particles"):
+    weight = xp.zeros((1, *(space.box,) * (space.ndim - 1), space.box // 2 + 1), dtype=xp.float32)
+    for group, rows in tqdm(lots, desc="inserting particles", unit="block", delay=2, leave=False, disable=not progress):
         block = prepare(particles, rows, group, sigma2[group], np.zeros((1, 2)), space, xp)
-        half = block.b.shape[-1] // 2
-        slices = block.b[:, 0, :half] + 1j * block.b[:, 0, half:]
-        gradient += space.backproject(slices[None], rotations[rows])
-        weight = weight + data_weight(space, rotations[rows], weights(group, rows))
-    if tau2 is None:
-        from cryoedu.geometry.fourier import radial_mean
-
-        prior = 1e-3 * radial_mean(to_numpy(weight), box, ndim)
-        prior[prior == 0] = 1.0
-    else:
-        prior = 1.0 / np.maximum(tau2, 1e-12 * np.max(tau2))[None]
-    maps = solve(space, gradient, curvature, weight, prior, xp.zeros(shape, dtype=xp.float32), steps)
-    return Specimen(to_numpy(maps[0]).astype(np.float32), pixel_size, "reconstruction")
+        gradient += space.backproject(as_columns(block.b[:, 0, :], space, xp)[None, ...], rotations[rows])
+        weight += data_weight(space, rotations[rows], weights(group, rows))
+    return _Equations(gradient, weight, curvature)
