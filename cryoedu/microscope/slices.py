@@ -140,7 +140,8 @@ def _cuda_insert(values: Array, weights: Array | None, axes: np.ndarray, kx: np.
     totals = None if weights is None else cupy.zeros((maps, *shape), dtype=values.real.dtype)
     null = np.uint64(0)
     i32 = partial(cupy.asarray, dtype=cupy.int32)
-    _launch("insert", values, len(axes) * len(kx), values, null if weights is None else cupy.ascontiguousarray(weights),
-            cupy.asarray(axes), i32(kx), i32(ky), sums, null if totals is None else totals, np.int32(maps),
-            *(np.int32(s) for s in shape), np.int32(len(axes)), np.int32(len(kx)))
+    heavy = null if totals is None else cupy.ascontiguousarray(weights, dtype=totals.dtype)
+    _launch("insert", values, len(axes) * len(kx), values, heavy, cupy.asarray(axes), i32(kx), i32(ky), sums,
+            null if totals is None else totals, np.int32(maps), *(np.int32(s) for s in shape), np.int32(len(axes)),
+            np.int32(len(kx)))
     return sums, totals
