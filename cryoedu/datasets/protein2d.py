@@ -19,8 +19,9 @@ TAIL_WIDTHS = (0.13, 0.08, 0.07, 0.10)
 PORE = (-0.34, 0.20, 0.125)  # x, y, radius
 CLEFT: Points = ((-0.62, -0.32), (-0.38, -0.31), (-0.20, -0.25), (-0.09, -0.11))
 CLEFT_WIDTHS = (0.09, 0.055, 0.04, 0.02)
-RODS: tuple[Points, ...] = (((-0.03, -0.57), (0.31, -0.35)), ((-0.14, -0.47), (0.20, -0.25)))  # helices seen from the side
-RING = 7  # helices seen end-on around the pore, each a little stronger than the one before
+# Helices: two seen from the side, and a ring of them seen end-on around the pore, each a little stronger than the last.
+RODS: tuple[Points, ...] = (((-0.03, -0.57), (0.31, -0.35)), ((-0.14, -0.47), (0.20, -0.25)))
+RING = 7
 DOTS = ((ARM[1], 0.16), (ARM[2], 0.22), (ARM[3], 0.28), (ARM[5], 0.42), (TAIL[3], 0.38))
 CENTRE = (0.1098, 0.0041)  # of mass
 
@@ -35,8 +36,8 @@ def protein2d(box: int = 64, pixel_size: float | None = None) -> Specimen:
     if box < 16 or box % 2:
         raise InputError(f"protein2d: the box is {box} pixels, but an even number from 16 upwards is needed")
     if pixel_size is None or not pixel_size > 0 or box * pixel_size < DIAMETER:
-        raise InputError(f"protein2d: a box of {box} pixels of {pixel_size:g} Å cannot hold a protein of {DIAMETER:.0f} Å: "
-                         f"take pixels of {DIAMETER / box:.3g} Å or more, or a larger box")
+        raise InputError(f"protein2d: {box} pixels of {pixel_size:g} Å cannot hold a protein of {DIAMETER:.0f} Å: take "
+                         f"pixels of {DIAMETER / box:.3g} Å or more, or a larger box")
     step = pixel_size / (DIAMETER / 2)
     fine = max(2, int(np.ceil(step * 80)))  # samples across a pixel, so that the picture does not depend on the grid
     axis = ((np.arange(box * fine) + 0.5) / fine - 0.5 - box // 2) * step

@@ -29,14 +29,14 @@ class Atoms:
     def __post_init__(self) -> None:
         positions, weights = np.shape(self.positions), np.shape(self.weights)
         if len(positions) != 2 or positions[1] != 3 or weights != positions[:1]:
-            raise InputError(f"{self.name}: positions have shape {positions} and weights {weights}, but (M, 3) and (M,) "
-                             "are needed")
+            raise InputError(f"{self.name}: positions have shape {positions} and weights {weights}, but (M, 3) and "
+                             "(M,) are needed")
         if not positions[0]:
             raise InputError(f"{self.name} holds no atoms: give a model with at least one")
         bad = ~np.isfinite(self.positions).all(axis=1) | ~(np.asarray(self.weights) >= 0)
         if bad.any():
-            raise InputError(f"{self.name}: atom {int(np.argmax(bad)) + 1} has a position that is not finite or a negative "
-                             "weight: correct or remove it")
+            raise InputError(f"{self.name}: atom {int(np.argmax(bad)) + 1} has a position that is not finite or a "
+                             "negative weight: correct or remove it")
         if not np.sum(self.weights) > 0:
             raise InputError(f"{self.name}: the atoms weigh nothing (are all occupancies zero?): give them weights")
 
@@ -92,7 +92,8 @@ def specimen_from_atoms(atoms: Atoms, box: int, pixel_size: float, *, resolution
     """
     resolution = 3 * pixel_size if resolution is None else resolution
     if box < 2 or box % 2:
-        raise InputError(f"{atoms.name}: the box is {box} pixels, but an even number is needed: take {box + box % 2 or 2}")
+        raise InputError(f"{atoms.name}: the box is {box} pixels, but an even number is needed: take "
+                         f"{box + box % 2 or 2}")
     if not pixel_size > 0:
         raise InputError(f"{atoms.name}: the pixel size is {pixel_size} Å, but must be positive")
     if not resolution >= 2 * pixel_size:
@@ -102,8 +103,8 @@ def specimen_from_atoms(atoms: Atoms, box: int, pixel_size: float, *, resolution
     places = places - (atoms.centre_of_mass if centre is None else np.asarray(centre, dtype=np.float64))
     radius = float(np.sqrt((places**2).sum(axis=1).max()))
     if radius > box // 2 * pixel_size:
-        raise InputError(f"{atoms.name}: the molecule reaches {radius:.0f} Å from its centre, but a box of {box} pixels of "
-                         f"{pixel_size:g} Å only {box // 2 * pixel_size:.0f} Å: take a box of at least "
+        raise InputError(f"{atoms.name}: the molecule reaches {radius:.0f} Å from its centre, but a box of {box} "
+                         f"pixels of {pixel_size:g} Å only {box // 2 * pixel_size:.0f} Å: take a box of at least "
                          f"{2 * math.ceil(radius / pixel_size)} pixels, or larger pixels")
     sigma = SIGMA_PER_RESOLUTION * resolution / pixel_size
     narrow = min(sigma, 1.0)  # pixels: what is spread in real space; the rest is done in Fourier space
