@@ -94,17 +94,34 @@ def free_bytes(xp: ModuleType) -> int:
     return min(psutil.virtual_memory().available, _container_free_bytes())
 
 
+CGROUP = "/sys/fs/cgroup"
+
+
 def _container_free_bytes() -> int:
-    """What a cgroup limit (Binder, JupyterHub, Docker) leaves free; huge where there is none."""
-    root = "/sys/fs/cgroup"
-    for limit, used in ((f"{root}/memory.max", f"{root}/memory.current"),
-                        (f"{root}/memory/memory.limit_in_bytes", f"{root}/memory/memory.usage_in_bytes")):
+    """What a cgroup limit (Binder, JupyterHub, Docker) leaves free; huge where there is none.
+
+    Files that were read lately count as used there, but give way to anybody who asks.
+    """
+    for limit, used, stat in ((f"{CGROUP}/memory.max", f"{CGROUP}/memory.current", f"{CGROUP}/memory.stat"),
+                              (f"{CGROUP}/memory/memory.limit_in_bytes", f"{CGROUP}/memory/memory.usage_in_bytes",
+                               f"{CGROUP}/memory/memory.stat")):
         try:
             with open(limit) as a, open(used) as b:
-                return max(int(a.read()) - int(b.read()), 0)
+                size, taken = int(a.read()), int(b.read())
         except (OSError, ValueError):
             continue
+        return max(min(size - taken + _file_cache(stat), size), 0)
     return 1 << 62
+
+
+def _file_cache(stat: str) -> int:
+    """Bytes of inactive file cache by a cgroup's ``stat`` file, 0 where it does not say."""
+    try:
+        with open(stat) as file:
+            counts = dict(line.split()[:2] for line in file)
+        return int(counts.get("total_inactive_file", counts.get("inactive_file", 0)))
+    except (OSError, ValueError):
+        return 0
 
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
@@ -119,14 +136,12 @@ def memory_budget(memory: str | int | None, xp: ModuleType) -> int:
     """
     if memory is None:
         return max(free_bytes(xp) // 2, 64 * 10**6)
-    size = memory
-    if isinstance(memory, str):
-        text = memory.strip().upper().replace(" ", "")
-        digits = text.rstrip("KMGTIB")
-        try:
-            size = int(float(digits) * UNITS[text[len(digits):]])
-        except (ValueError, KeyError):
-            raise InputError(f"memory {memory!r} is not a size: write it like '1 GB' or '512 MB'") from None
+    text = str(memory).upper().replace(" ", "")
+    digits = text.rstrip("KMGTIB")
+    try:
+        size = int(float(digits) * UNITS[text[len(digits):]])
+    except (ValueError, KeyError, OverflowError):
+        raise InputError(f"memory {memory!r} is not a size: write it like '1 GB' or '512 MB'") from None
     if size < 16 * 10**6:
         raise InputError(f"memory {memory!r} is too small to work in: give at least '16 MB'")
-    return int(size)
+    return size
