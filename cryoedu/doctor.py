@@ -22,9 +22,9 @@ import cryoedu
 
 GIGABYTE = 10**9
 COMPUTING = ("numpy", "scipy", "numba", "array-api-compat", "healpix", "mrcfile", "starfile", "pandas", "gemmi",
-             "matplotlib", "scikit-image", "typer", "tqdm", "psutil", "platformdirs", "threadpoolctl")
+             "matplotlib", "scikit-image", "typer", "tqdm", "psutil", "platformdirs", "threadpoolctl", "lazy-loader")
 COURSE = ("jupyterlab", "ipywidgets", "anywidget")
-MODULES = {"scikit-image": "skimage", "array-api-compat": "array_api_compat"}
+MODULES = {"scikit-image": "skimage", "array-api-compat": "array_api_compat", "lazy-loader": "lazy_loader"}
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,13 @@ def test_a_healthy_machine_is_ready_and_says_what_it_has(monkeypatch: pytest.Mon
                   "array library", "BLAS of numpy", "Numba's cache", "memory", "cores", "disk"):
         assert f" {topic} " in text
     assert text.rstrip().endswith("Ready to compute with NumPy, on the CPU.")
+
+
+def test_every_requirement_is_looked_at() -> None:
+    """A requirement that doctor does not know is the one whose absence nobody can explain."""
+    project = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text())["project"]
+    names = {re.split(r"[<>=]", requirement)[0] for requirement in project["dependencies"]}
+    assert names == {*doctor.COMPUTING, *doctor.COURSE}
 
 
 def test_threads_of_blas_are_those_that_are_used() -> None:
