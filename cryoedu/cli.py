@@ -9,44 +9,60 @@ from typing import Annotated, Any
 import typer
 
 from cryoedu.errors import InputError
+from cryoedu.options import (
+    Diameter,
+    FirstRes,
+    Fudge,
+    Iterations,
+    LastRes,
+    Library,
+    Mask,
+    MaxCC,
+    Memory,
+    Output,
+    PixelSize,
+    PsiStep,
+    Range,
+    Seed,
+    Star,
+    Step,
+    Truth,
+    TruthMaps,
+    particles_of,
+    reference_of,
+    refinement_options,
+    specimen_of,
+    truth_of,
+)
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-                  help="Single-particle cryo-EM image refinement, to learn it by doing it.")
-
-Star = Annotated[Path, typer.Argument(help="particles: a STAR file of RELION 3.0 or 3.1", show_default=False)]
-Output = Annotated[Path, typer.Option("--o", "-o", help="folder for the results", show_default=False)]
-Iterations = Annotated[int, typer.Option("--iter", min=1, help="number of iterations")]
-Fudge = Annotated[float, typer.Option("--tau2-fudge", min=0.0, help="T of the regularised likelihood; 0 switches the prior off")]
-Range = Annotated[float, typer.Option("--offset-range", min=0.0, help="shifts searched, Å from the known centre")]
-Step = Annotated[float | None, typer.Option("--offset-step", help="step of the shifts, Å (default: 1 pixel)")]
-PsiStep = Annotated[float, typer.Option("--psi-step", help="step of the in-plane angle, degrees")]
-Diameter = Annotated[float | None, typer.Option("--particle-diameter", help="Å, of the soft mask on the references (default: none)")]
-Mask = Annotated[Path | None, typer.Option("--solvent-mask", help="mask (MRC, 0 to 1) on the maps, instead of a sphere")]
-MaxCC = Annotated[bool, typer.Option("--maxcc", help="maximum cross-correlation instead of maximum likelihood")]
-FirstRes = Annotated[float | None, typer.Option("--first-resolution", help="Å used in the first iteration; opens evenly from there")]
-LastRes = Annotated[float | None, typer.Option("--strict-highres", help="Å used in the last iteration (default: all there is)")]
-Seed = Annotated[int, typer.Option("--random-seed", help="seed of everything random")]
-Memory = Annotated[str | None, typer.Option(help="memory budget, such as '1 GB' (default: half of what is free)")]
-Library = Annotated[str, typer.Option("--array-library", help="numpy, cupy, or auto")]
-PixelSize = Annotated[float | None, typer.Option("--pixel-size", help="Å: resample all optics groups to this")]
-Truth = Annotated[Path | None, typer.Option(help="STAR file with the true poses and classes, to compare with")]
-TruthMaps = Annotated[list[Path] | None, typer.Option("--truth-map", help="true maps in the order of the classes, for the oracle; repeat it")]
-
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Single-particle cryo-EM image refinement, to learn it by doing it.",
+)
 
 @app.command()
-def simulate(specimens: Annotated[list[str], typer.Argument(help="names (see --list), MRC maps, or PDB and mmCIF files")],
-             o: Output, n: Annotated[int, typer.Option("--n", min=1, help="number of particles")] = 1000,
-             snr: Annotated[float, typer.Option(help="variance of signal over noise inside the particle; 0: no noise")] = 0.1,
-             box: Annotated[int, typer.Option(help="pixels")] = 64,
-             pixel_size: Annotated[float, typer.Option("--pixel-size", help="Å")] = 5.0,
-             defocus: Annotated[tuple[float, float], typer.Option(help="lowest and highest, Å; 0 0: no CTF")] = (10000.0, 25000.0),
-             astigmatism: Annotated[float, typer.Option(help="largest U - V, Å")] = 500.0,
-             b_factor: Annotated[float, typer.Option("--b-factor", help="of the envelope, Å²")] = 0.0,
-             phase_shift: Annotated[float, typer.Option("--phase-shift", help="of a phase plate, degrees")] = 0.0,
-             shift_sigma: Annotated[float, typer.Option("--sigma-offset", help="spread of the shifts, Å")] = 5.0,
-             preferred: Annotated[float, typer.Option(help="crowding of the views around z; 0: none")] = 0.0,
-             white_noise: Annotated[bool, typer.Option("--white-noise", help="white instead of coloured noise")] = False,
-             random_seed: Seed = 0) -> None:
+def simulate(
+    specimens: Annotated[list[str], typer.Argument(help="names of data sets, MRC maps, or PDB and mmCIF files")],
+    o: Output,
+    n: Annotated[int, typer.Option("--n", min=1, help="number of particles")] = 1000,
+    snr: Annotated[float, typer.Option(help="variance of signal over noise inside the particle; 0: no noise")] = 0.1,
+    box: Annotated[int, typer.Option(help="pixels")] = 64,
+    pixel_size: Annotated[float, typer.Option("--pixel-size", help="Å")] = 5.0,
+    defocus: Annotated[tuple[float, float], typer.Option(help="lowest and highest, Å; 0 0: no CTF")] = (
+        10000.0,
+        25000.0,
+    ),
+    astigmatism: Annotated[float, typer.Option(help="largest U - V, Å")] = 500.0,
+    b_factor: Annotated[float, typer.Option("--b-factor", help="of the envelope, Å²")] = 0.0,
+    phase_shift: Annotated[float, typer.Option("--phase-shift", help="of a phase plate, degrees")] = 0.0,
+    shift_sigma: Annotated[float, typer.Option("--sigma-offset", help="spread of the shifts, Å")] = 5.0,
+    preferred: Annotated[float, typer.Option(help="crowding of the views around z; 0: none")] = 0.0,
+    white_noise: Annotated[bool, typer.Option("--white-noise", help="white instead of coloured noise")] = False,
+    random_seed: Seed = 0,
+) -> None:
     """Particle images of one or several specimens, as RELION-readable STAR and MRC, the truth beside them."""
     from cryoedu.files import check_writable
     from cryoedu.microscope.experiment import simulate as make
@@ -54,33 +70,50 @@ def simulate(specimens: Annotated[list[str], typer.Argument(help="names (see --l
     from cryoedu.microscope.noise import coloured, white
 
     check_writable(o)
-    maps = [_specimen(text, box, pixel_size) for text in specimens]
-    experiment = make(maps, n, seed=random_seed, snr=snr or None, noise=white if white_noise else coloured,
-                      defocus=defocus if max(defocus) > 0 else None, astigmatism=astigmatism, b_factor=b_factor,
-                      phase_shift=phase_shift, shift_sigma=shift_sigma, preferred=preferred)
+    maps = [specimen_of(text, box, pixel_size) for text in specimens]
+    experiment = make(
+        maps,
+        n,
+        seed=random_seed,
+        snr=snr or None,
+        noise=white if white_noise else coloured,
+        defocus=defocus if max(defocus) > 0 else None,
+        astigmatism=astigmatism,
+        b_factor=b_factor,
+        phase_shift=phase_shift,
+        shift_sigma=shift_sigma,
+        preferred=preferred,
+    )
     path = write_experiment(experiment, o)
     typer.echo(f"{n} particles of {', '.join(m.name for m in maps)}: {path}")
     typer.echo(f"their true poses and classes: {path.with_name('truth_data.star')}")
 
 
 @app.command()
-def reconstruct(star: Star, o: Annotated[Path, typer.Option("--o", "-o", help="map to write, .mrc", show_default=False)],
-                subset: Annotated[int | None, typer.Option(help="only this half, 1 or 2 (rlnRandomSubset)")] = None,
-                class_number: Annotated[int | None, typer.Option("--class", min=1, help="only this class, counted from 1")] = None,
-                maxres: Annotated[float | None, typer.Option(help="Å, nothing finer is reconstructed")] = None,
-                pixel_size: PixelSize = None, memory: Memory = None, array_library: Library = "auto") -> None:
+def reconstruct(
+    star: Star,
+    o: Annotated[Path, typer.Option("--o", "-o", help="map to write, .mrc", show_default=False)],
+    subset: Annotated[int | None, typer.Option(help="only this half, 1 or 2 (rlnRandomSubset)")] = None,
+    class_number: Annotated[int | None, typer.Option("--class", min=1, help="only this class, counted from 1")] = None,
+    maxres: Annotated[float | None, typer.Option(help="Å, nothing finer is reconstructed")] = None,
+    pixel_size: PixelSize = None,
+    memory: Memory = None,
+    array_library: Library = "auto",
+) -> None:
     """A map from particles whose orientations are in the STAR file."""
     import numpy as np
 
     from cryoedu.files import check_writable
-    from cryoedu.inference.reconstruct import reconstruct as solve
+    from cryoedu.inference.reconstruction import reconstruct as solve
     from cryoedu.particles import write_map
 
     check_writable(o.parent)
-    particles = _particles(star, pixel_size)
+    particles = particles_of(star, pixel_size)
     keep = np.ones(len(particles), dtype=bool)
-    for column, wanted, name in ((particles.subset, subset, "rlnRandomSubset"),
-                                 (None if particles.classes is None else particles.classes + 1, class_number, "rlnClassNumber")):
+    for column, wanted, name in (
+        (particles.subset, subset, "rlnRandomSubset"),
+        (None if particles.classes is None else particles.classes + 1, class_number, "rlnClassNumber"),
+    ):
         if wanted is not None:
             if column is None:
                 raise InputError(f"{star} has no column {name}: leave the option out")
@@ -93,77 +126,178 @@ def reconstruct(star: Star, o: Annotated[Path, typer.Option("--o", "-o", help="m
 
 
 @app.command()
-def align2d(star: Star, o: Output, iterations: Iterations = 20, psi_step: PsiStep = 5.0, offset_range: Range = 15.0,
-            offset_step: Step = None, tau2_fudge: Fudge = 2.0, particle_diameter: Diameter = None, maxcc: MaxCC = False,
-            first_resolution: FirstRes = None, strict_highres: LastRes = None, random_seed: Seed = 0,
-            pixel_size: PixelSize = None, memory: Memory = None, array_library: Library = "auto") -> None:
+def align2d(
+    star: Star,
+    o: Output,
+    iterations: Iterations = 20,
+    psi_step: PsiStep = 5.0,
+    offset_range: Range = 15.0,
+    offset_step: Step = None,
+    tau2_fudge: Fudge = 2.0,
+    particle_diameter: Diameter = None,
+    maxcc: MaxCC = False,
+    first_resolution: FirstRes = None,
+    strict_highres: LastRes = None,
+    random_seed: Seed = 0,
+    pixel_size: PixelSize = None,
+    memory: Memory = None,
+    array_library: Library = "auto",
+) -> None:
     """Align particles in the plane to one average, which is re-estimated each time round."""
-    classify2d(star, o, 1, iterations, psi_step, offset_range, offset_step, tau2_fudge, particle_diameter, maxcc,
-               first_resolution, strict_highres, random_seed, pixel_size, memory, array_library)
+    classify2d(
+        star,
+        o,
+        1,
+        iterations,
+        psi_step,
+        offset_range,
+        offset_step,
+        tau2_fudge,
+        particle_diameter,
+        maxcc,
+        first_resolution,
+        strict_highres,
+        random_seed,
+        pixel_size,
+        memory,
+        array_library,
+    )
 
 
 @app.command()
-def classify2d(star: Star, o: Output, k: Annotated[int, typer.Option("--k", min=1, help="number of classes")] = 10,
-               iterations: Iterations = 25, psi_step: PsiStep = 5.0, offset_range: Range = 15.0, offset_step: Step = None,
-               tau2_fudge: Fudge = 2.0, particle_diameter: Diameter = None, maxcc: MaxCC = False,
-               first_resolution: FirstRes = None, strict_highres: LastRes = None, random_seed: Seed = 0,
-               pixel_size: PixelSize = None, memory: Memory = None, array_library: Library = "auto",
-               truth: Truth = None) -> None:
+def classify2d(
+    star: Star,
+    o: Output,
+    k: Annotated[int, typer.Option("--k", min=1, help="number of classes")] = 10,
+    iterations: Iterations = 25,
+    psi_step: PsiStep = 5.0,
+    offset_range: Range = 15.0,
+    offset_step: Step = None,
+    tau2_fudge: Fudge = 2.0,
+    particle_diameter: Diameter = None,
+    maxcc: MaxCC = False,
+    first_resolution: FirstRes = None,
+    strict_highres: LastRes = None,
+    random_seed: Seed = 0,
+    pixel_size: PixelSize = None,
+    memory: Memory = None,
+    array_library: Library = "auto",
+    truth: Truth = None,
+) -> None:
     """Align and classify particles in 2D, from averages of random subsets."""
     from cryoedu.geometry.grids import search_2d
     from cryoedu.inference import jobs
 
-    particles = _particles(star, pixel_size, o)
+    particles = particles_of(star, pixel_size, o)
     step = offset_step or particles.pixel_size
     search = search_2d(psi_step, shift_range=offset_range, shift_step=step)
-    options = _options(particles, 2, iterations, tau2_fudge, particle_diameter, None, maxcc, first_resolution,
-                       strict_highres, random_seed, memory, array_library)
-    _run(lambda tick: jobs.classify2d(particles, k, search, seed=random_seed, tick=tick, **options), particles, o,
-         iterations, tau2_fudge, truth, None)
+    options = refinement_options(
+        particles,
+        2,
+        iterations,
+        tau2_fudge,
+        particle_diameter,
+        None,
+        maxcc,
+        first_resolution,
+        strict_highres,
+        random_seed,
+        memory,
+        array_library,
+    )
+    _run(
+        lambda tick: jobs.classify2d(particles, k, search, seed=random_seed, tick=tick, **options),
+        particles,
+        o,
+        iterations,
+        tau2_fudge,
+        truth,
+        None,
+    )
 
 
 @app.command()
-def classify3d(star: Star, o: Output,
-               reference: Annotated[list[Path], typer.Option(help="map (MRC) to start from; one for each class makes them the starts")],
-               k: Annotated[int, typer.Option("--k", min=1, help="number of classes, seeded from random subsets")] = 2,
-               iterations: Iterations = 25, healpix_order: Annotated[int, typer.Option("--healpix-order", min=0, max=5,
-               help="sampling of the orientations: 1: 30°, 2: 15°, 3: 7.5°")] = 2, offset_range: Range = 15.0,
-               offset_step: Step = None, ini_high: Annotated[float, typer.Option("--ini-high", help="Å: low-pass filter of the reference")] = 60.0,
-               tau2_fudge: Fudge = 4.0, particle_diameter: Diameter = None, solvent_mask: Mask = None, maxcc: MaxCC = False,
-               supervised: Annotated[bool, typer.Option("--supervised", help="keep the given maps: only classify")] = False,
-               first_resolution: FirstRes = None, strict_highres: LastRes = None, random_seed: Seed = 0,
-               pixel_size: PixelSize = None, memory: Memory = None, array_library: Library = "auto",
-               truth: Truth = None, truth_map: TruthMaps = None) -> None:
+def classify3d(
+    star: Star,
+    o: Output,
+    reference: Annotated[
+        list[Path], typer.Option(help="map (MRC) to start from; one for each class makes them the starts")
+    ],
+    k: Annotated[int, typer.Option("--k", min=1, help="number of classes, seeded from random subsets")] = 2,
+    iterations: Iterations = 25,
+    healpix_order: Annotated[
+        int, typer.Option("--healpix-order", min=0, max=5, help="sampling of the orientations: 1: 30°, 2: 15°, 3: 7.5°")
+    ] = 2,
+    offset_range: Range = 15.0,
+    offset_step: Step = None,
+    ini_high: Annotated[float, typer.Option("--ini-high", help="Å: low-pass filter of the reference")] = 60.0,
+    tau2_fudge: Fudge = 4.0,
+    particle_diameter: Diameter = None,
+    solvent_mask: Mask = None,
+    maxcc: MaxCC = False,
+    supervised: Annotated[bool, typer.Option("--supervised", help="keep the given maps: only classify")] = False,
+    first_resolution: FirstRes = None,
+    strict_highres: LastRes = None,
+    random_seed: Seed = 0,
+    pixel_size: PixelSize = None,
+    memory: Memory = None,
+    array_library: Library = "auto",
+    truth: Truth = None,
+    truth_map: TruthMaps = None,
+) -> None:
     """Classify particles in 3D with unknown orientations, from seeds or from maps of your own."""
     import numpy as np
 
     from cryoedu.geometry.grids import search_3d
     from cryoedu.inference import jobs
-    from cryoedu.inference.refine import refine, start_model
+    from cryoedu.inference.loop import refine, start_model
 
-    particles = _particles(star, pixel_size, o)
-    maps = [_reference(path, particles) for path in reference]
+    particles = particles_of(star, pixel_size, o)
+    maps = [reference_of(path, particles) for path in reference]
     if supervised and len(maps) < 2:
         raise InputError("--supervised needs at least two maps to choose between: give --reference once for each")
     step = offset_step or particles.pixel_size
     search = search_3d(healpix_order, shift_range=offset_range, shift_step=step)
-    options = _options(particles, 3, iterations, tau2_fudge, particle_diameter, solvent_mask, maxcc,
-                       first_resolution or ini_high, strict_highres, random_seed, memory, array_library)
+    options = refinement_options(
+        particles,
+        3,
+        iterations,
+        tau2_fudge,
+        particle_diameter,
+        solvent_mask,
+        maxcc,
+        first_resolution or ini_high,
+        strict_highres,
+        random_seed,
+        memory,
+        array_library,
+    )
 
     def job(tick: Any) -> Any:
         if len(maps) == 1:
-            return jobs.classify3d(particles, maps[0], k, search, seed=random_seed, resolution=ini_high, tick=tick, **options)
+            return jobs.classify3d(
+                particles, maps[0], k, search, seed=random_seed, resolution=ini_high, tick=tick, **options
+            )
         fixed = ("maps", "tau2") if supervised else ()
-        return refine(particles, start_model(particles, np.stack(maps)), search, fixed=fixed, tick=tick,
-                      **{"perturb_seed": random_seed, **options})
+        return refine(
+            particles,
+            start_model(particles, np.stack(maps)),
+            search,
+            fixed=fixed,
+            tick=tick,
+            **{"perturb_seed": random_seed, **options},
+        )
 
     _run(job, particles, o, iterations, tau2_fudge, truth, truth_map)
 
 
 @app.command()
-def fsc(first: Annotated[Path, typer.Argument(help="a map, .mrc")], second: Annotated[Path, typer.Argument(help="another")],
-        mask: Annotated[Path | None, typer.Option(help="soft mask, .mrc, on both")] = None,
-        threshold: Annotated[float, typer.Option(help="0.143 between halves, 0.5 against the truth")] = 0.143) -> None:
+def fsc(
+    first: Annotated[Path, typer.Argument(help="a map, .mrc")],
+    second: Annotated[Path, typer.Argument(help="another")],
+    mask: Annotated[Path | None, typer.Option(help="soft mask, .mrc, on both")] = None,
+    threshold: Annotated[float, typer.Option(help="0.143 between halves, 0.5 against the truth")] = 0.143,
+) -> None:
     """Fourier shell correlation of two maps, shell by shell, and the resolution."""
     from cryoedu.particles import read_map
     from cryoedu.validation.fsc import fsc as correlate
@@ -171,8 +305,10 @@ def fsc(first: Annotated[Path, typer.Argument(help="a map, .mrc")], second: Anno
 
     a, b = read_map(first), read_map(second)
     if abs(a.pixel_size / b.pixel_size - 1) > 5e-3:
-        raise InputError(f"{first} has {a.pixel_size:g} Å per pixel and {second} {b.pixel_size:g}: resample one of them, or "
-                         "correct its header")
+        raise InputError(
+            f"{first} has {a.pixel_size:g} Å per pixel and {second} {b.pixel_size:g}: resample one of them, or "
+            "correct its header"
+        )
     curve = correlate(a.density, b.density, mask=None if mask is None else read_map(mask).density)
     typer.echo("shell  resolution (Å)     FSC")
     for shell, value in enumerate(curve):
@@ -197,79 +333,27 @@ def main() -> None:
     except MemoryError:
         sys.exit("cryoedu: there is not enough memory: give a smaller --memory, or close other programs")
     except OSError as error:
-        sys.exit(f"cryoedu: {error.filename or 'a file'} could not be read or written ({error.strerror or error}): check the "
-                 "path, its permissions and the room on the disk")
+        sys.exit(
+            f"cryoedu: {error.filename or 'a file'} could not be read or written ({error.strerror or error}): check "
+            "the path, its permissions and the room on the disk"
+        )
 
 
-def _particles(star: Path, pixel_size: float | None, output: Path | None = None) -> Any:
-    """Particles of a STAR file, checked before anything long starts: output folder, columns, every image."""
-    from cryoedu.files import check_writable
-    from cryoedu.particles import check_images, read_particles
-
-    if output is not None:
-        check_writable(output)
-    particles = read_particles(star, resample_to=pixel_size)
-    _ = particles.pixel_size  # refuses optics groups that differ
-    check_images(particles.images, str(star))
-    return particles
-
-
-def _reference(path: Path, particles: Any) -> Any:
-    from cryoedu.inference.model import check_size
-    from cryoedu.particles import read_map
-
-    specimen = read_map(path)
-    check_size(specimen.box, specimen.pixel_size, particles.box, particles.pixel_size, str(path))
-    return specimen.density
-
-
-def _specimen(text: str, box: int, pixel_size: float) -> Any:
-    from cryoedu import datasets
-
-    path = Path(text)
-    if not path.exists():
-        return datasets.load(text, box=box, pixel_size=pixel_size)
-    if path.suffix.lower() in (".mrc", ".map"):
-        from cryoedu.particles import read_map
-
-        return read_map(path)
-    from cryoedu.microscope.atoms import read_atoms, specimen_from_atoms
-
-    return specimen_from_atoms(read_atoms(path), box, pixel_size, name=path.stem)
-
-
-def _options(particles: Any, ndim: int, iterations: int, tau2_fudge: float, diameter: float | None, mask: Path | None,
-             maxcc: bool, first: float | None, last: float | None, seed: int, memory: str | None,
-             array_library: str) -> dict[str, Any]:
-    """Options of the command line as those of `refine`."""
-    from cryoedu.geometry.masks import soft_sphere
-    from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
-    from cryoedu.inference.refine import opening
-    from cryoedu.particles import read_map
-
-    box, pixel = particles.box, particles.pixel_size
-    if diameter is not None and mask is not None:
-        raise InputError("--particle-diameter and --solvent-mask are both given: choose one")
-    shell = lambda resolution: min(max(round(box * pixel / resolution), 2), box // 2)  # noqa: E731
-    end = box // 2 if last is None else shell(last)
-    soft = None
-    if mask is not None:
-        soft = read_map(mask).density
-    elif diameter is not None:
-        soft = soft_sphere(box, pixel, diameter, ndim=ndim)
-    return {"iterations": iterations, "tau2_fudge": tau2_fudge or None, "memory": memory, "array_library": array_library,
-            "assignment": MAXIMUM_CROSS_CORRELATION if maxcc else MAXIMUM_LIKELIHOOD, "perturb_seed": seed, "mask": soft,
-            "radii": [end] if first is None else opening(min(shell(first), end), end, iterations)}
-
-
-def _run(job: Any, particles: Any, output: Path, iterations: int, tau2_fudge: float, truth: Path | None,
-         truth_maps: list[Path] | None) -> None:
+def _run(
+    job: Any,
+    particles: Any,
+    output: Path,
+    iterations: int,
+    tau2_fudge: float,
+    truth: Path | None,
+    truth_maps: list[Path] | None,
+) -> None:
     """Check the truth, run the job, say where the results are and how they compare."""
     from cryoedu import runs
     from cryoedu.validation.report import compare
 
-    known = None if truth is None else _truth(truth, particles)
-    maps = [_reference(path, particles) for path in truth_maps or []]
+    known = None if truth is None else truth_of(truth, particles)
+    maps = [reference_of(path, particles) for path in truth_maps or []]
     try:
         last = runs.run(job, particles, output, iterations, tau2_fudge=tau2_fudge or None)
     except KeyboardInterrupt:
@@ -281,11 +365,3 @@ def _run(job: Any, particles: Any, output: Path, iterations: int, tau2_fudge: fl
         typer.echo(compare(last.posterior, known, maps))
 
 
-def _truth(path: Path, particles: Any) -> Any:
-    from cryoedu.particles import read_particles
-
-    truth = read_particles(path)
-    if len(truth) != len(particles) or truth.classes is None or truth.angles is None:
-        raise InputError(f"{path} cannot be the truth: it needs angles and rlnClassNumber for the same {len(particles)} "
-                         f"particles in the same order, and has {len(truth)} rows")
-    return truth

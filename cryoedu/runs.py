@@ -27,7 +27,8 @@ def run(job: Job, particles: Particles, output: Path, iterations: int, *, tau2_f
     """
     check_writable(output)
     last: Iteration | None = None
-    with tqdm(total=iterations, delay=1, bar_format="{l_bar}{bar}| {n:.1f}/{total} [{elapsed}<{remaining}{postfix}]") as bar:
+    style = "{l_bar}{bar}| {n:.1f}/{total} [{elapsed}<{remaining}{postfix}]"
+    with tqdm(total=iterations, delay=1, bar_format=style) as bar:
         def tick(share: float) -> None:
             done = 0 if last is None else last.number
             bar.update(min(done + 0.95 * share, iterations) - bar.n)
@@ -45,8 +46,9 @@ def write_iteration(iteration: Iteration, particles: Particles, prefix: Path, *,
     """Write PREFIX_data.star (poses, classes, their probabilities) and PREFIX_model.star with its maps."""
     sizes = np.bincount(particles.optics_group, minlength=len(particles.optics))
     write_model(iteration.model, prefix.with_name(prefix.name + "_model.star"), ssnr=iteration.ssnr,
-                group_names=[o.name for o in particles.optics], group_sizes=sizes.tolist(), tau2_fudge=tau2_fudge or 1.0,
-                log_likelihood=iteration.log_likelihood, average_pmax=float(iteration.posterior.max_probability.mean()))
+                group_names=[o.name for o in particles.optics], group_sizes=sizes.tolist(),
+                tau2_fudge=tau2_fudge or 1.0, log_likelihood=iteration.log_likelihood,
+                average_pmax=float(iteration.posterior.max_probability.mean()))
     write_particles(with_posterior(particles, iteration), prefix.with_name(prefix.name + "_data.star"))
 
 

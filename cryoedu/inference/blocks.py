@@ -72,12 +72,14 @@ def prepare(particles: Particles, rows: NDArray[np.int64], group: int, sigma2: F
         power = absolute2(x, xp)
         if particles.optics[group].ctf_premultiplied:
             expected = space.unknowns / weight  # stands in where the CTF has nothing left: it moves no estimate
-            power = xp.where(xp.abs(ctf) > CTF_FLOOR, power / xp.maximum(ctf * ctf, xp.asarray(CTF_FLOOR**2, dtype=xp.float32)), expected)
+            ctf2 = xp.maximum(ctf * ctf, xp.asarray(CTF_FLOOR**2, dtype=xp.float32))
+            power = xp.where(xp.abs(ctf) > CTF_FLOOR, power / ctf2, expected)
             b = x * weight
         else:
             b = x * (ctf * weight)
         c = ctf * ctf * weight
-    return Block(rows, side_by_side(space.shifted(b, -shifts), xp), c, to_numpy(xp.sum(power, axis=0)).astype(np.float64))
+    total = to_numpy(xp.sum(power, axis=0)).astype(np.float64)
+    return Block(rows, side_by_side(space.shifted(b, -shifts), xp), c, total)
 
 
 def side_by_side(columns: Array, xp: ModuleType) -> Array:

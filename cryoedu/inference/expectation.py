@@ -77,7 +77,8 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
         nonlocal done
         rows = groups[group]
         for first in range(0, len(rows), images):
-            yield prepare(particles, rows[first : first + images], group, columns_sigma2[group], search.shifts, space, xp)
+            some = rows[first : first + images]
+            yield prepare(particles, some, group, columns_sigma2[group], search.shifts, space, xp)
             done += 1
             tick(done / visits)
 
@@ -119,10 +120,10 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
     squares += power
     sizes = np.asarray([len(rows) for rows in groups], dtype=np.float64)
     posterior = tally.posterior(search)
-    log_likelihood = assignment.log_likelihood(
-        float(np.sum(posterior.log_evidence)), *(_log_gaussian(s, sizes, columns_sigma2, space) for s in (power, squares)))
+    densities = [_log_gaussian(s, sizes, columns_sigma2, space) for s in (power, squares)]
+    log_likelihood = assignment.log_likelihood(float(np.sum(posterior.log_evidence)), *densities)
     binned = np.stack([np.bincount(space.bins, row, space.bin_count) for row in squares])
-    counts = sizes[:, None] * np.bincount(space.bins, minlength=space.bin_count)
+    counts = np.outer(sizes, np.bincount(space.bins, minlength=space.bin_count)).astype(np.float64)
     return posterior, Sums(xp.concat([n for n, _ in sums], axis=1), xp.concat([d for _, d in sums], axis=1),
                            binned, counts, shift_square, log_likelihood)
 
@@ -144,7 +145,8 @@ def _predict(model: Model, search: Search, lot: slice, space: FourierSpace, xp: 
     return _Predictions(lot, side_by_side(a, xp), absolute2(a, xp), prior[None, ...])
 
 
-def _scores(block: Block, predicted: _Predictions, space: FourierSpace, assignment: Assignment, xp: ModuleType) -> Array:
+def _scores(block: Block, predicted: _Predictions, space: FourierSpace, assignment: Assignment,
+            xp: ModuleType) -> Array:
     """Scores (N', S, H); the unscored columns (DC) come first and are left out."""
     images, shifts, _ = block.b.shape
     u = space.unscored

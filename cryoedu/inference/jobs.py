@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from cryoedu.errors import InputError
 from cryoedu.geometry.grids import Search
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
+from cryoedu.inference.loop import noise_power, refine, start_model
 from cryoedu.inference.model import Iteration, Model, low_pass, signal_power
-from cryoedu.inference.refine import noise_power, refine, start_model
 from cryoedu.particles.particles import Particles
 
 
@@ -57,10 +57,10 @@ def classify3d(particles: Particles, reference: NDArray[np.floating], classes: i
     return refine(particles, model, search, **{"perturb_seed": seed, **options})
 
 
-def seeds_from_subsets(particles: Particles, reference: NDArray[np.floating], classes: int, search: Search, *, seed: int,
-                       resolution: float = 60.0, memory: str | int | None = None, array_library: str = "auto",
-                       mask: NDArray[np.floating] | None = None, tau2_fudge: float | None = None,
-                       **_options: Any) -> Model:
+def seeds_from_subsets(particles: Particles, reference: NDArray[np.floating], classes: int, search: Search, *,
+                       seed: int, resolution: float = 60.0, memory: str | int | None = None,
+                       array_library: str = "auto", mask: NDArray[np.floating] | None = None,
+                       tau2_fudge: float | None = None, **_options: Any) -> Model:
     """A model of K seeds: one turn of maxCC, which does not care for the reference's grey scale, for each subset."""
     smooth = low_pass(np.asarray(reference)[None], particles.pixel_size, resolution)
     radius = max(round(particles.box * particles.pixel_size / resolution), 2)
@@ -82,7 +82,8 @@ def random_subsets(count: int, classes: int, seed: int) -> list[NDArray[np.int64
     return [np.sort(part) for part in np.array_split(order, classes)]
 
 
-def mean_image(particles: Particles, rows: NDArray[np.int64] | None = None, *, block: int = 2048) -> NDArray[np.float32]:
+def mean_image(particles: Particles, rows: NDArray[np.int64] | None = None, *,
+               block: int = 2048) -> NDArray[np.float32]:
     """Average (n, n) of the particles (of ``rows``) as they are, read in blocks."""
     rows = np.arange(len(particles)) if rows is None else rows
     total = np.zeros((particles.box, particles.box))

@@ -33,6 +33,7 @@ def data_weight(space: FourierSpace, rotations: NDArray[np.float64], denominator
     weights = space.precision(denominator)
     zeros = xp.zeros(weights.shape, dtype=xp.complex64 if weights.dtype == xp.float32 else xp.complex128)
     _, total = insert(zeros, weights, rotations, parts.kx, parts.ky, 1, half_shape(space.box, space.ndim, 1))
+    assert total is not None
     total = total if space.ndim == 3 else xp.squeeze(total, axis=1)
     axes = tuple(range(1, space.ndim))
     plane = total[..., :1]  # kx = 0 holds components and their conjugates: each gets the weight of both

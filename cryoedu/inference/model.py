@@ -118,10 +118,11 @@ def low_pass(maps: NDArray[np.floating], pixel_size: float, resolution: float) -
 def check_size(box: int, pixel_size: float, particle_box: int, particle_pixel_size: float, what: str) -> None:
     """Raise InputError unless ``what`` has the particles' box and pixel size (0.5 % tolerance)."""
     if box != particle_box:
-        raise InputError(f"{what} has a box of {box} pixels, but the particles have {particle_box}: resample one of them")
+        raise InputError(f"{what} has a box of {box} pixels, but the particles have {particle_box}: resample one of "
+                         "them")
     if abs(pixel_size / particle_pixel_size - 1) > 5e-3:
-        raise InputError(f"{what} has {pixel_size:g} Å per pixel, but the particles have {particle_pixel_size:g}: resample "
-                         "one of them, or correct its header")
+        raise InputError(f"{what} has {pixel_size:g} Å per pixel, but the particles have {particle_pixel_size:g}: "
+                         "resample one of them, or correct its header")
 
 
 def check_model(model: Model, box: int, pixel_size: float) -> None:

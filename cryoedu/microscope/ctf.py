@@ -36,7 +36,8 @@ def ctf(u: ArrayLike, azimuth: ArrayLike, optics: Optics, parameters: CTFParamet
         raise InputError(f"optics group {optics.name}: amplitude contrast {optics.amplitude_contrast} is not between 0 "
                          "and 1: correct rlnAmplitudeContrast")
     if not optics.voltage > 0:
-        raise InputError(f"optics group {optics.name}: a voltage of {optics.voltage} kV is not possible: correct rlnVoltage")
+        raise InputError(f"optics group {optics.name}: a voltage of {optics.voltage} kV is not possible: correct "
+                         "rlnVoltage")
     u2 = np.asarray(u, dtype=np.float64)[None] ** 2
     each = (slice(None), *[None] * (u2.ndim - 1))
     lam = wavelength(optics.voltage)
@@ -66,7 +67,9 @@ def ctf_image(box: int, optics: Optics, parameters: CTFParameters) -> NDArray[np
     return np.asarray(ctf(*_polar(k[None, :], k[:, None], box, optics), optics, parameters[:1])[0])
 
 
-def _polar(kx: NDArray[np.int64], ky: NDArray[np.int64], box: int, optics: Optics) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _polar(kx: NDArray[np.int64], ky: NDArray[np.int64], box: int,
+           optics: Optics) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Spatial frequency (1/Å) and direction (degrees)."""
     length = box * optics.pixel_size
     return np.hypot(kx, ky) / length, np.degrees(np.arctan2(ky, kx))
 
@@ -81,5 +84,5 @@ def check_sampling(box: int, optics: Optics, parameters: CTFParameters) -> None:
     worst = float(np.max(np.maximum(np.abs(parameters.defocus_u), np.abs(parameters.defocus_v)), initial=0.0))
     step = 2 * np.pi * wavelength(optics.voltage) * worst * u / (box * optics.pixel_size)
     if step > 2 * np.pi:
-        raise InputError(f"optics group {optics.name}: a defocus of {worst:.0f} Å makes the CTF oscillate faster than the "
-                         f"{box}-pixel box can sample at its edge: extract the particles in a larger box")
+        raise InputError(f"optics group {optics.name}: a defocus of {worst:.0f} Å makes the CTF oscillate faster than "
+                         f"the {box}-pixel box can sample at its edge: extract the particles in a larger box")

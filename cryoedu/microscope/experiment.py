@@ -138,17 +138,17 @@ def _common(maps: tuple[Specimen, ...]) -> Specimen:
     if not maps:
         raise InputError("no specimen was given: give at least one")
     for other in maps[1:]:
-        if (other.ndim, other.box) != (maps[0].ndim, maps[0].box) or not np.isclose(other.pixel_size, maps[0].pixel_size):
-            raise InputError(f"{other.name} has a {other.ndim}D box of {other.box} pixels of {other.pixel_size:g} Å, but "
-                             f"{maps[0].name} has {maps[0].ndim}D, {maps[0].box} pixels of {maps[0].pixel_size:g} Å: "
-                             "resample one of them")
+        one, two = ((m.ndim, m.box, round(m.pixel_size, 6)) for m in (maps[0], other))
+        if one != two:
+            raise InputError(f"{maps[0].name} and {other.name} differ in dimensions, box or pixel size ({one} and "
+                             f"{two}): resample one of them")
     return maps[0]
 
 
 def _normalised(fractions: Sequence[float] | None, classes: int) -> NDArray[np.float64]:
     share = np.ones(classes) if fractions is None else np.asarray(fractions, dtype=np.float64)
     if len(share) != classes or (share < 0).any() or not share.sum() > 0:
-        raise InputError(f"fractions {list(share)} do not fit {classes} specimens: give one number, 0 or more, for each")
+        raise InputError(f"fractions {list(share)} do not fit {classes} specimens: give one, 0 or more, for each")
     return np.asarray(share / share.sum())
 
 

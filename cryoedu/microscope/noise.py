@@ -46,11 +46,12 @@ def noise_spectrum(box: int, pixel_size: float, spectrum: Spectrum, variance: fl
     if (power < 0).any() or not power.any():
         raise InputError("the noise spectrum must be positive somewhere and negative nowhere")
     shell = np.minimum(shells(box), box // 2)
-    total = float(np.sum(power[shell] * multiplicity(box))) / box**2  # Parseval: pixel variance / (2 σ²/box²)
+    total = float(np.sum(power[shell] * multiplicity(box))) / box**2  # Parseval: n² / 2 times a pixel's variance
     return np.asarray(power * (variance * box**2 / 2) / total)
 
 
-def add_noise(images: NDArray[np.float32], sigma2: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float32]:
+def add_noise(images: NDArray[np.float32], sigma2: NDArray[np.float64],
+              rng: np.random.Generator) -> NDArray[np.float32]:
     """Images (N, n, n) with Gaussian noise of σ² (n//2 + 1,) per shell added: white noise is drawn and filtered."""
     n = images.shape[-1]
     # unit white noise has σ² = n²/2 in each real component

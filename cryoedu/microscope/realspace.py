@@ -48,13 +48,18 @@ def project_by_sums(density: ArrayLike, angles: ArrayLike, *, order: int = 3) ->
 
 
 def shift(images: ArrayLike, shifts_pixels: ArrayLike) -> NDArray[np.float32]:
-    """Images (N, n, n) moved by (N, 2) or (2,) x, y pixels, exactly, by Fourier phases; what leaves one side
-    comes back on the other."""
+    """Images (N, n, n) moved by (N, 2) or (2,) x, y pixels by Fourier phases; what leaves one side comes back on
+    the other.
+
+    Exact, but that a wave of Nyquist frequency cannot be moved by parts of a pixel: what stays of it is its cosine.
+    """
     from cryoedu.geometry.fourier import fourier, frequencies, inverse
 
     images = np.asarray(images, dtype=np.float32)
     n = images.shape[-1]
-    ky, kx = frequencies(n, 2)
     s = np.broadcast_to(np.asarray(shifts_pixels, dtype=np.float64), (len(images), 2))
-    turns = (kx * s[:, 0, None, None] + ky * s[:, 1, None, None]) / n
-    return np.asarray(inverse(fourier(images) * np.exp(-2j * np.pi * turns)), dtype=np.float32)
+    moved = fourier(images)
+    for k, along in zip(frequencies(n, 2), (s[:, 1], s[:, 0])):
+        phases = np.exp(-2j * np.pi / n * k * along[:, None, None])
+        moved = moved * np.where(np.abs(k) == n // 2, phases.real, phases)
+    return np.asarray(inverse(moved), dtype=np.float32)

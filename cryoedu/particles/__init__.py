@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 from cryoedu.particles.particles import CTFParameters, Images, Optics, Particles
 
@@ -14,14 +15,13 @@ if TYPE_CHECKING:
     from cryoedu.particles.stack import ImageStack, check_images
     from cryoedu.particles.star import read_particles, write_particles
 
-_LAZY = {"ImageStack": "stack", "check_images": "stack", "read_map": "mrc", "write_map": "mrc", "write_stack": "mrc",
-         "read_particles": "star", "write_particles": "star", "write_model": "model_star", "resample": "resampling"}
-
+__getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={  # these need mrcfile, starfile and pandas
+    "model_star": ["write_model"],
+    "mrc": ["read_map", "write_map", "write_stack"],
+    "resampling": ["resample"],
+    "stack": ["ImageStack", "check_images"],
+    "star": ["read_particles", "write_particles"],
+})
 __all__ = ["CTFParameters", "ImageStack", "Images", "Optics", "Particles", "check_images", "read_map", "read_particles",
            "resample", "write_map", "write_model", "write_particles", "write_stack"]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:  # these need mrcfile, starfile and pandas
-        return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

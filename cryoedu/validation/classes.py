@@ -12,7 +12,8 @@ def contingency(estimated: ArrayLike, reference: ArrayLike) -> NDArray[np.int64]
     """Counts (K, L): how many particles are in class k (from 0) of one and class l of the other."""
     a, b = np.asarray(estimated, dtype=np.int64), np.asarray(reference, dtype=np.int64)
     if a.shape != b.shape or a.size == 0:
-        raise InputError(f"{a.size} and {b.size} class numbers cannot be compared: give the same particles, at least one")
+        raise InputError(f"{a.size} and {b.size} class numbers cannot be compared: give the same particles, at least "
+                         "one")
     table = np.zeros((a.max() + 1, b.max() + 1), dtype=np.int64)
     np.add.at(table, (a, b), 1)
     return table

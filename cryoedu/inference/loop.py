@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,8 +95,7 @@ def maximisation(sums: Sums, class_counts: Floats, model: Model, search: Search,
     weight = data_weight(space, rotations, sums.denominator)
     fudge = 1.0 if tau2_fudge is None else tau2_fudge
     ssnr = fudge * model.tau2 * radial_mean(to_numpy(weight), box, space.ndim)
-    new = {"maps": model.maps, "tau2": model.tau2, "sigma2": model.sigma2, "class_weights": model.class_weights,
-           "offset_sigma": model.offset_sigma}
+    new: dict[str, Any] = {}
     if "maps" not in fixed:
         prior = None if tau2_fudge is None else 1.0 / np.maximum(fudge * model.tau2, 1e-12 * model.tau2.max())
         gradient = space.backproject(sums.numerator, rotations)
@@ -103,17 +104,18 @@ def maximisation(sums: Sums, class_counts: Floats, model: Model, search: Search,
             return space.backproject(sums.denominator * space.project(maps, rotations), rotations)
 
         maps = solve(space, gradient, curvature, weight, prior, xp.asarray(model.maps), steps)
-        new["maps"] = to_numpy(maps).astype(np.float32) * (1.0 if mask is None else mask)
+        new["maps"] = to_numpy(maps).astype(np.float32) * (np.float32(1.0) if mask is None else mask)
     if "tau2" not in fixed:
-        new["tau2"] = signal_power(new["maps"])
+        new["tau2"] = signal_power(new.get("maps", model.maps))
     if "sigma2" not in fixed:
         measured = sums.squares / np.maximum(space.unknowns * sums.counts, 1.0)
         new["sigma2"] = np.where(sums.counts > 0, np.maximum(measured, 1e-9 * measured.max()), model.sigma2)
     if "class_weights" not in fixed:
         new["class_weights"] = class_counts / class_counts.sum()
     if "offset_sigma" not in fixed and len(search.shifts) > 1:
-        new["offset_sigma"] = float(np.sqrt(max(sums.shift_square / (2 * class_counts.sum()), search.shift_step**2 / 12)))
-    return Model(pixel_size=model.pixel_size, **new), ssnr
+        variance = sums.shift_square / (2 * class_counts.sum())
+        new["offset_sigma"] = float(np.sqrt(max(variance, search.shift_step**2 / 12)))  # no finer than the grid
+    return replace(model, **new), ssnr
 
 
 def opening(first: int, last: int, iterations: int) -> list[int]:
@@ -123,7 +125,7 @@ def opening(first: int, last: int, iterations: int) -> list[int]:
 
 def noise_power(particles: Particles, space: str = "fourier", *, most: int = 2000) -> Floats:
     """A first σ² (G, bins): the power of the images of each optics group, signal included."""
-    rows = []
+    rows: list[Floats] = []
     for g in range(len(particles.optics)):
         of_group = np.flatnonzero(particles.optics_group == g)
         if len(of_group) == 0:
@@ -133,7 +135,7 @@ def noise_power(particles: Particles, space: str = "fourier", *, most: int = 200
         if space == "real":
             rows.append(np.asarray([images.var(dtype=np.float64)]))
         else:
-            power = np.mean(np.abs(fourier(images)) ** 2, axis=0, dtype=np.float64)
+            power = np.asarray(np.mean(np.abs(fourier(images)) ** 2, axis=0, dtype=np.float64))
             rows.append(0.5 * radial_mean(power, particles.box, 2))
     out = np.stack(rows)
     return np.where(np.isnan(out), np.nanmean(out, axis=0), out)
@@ -154,16 +156,17 @@ def _checked(particles: Particles, model: Model, search: Search, space: str, fix
     if space == "real" and particles.ctf is not None:
         raise InputError("real space has no CTF: use space='fourier', or particles without defocus columns")
     if (model.ndim == 2) != search.in_plane:
-        raise InputError(f"a {'2D' if search.in_plane else '3D'} search does not fit {model.ndim}D references: use search_2d "
-                         "for images and search_3d for maps")
+        raise InputError(f"a {'2D' if search.in_plane else '3D'} search does not fit {model.ndim}D references: use "
+                         "search_2d for images and search_3d for maps")
     unknown = set(fixed) - set(PARTS)
     if unknown:
         raise InputError(f"fixed names {sorted(unknown)}, but the parts of a model are {', '.join(PARTS)}")
     if model.classes > len(particles):
-        raise InputError(f"{model.classes} classes for {len(particles)} particles: ask for fewer classes than particles")
+        raise InputError(f"{model.classes} classes for {len(particles)} particles: ask for fewer classes than "
+                         "particles")
     bins = SPACES[space](particles.box, model.ndim, model.pixel_size, 1).bin_count
     if model.sigma2.shape != (len(particles.optics), bins):
-        raise InputError(f"sigma2 has shape {model.sigma2.shape}, but {len(particles.optics)} optics groups with {bins} bins "
-                         f"are needed in {space} space: make the model with start_model(…, space={space!r})")
+        raise InputError(f"sigma2 has shape {model.sigma2.shape}, but {len(particles.optics)} optics groups with "
+                         f"{bins} bins are needed in {space} space: use start_model(…, space={space!r})")
     return model
 

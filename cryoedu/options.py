@@ -1,0 +1,142 @@
+"""The options that the commands share, and what they mean for the engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from cryoedu.errors import InputError
+from cryoedu.microscope.specimen import Specimen
+from cryoedu.particles.particles import Particles
+
+Star = Annotated[Path, typer.Argument(help="particles: a STAR file of RELION 3.0 or 3.1", show_default=False)]
+Output = Annotated[Path, typer.Option("--o", "-o", help="folder for the results", show_default=False)]
+Iterations = Annotated[int, typer.Option("--iter", min=1, help="number of iterations")]
+Fudge = Annotated[
+    float, typer.Option("--tau2-fudge", min=0.0, help="T of the regularised likelihood; 0 switches the prior off")
+]
+Range = Annotated[float, typer.Option("--offset-range", min=0.0, help="shifts searched, Å from the known centre")]
+Step = Annotated[float | None, typer.Option("--offset-step", help="step of the shifts, Å (default: 1 pixel)")]
+PsiStep = Annotated[float, typer.Option("--psi-step", help="step of the in-plane angle, degrees")]
+Diameter = Annotated[
+    float | None, typer.Option("--particle-diameter", help="Å, of the soft mask on the references (default: the box)")
+]
+Mask = Annotated[
+    Path | None, typer.Option("--solvent-mask", help="mask (MRC, 0 to 1) on the maps, instead of a sphere")
+]
+MaxCC = Annotated[bool, typer.Option("--maxcc", help="maximum cross-correlation instead of maximum likelihood")]
+FirstRes = Annotated[
+    float | None, typer.Option("--first-resolution", help="Å used in the first iteration; opens evenly from there")
+]
+LastRes = Annotated[
+    float | None, typer.Option("--strict-highres", help="Å used in the last iteration (default: all there is)")
+]
+Seed = Annotated[int, typer.Option("--random-seed", help="seed of everything random")]
+Memory = Annotated[str | None, typer.Option(help="memory budget, such as '1 GB' (default: half of what is free)")]
+Library = Annotated[str, typer.Option("--array-library", help="numpy, cupy, or auto")]
+PixelSize = Annotated[float | None, typer.Option("--pixel-size", help="Å: resample all optics groups to this")]
+Truth = Annotated[Path | None, typer.Option(help="STAR file with the true poses and classes, to compare with")]
+TruthMaps = Annotated[
+    list[Path] | None,
+    typer.Option("--truth-map", help="true maps in the order of the classes, for the oracle; repeat it"),
+]
+
+
+def particles_of(star: Path, pixel_size: float | None, output: Path | None = None) -> Particles:
+    """Particles of a STAR file, checked before anything long starts: output folder, columns, every image."""
+    from cryoedu.files import check_writable
+    from cryoedu.particles import check_images, read_particles
+
+    if output is not None:
+        check_writable(output)
+    particles = read_particles(star, resample_to=pixel_size)
+    _ = particles.pixel_size  # refuses optics groups that differ
+    check_images(particles.images, str(star))
+    return particles
+
+
+def reference_of(path: Path, particles: Particles) -> NDArray[np.float32]:
+    """The density of a map, once it has the particles' box and pixel size."""
+    from cryoedu.inference.model import check_size
+    from cryoedu.particles import read_map
+
+    specimen = read_map(path)
+    check_size(specimen.box, specimen.pixel_size, particles.box, particles.pixel_size, str(path))
+    return specimen.density
+
+
+def specimen_of(text: str, box: int, pixel_size: float) -> Specimen:
+    """A specimen from the name of a data set, an MRC map, or an atomic model."""
+    from cryoedu import datasets
+
+    path = Path(text)
+    if not path.exists():
+        return datasets.load(text, box=box, pixel_size=pixel_size)
+    if path.suffix.lower() in (".mrc", ".map"):
+        from cryoedu.particles import read_map
+
+        return read_map(path)
+    from cryoedu.microscope.atoms import read_atoms, specimen_from_atoms
+
+    return specimen_from_atoms(read_atoms(path), box, pixel_size, name=path.stem)
+
+
+def refinement_options(
+    particles: Particles,
+    ndim: int,
+    iterations: int,
+    tau2_fudge: float,
+    diameter: float | None,
+    mask: Path | None,
+    maxcc: bool,
+    first: float | None,
+    last: float | None,
+    seed: int,
+    memory: str | None,
+    array_library: str,
+) -> dict[str, Any]:
+    """Options of the command line as those of `refine`."""
+    from cryoedu.geometry.masks import soft_sphere
+    from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
+    from cryoedu.inference.loop import opening
+    from cryoedu.particles import read_map
+
+    box, pixel = particles.box, particles.pixel_size
+    if diameter is not None and mask is not None:
+        raise InputError("--particle-diameter and --solvent-mask are both given: choose one")
+
+    def shell(resolution: float) -> int:
+        return min(max(round(box * pixel / resolution), 2), box // 2)
+
+    end = box // 2 if last is None else shell(last)
+    if mask is not None:
+        soft = read_map(mask).density
+    else:
+        soft = soft_sphere(box, pixel, (box - 6) * pixel if diameter is None else diameter, ndim=ndim)
+    return {
+        "iterations": iterations,
+        "tau2_fudge": tau2_fudge or None,
+        "memory": memory,
+        "array_library": array_library,
+        "assignment": MAXIMUM_CROSS_CORRELATION if maxcc else MAXIMUM_LIKELIHOOD,
+        "perturb_seed": seed,
+        "mask": soft,
+        "radii": [end] if first is None else opening(min(shell(first), end), end, iterations),
+    }
+
+
+def truth_of(path: Path, particles: Particles) -> Particles:
+    """True poses and classes, once they are known to be of the same particles."""
+    from cryoedu.particles import read_particles
+
+    truth = read_particles(path)
+    if len(truth) != len(particles) or truth.classes is None or truth.angles is None:
+        raise InputError(
+            f"{path} cannot be the truth: it needs angles and rlnClassNumber for the same {len(particles)} "
+            f"particles in the same order, and has {len(truth)} rows"
+        )
+    return truth
