@@ -7,7 +7,8 @@
 A source is a Python file in jupytext's percent format (``notebooks/source/NAME.py``). What stands between
 ``### BEGIN SOLUTION`` and ``### END SOLUTION`` goes to the solved notebook only; a line that ends in ``# your code``
 goes to the student's only. The student's notebook (``notebooks/NAME.ipynb``) has no outputs; the solved one
-(``notebooks/solutions/NAME.ipynb``) is run from top to bottom and keeps them.
+(``notebooks/solutions/NAME.ipynb``) is run from top to bottom and keeps them. A source without exercises has no solved
+notebook.
 """
 
 from __future__ import annotations
@@ -90,23 +91,32 @@ def student_notebook(path: Path) -> Any:
     return notebook
 
 
-def solved_notebook(path: Path, folder: Path | None = None, timeout: int = 600) -> Any:
-    """The solved notebook of a source, run in ``folder`` (default: where it will lie), with its outputs.
+def unrun_solved_notebook(path: Path) -> Any:
+    """The solved notebook of a source before it is run."""
+    notebook = read_source(path)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.source = solved_source(cell.source)
+    return notebook
+
+
+def run(notebook: Any, folder: Path, timeout: int = 600) -> Any:
+    """The notebook, run from top to bottom in ``folder`` with one thread and no progress kept, tidied.
 
     Raises nbclient's CellExecutionError if a cell fails.
     """
     from nbclient import NotebookClient
 
-    notebook = read_source(path)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.source = solved_source(cell.source)
-    folder = path.parents[1] / "solutions" if folder is None else folder
     with (tempfile.TemporaryDirectory() as scratch,
           environment(CRYOEDU_PROGRESS=f"{scratch}/progress.json", **ONE_THREAD)):
         NotebookClient(notebook, timeout=timeout, kernel_name="python3", record_timing=False, store_widget_state=False,
                        resources={"metadata": {"path": str(folder)}}).execute()
     return tidy(notebook)
+
+
+def has_solutions(path: Path) -> bool:
+    """Whether a source has exercises; only then it has a solved notebook."""
+    return BEGIN in path.read_text(encoding="utf-8")
 
 
 def tidy(notebook: Any) -> Any:
@@ -171,14 +181,16 @@ def build(path: Path, check: bool = False) -> list[str]:
     """
     compared = without_pictures if check else str
     root, changed = path.parents[1], []
-    for target, notebook in ((root / f"{path.stem}.ipynb", student_notebook(path)),
-                             (root / "solutions" / f"{path.stem}.ipynb", solved_notebook(path))):
+    made = {root / f"{path.stem}.ipynb": student_notebook(path)}
+    if has_solutions(path):
+        (root / "solutions").mkdir(exist_ok=True)
+        made[root / "solutions" / f"{path.stem}.ipynb"] = run(unrun_solved_notebook(path), root / "solutions")
+    for target, notebook in made.items():
         new = to_text(notebook)
         old = target.read_text(encoding="utf-8") if target.exists() else ""
         if compared(new) != compared(old):
             changed.append(str(target.relative_to(root)))
             if not check:
-                target.parent.mkdir(exist_ok=True)
                 beside = target.with_suffix(".new")
                 beside.write_text(new, encoding="utf-8")
                 os.replace(beside, target)

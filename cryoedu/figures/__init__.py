@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryoedu.figures.alignment import ccf_and_pdf, climb, image_grid, quality
+from cryoedu.figures.alignment import ccf_and_pdf, climb, image_grid, tracks
 from cryoedu.figures.page import Picture, describe, new_figure, show
 
-__all__ = ["Picture", "ccf_and_pdf", "climb", "describe", "image_grid", "new_figure", "quality", "show"]
+__all__ = ["Picture", "ccf_and_pdf", "climb", "describe", "image_grid", "new_figure", "show", "tracks"]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from cryoedu.figures.page import describe, new_figure
 
@@ -25,12 +25,13 @@ CCF_COLOUR, PDF_COLOUR, TRUTH_COLOUR = "#0072b2", "#d55e00", "#222222"
 
 
 def image_grid(images: ArrayLike, *, rows: Sequence[str] = (), columns: Sequence[str] = (), shared_scale: str = "",
-               pixel_size: float | None = None, size: float = 1.35, alt: str) -> Figure:
+               pixel_size: float | None = None, size: float = 1.35, alt: str = "") -> Figure:
     """Images (R, C, n, n) or (C, n, n) in grey, rows and columns labelled.
 
     shared_scale: the label of one grey scale for all of them, with its bar; without it each has its own scale
         (its mean ± 3 standard deviations).
     pixel_size: Å, draws a scale bar in the first image.
+    alt: what is to be seen; rows and columns are named in any case.
     """
     grid = np.asarray(images, dtype=float)
     grid = grid[None] if grid.ndim == 3 else grid
@@ -54,7 +55,8 @@ def image_grid(images: ArrayLike, *, rows: Sequence[str] = (), columns: Sequence
         scale_bar(axes[0, 0], grid.shape[-1], pixel_size)
     if shared_scale and drawn is not None:
         figure.colorbar(drawn, ax=axes, label=shared_scale, shrink=0.9)
-    return describe(figure, alt)
+    named = [f"{what}: {', '.join(names)}" for what, names in (("rows", rows), ("columns", columns)) if len(names)]
+    return describe(figure, f"{'; '.join(['Images', *named])}. {alt}")
 
 
 def scale_bar(ax: Axes, box: int, pixel_size: float) -> None:
@@ -89,8 +91,10 @@ def ccf_and_pdf(angles: ArrayLike, ccf: ArrayLike, gamma: ArrayLike, labels: Seq
             ax.set(xlim=(0, 360), xticks=range(0, 361, 60))
         left.set_ylabel(f"{label}\nCCF")
         right.set_ylabel("probability Γ")
-        right.set_ylim(0, max(1.1 * gamma[row].max(), 4 / len(angles)))
-        left.legend(fontsize=8, loc="upper right", framealpha=0.9)
+        right.set_ylim(0, max(1.15 * gamma[row].max(), 4 / len(angles)))
+        left.margins(y=0.05)
+        left.set_ylim(top=ccf[row].max() + 0.45 * np.ptp(ccf[row]))
+        left.legend(fontsize=8, loc="upper right", ncols=2, framealpha=0.9)
         said.append(f"{label}: the CCF is highest at {angles[best]:.0f}°, the largest probability is "
                     f"{gamma[row].max():.2f} at {angles[int(np.argmax(gamma[row]))]:.0f}°")
     axes[0, 0].set_title("CCF: how well does it match?", fontsize=10)
@@ -115,52 +119,45 @@ def climb(histories: Mapping[str, ArrayLike], true_sigma: float) -> Figure:
         left.plot(best + 1 - h[:, 0], label=name, markersize=4, **style)
         right.plot(h[:, 1], label=name, markersize=4, **style)
         said.append(f"{name}: σ goes from {h[0, 1]:.2f} to {h[-1, 1]:.2f}")
-    left.set(yscale="log", xlabel="iteration", ylabel="best log L + 1 − log L  (nats)",
-             title="The likelihood climbs (down is better)")
+    left.set(yscale="log", xlabel="iteration", ylabel="nats below the best log L (+ 1)")
     left.invert_yaxis()
     left.set_title("The likelihood climbs", fontsize=10)
-    right.axhline(true_sigma, color=TRUTH_COLOUR, linewidth=1, linestyle=":", label=f"true: {true_sigma:g}")
+    left.legend(fontsize=8, loc="lower right")
+    right.axhline(true_sigma, color=TRUTH_COLOUR, linewidth=1, linestyle=":")
     right.set(yscale="log", xlabel="iteration", ylabel="σ of the model")
     right.set_title("σ finds the noise", fontsize=10)
     ticks = sorted({round(float(h[0, 1]), 2) for h in runs.values()} | {true_sigma})
     right.set_yticks(ticks, [f"{t:g}" for t in ticks])
     right.minorticks_off()
-    right.legend(fontsize=8)
     return describe(figure, f"Log-likelihood (left) and σ (right) against the iteration. {'; '.join(said)}; "
                             f"the noise has σ = {true_sigma:g}.")
 
 
-def quality(snrs: ArrayLike, results: Mapping[str, tuple[ArrayLike, ArrayLike]], start: float) -> Figure:
-    """Likeness to the truth and contrast of the averages against the SNR.
+def tracks(measured: Mapping[tuple[str, float], ArrayLike], bounds: Mapping[float, tuple[float, float]]) -> Figure:
+    """How averages come closer to the truth, or drift from it: likeness (above) and contrast (below), a column per SNR.
 
-    results: method -> (correlation with the truth (M,), contrast (M,) as a fraction of the truth's).
-    start: correlation of the first reference with the truth.
+    measured: (method, SNR) -> (iterations, 2): correlation with the truth, and contrast as a fraction of the truth's,
+        from the start on.
+    bounds: SNR -> the same two numbers for the average with the true poses.
     """
-    snrs = np.asarray(snrs, dtype=float)
-    figure = new_figure(9.2, 3.2)
-    left, right = figure.subplots(1, 2)
+    methods = list(dict.fromkeys(method for method, _ in measured))
+    snrs = list(dict.fromkeys(snr for _, snr in measured))
+    figure = new_figure(9.4, 4.6)
+    axes = figure.subplots(2, len(snrs), sharex=True, sharey="row", squeeze=False)
     said = []
-    for style, (name, (likeness, contrast)) in zip(LINES, results.items(), strict=False):
-        a, b = np.asarray(likeness, dtype=float), np.asarray(contrast, dtype=float)
-        left.plot(snrs, a, label=name, **style)
-        right.plot(snrs, b, label=name, **style)
-        said += [f"{name} at SNR {s:g}: correlation {x:.2f}, contrast {y:.2f}"
-                 for s, x, y in zip(snrs, a, b, strict=True)]
-    left.axhline(start, color="#555555", linestyle=":", linewidth=1.2, label="first reference")
-    right.axhline(1.0, color="#555555", linestyle=":", linewidth=1.2, label="truth")
-    left.set(ylabel="correlation with the truth")
-    right.set(ylabel="contrast / true contrast")
-    for ax in (left, right):
-        ax.set(xscale="log", xlabel="SNR (less noise →)")
-        ax.set_xticks(snrs, [f"{s:g}" for s in snrs])
-        ax.minorticks_off()
-        ax.legend(fontsize=9)
-    return describe(figure, f"Left: correlation of the averages with the truth against the SNR; right: their "
-                            f"contrast. {'; '.join(said)}.")
-
-
-def shift_map(probability: NDArray[np.floating], shifts: NDArray[np.floating], ax: Axes) -> None:
-    """Draw the probability of each shift (S,) at its place (S, 2) x, y in pixels into ``ax``, in cividis."""
-    drawn = ax.scatter(shifts[:, 0], -shifts[:, 1], c=probability, cmap="cividis", marker="s", s=60, vmin=0)
-    ax.set(aspect="equal", xlabel="x shift (pixels)", ylabel="y shift (pixels)")
-    ax.figure.colorbar(drawn, ax=ax, label="probability")
+    for c, snr in enumerate(snrs):
+        for style, method in zip(LINES, methods, strict=False):
+            track = np.asarray(measured[method, snr], dtype=float)
+            for r in range(2):
+                axes[r, c].plot(track[:, r], label=method, markersize=3.5, **style)
+            said.append(f"{method} at SNR {snr:g}: correlation {track[:, 0].max():.2f} at best, {track[-1, 0]:.2f} at "
+                        f"the end, contrast {track[-1, 1]:.2f}")
+        for r in range(2):
+            axes[r, c].axhline(bounds[snr][r], color="#555555", linestyle=":", linewidth=1.4, label="true poses")
+        axes[0, c].set_title(f"SNR {snr:g}", fontsize=10)
+        axes[1, c].set_xlabel("iteration")
+    axes[0, 0].set_ylabel("correlation\nwith the truth")
+    axes[1, 0].set_ylabel("contrast /\ntrue contrast")
+    axes[0, -1].legend(fontsize=8, loc="center right")
+    return describe(figure, f"Correlation with the truth (above) and contrast (below) against the iteration, one "
+                            f"column for each SNR. {'; '.join(said)}.")

@@ -71,7 +71,7 @@ function render({ model, el }) {
   const shifts = h("input", { type: "checkbox" });
   const buttons = h("div", { class: "cryoedu-buttons" }, next, trueSigma,
     h("label", {}, shifts, " the shift is unknown too"));
-  root.append(h("div", { class: "cryoedu-controls" }, rotation.box, snr.box, sigma.box, buttons));
+  root.append(h("div", { class: "cryoedu-controls" }, rotation.box, buttons, snr.box, sigma.box));
 
   const particle = imageBox("particle", data.n), reference = imageBox("reference, turned by φ", data.n);
   const ccfMap = imageBox("CCF: best at each shift", side), pdfMap = imageBox("PDF: sum at each shift", side);

@@ -63,7 +63,7 @@ function imageBox(title, size) {
 
 // A plot over the circle: a curve or bars, a marker for the present position, a triangle for the truth.
 function circlePlot({ title, yLabel, bars, onPick }) {
-  const W = 400, H = 190, left = 52, right = 10, top = 26, bottom = 34;
+  const W = 400, H = 190, left = 52, right = 16, top = 26, bottom = 34;
   const x = (degrees) => left + (W - left - right) * degrees / 360;
   const svg = h("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", class: bars ? "cryoedu-pdf" : "cryoedu-ccf" });
   const shape = h("path", { class: "shape" });
@@ -75,7 +75,7 @@ function circlePlot({ title, yLabel, bars, onPick }) {
   for (let d = 0; d <= 360; d += 90)
     ticks.append(h("text", { x: x(d), y: H - bottom + 14, "text-anchor": "middle" }, `${d}°`));
   const high = h("text", { x: left - 5, y: top + 9, "text-anchor": "end" });
-  const low = h("text", { x: left - 5, y: H - bottom, "text-anchor": "end" });
+  const low = h("text", { x: left - 5, y: H - bottom - 2, "text-anchor": "end" });
   svg.append(h("rect", { class: "frame", x: left, y: top, width: W - left - right, height: H - top - bottom }),
     h("text", { x: left, y: 15, class: "title" }, title), ticks, high, low,
     h("text", { x: (W + left) / 2, y: H - 3, "text-anchor": "middle" }, "rotation φ of the reference"),

@@ -1,0 +1,571 @@
+# %% [markdown]
+# # Lesson 3: ML alignment
+#
+# **The question.** Each image shows the same particle, turned by an angle that nobody knows, and drowned in noise.
+# Do we have to decide how each one is turned?
+#
+# **After this lesson you can**
+# - turn the CCF of an image into a PDF over its rotations, and say what σ does to it,
+# - write both steps of ML alignment, in a few lines each,
+# - show that the likelihood climbs, and that σ is learned from the images,
+# - say from which SNR on maxCC and ML part, and why maxCC invents contrast,
+# - say where ML, too, comes to its limit.
+#
+# **Time:** about 75 minutes. The cells themselves run in less than one.
+#
+# **What comes before:** lesson 2, maxCC alignment. In one sentence: compare each image with a reference in all
+# rotations, take the rotation with the highest cross-correlation (CCF), turn the image back, and average.
+#
+# **How it works.** Each section asks you to *predict*, then to *run* a cell, then *explains* what you saw.
+# Your predictions are yours: write them on paper. Exercises are marked ✏️. Replace the three dots, run the cell, and
+# `check` tells you where you stand. `hint("3.2")` gives a hint, and another one if you ask again.
+
+# %%
+import numpy as np
+
+from cryoedu.course import carry_on, check, hint, progress
+from cryoedu.datasets.protein2d import protein2d
+from cryoedu.figures import ccf_and_pdf, climb, image_grid, show, tracks
+from cryoedu.geometry.grids import search_2d
+from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
+from cryoedu.inference.jobs import align2d
+from cryoedu.inference.reconstruction import reconstruct
+from cryoedu.microscope.experiment import simulate
+from cryoedu.microscope.realspace import rotate
+from cryoedu.widgets import ccf_pdf_boards
+
+progress(3)
+
+# %% [markdown]
+# ## 1. The data
+#
+# This is the model of how an image comes about:
+#
+# $$X_i = R_{\varphi_i} V + N_i$$
+#
+# | symbol | meaning | in the code |
+# |---|---|---|
+# | $X_i$ | image number $i$: the **observed data** | `images[i]` |
+# | $V$ | the particle, a 2D density | `protein.density` |
+# | $R_\varphi$ | turns the particle by the angle $\varphi$ in the image plane | `rotate(…, angle)` |
+# | $\varphi_i$ | how particle $i$ is turned: the **missing data** | nobody knows |
+# | $N_i$ | white noise: independent in each pixel, Gaussian, standard deviation $\sigma$ | σ = 1 here |
+#
+# The SNR is the variance of the signal inside the particle's circle, divided by the variance of the noise.
+#
+# **Predict.** The next cell shows the same four particles at SNR 1, 0.1 and 0.01. In which rows will you see how they
+# are turned?
+
+# %%
+protein = protein2d(40)
+snrs = (1, 0.1, 0.01)
+experiments = {snr: simulate(protein, 500, seed=4, snr=snr, progress=False) for snr in snrs}
+
+rows = [np.stack([protein.density, *experiments[snr].particles.images[:4]]) for snr in snrs]
+show(image_grid(rows, rows=[f"SNR {snr}" for snr in snrs], columns=["the particle", *"1234"],
+                pixel_size=protein.pixel_size, alt="The lower the row, the less is to be seen."))
+
+# %% [markdown]
+# **Explain.** At SNR 1 you see it, at 0.1 you guess, at 0.01 there is nothing to see. Cryo-EM images live in the lower
+# two rows. All three rows hold the same particles in the same rotations: only the noise differs.
+
+# %% [markdown]
+# ## 2. Option 1: choose. The CCF
+#
+# maxCC compares an image $X$ with the reference $A_\varphi = R_\varphi V$ in every rotation. The sum runs over the
+# pixels $j$:
+#
+# $$\mathrm{CCF}(\varphi) = \sum_j X_j \, (A_\varphi)_j$$
+#
+# and it keeps the rotation with the highest value. In the words of the lecture: the hidden data $Y$ (the rotations)
+# are *added to the model*, and we look for the best of everything at once, $L(Y, \Theta) = P(X \mid Y, \Theta)$.
+# $\Theta$ is the model: the reference $V$ and the noise $\sigma$.
+#
+# **Predict.** For the second particle of the picture, will the highest CCF point to the true rotation at all three SNRs?
+
+# %%
+angles = np.arange(0, 360, 5.0)  # R = 72 rotations
+particle = 1
+
+ccf = {}
+for snr in snrs:
+    X = experiments[snr].particles.images[particle]
+    A = rotate(experiments[snr].specimens[0].density, angles)  # the reference turned: (R, n, n)
+    ccf[snr] = np.sum(X * A, axis=(1, 2))
+
+true_angle = experiments[1].truth.angles[particle, 2] % 360
+for snr in snrs:
+    best = angles[ccf[snr].argmax()]
+    print(f"SNR {snr:<5} highest CCF at {best:3.0f}°   true rotation {true_angle:3.0f}°")
+
+# %% [markdown]
+# **Explain.** There is always a highest value, even where it means nothing. The CCF does not say how sure it is. So
+# maxCC puts a particle into its average with the same confidence whether it was sure or only guessing.
+
+# %% [markdown]
+# ## 3. Option 2: keep all. The PDF
+#
+# The noise is Gaussian, so we know how probable an image is if its rotation is $\varphi$. It is a product over the
+# pixels:
+#
+# $$P(X \mid \varphi, \Theta) = \prod_j \frac{1}{\sqrt{2\pi}\,\sigma}
+#   \exp\!\left( -\frac{(X_j - (A_\varphi)_j)^2}{2\sigma^2} \right)$$
+#
+# Take the logarithm and multiply out the square. Everything that does not depend on $\varphi$ is a constant of the image:
+#
+# $$\log P(X \mid \varphi, \Theta) = \frac{\mathrm{CCF}(\varphi) - \tfrac12 |A_\varphi|^2}{\sigma^2} + \text{constant}$$
+#
+# **The CCF has been inside all the time.** $|A_\varphi|^2 = \sum_j (A_\varphi)_j^2$, the energy of the reference, hardly
+# changes when it turns. So the probability goes as the *exponential of the CCF, divided by $\sigma^2$*. The CCF ranks the
+# rotations. Only with $\sigma$ do we learn by how much the first is better than the second.
+#
+# ### ✏️ Exercise 3.1: how many times likelier?
+#
+# For some image, the CCF is 31 at 90° and 26 at 95°. The noise has σ = 2. How many times likelier is 90° than 95°?
+
+# %%
+odds = ...  # your code
+### BEGIN SOLUTION
+odds = np.exp((31 - 26) / 2**2)
+### END SOLUTION
+
+check("3.1", odds)
+
+# %% [markdown]
+# ### Bayes turns it round
+#
+# $P(X \mid \varphi, \Theta)$ is the probability of the *image*, given the rotation. We want the probability of the
+# *rotation*, given the image. That is the rule of Bayes:
+#
+# $$\Gamma_{i\varphi} = \frac{P(X_i \mid \varphi, \Theta)\, P(\varphi \mid \Theta)}
+#   {\sum_{\varphi'} P(X_i \mid \varphi', \Theta)\, P(\varphi' \mid \Theta)}$$
+#
+# $P(\varphi \mid \Theta)$ is what we know before we look: here all $R$ rotations are equally likely, $1/R$, so it cancels.
+# $\Gamma_{i\varphi}$ is what we know after: one number for each image and rotation, and those of one image add up to 1.
+# To compute it is the **E-step** (E for expectation).
+#
+# ### ✏️ Exercise 3.2: write the E-step
+#
+# `images` has the shape (N, n, n), `references` (R, n, n). Return Γ with the shape (N, R). Two lines are there already.
+
+# %%
+def posterior(images, references, sigma):
+    ccf = np.tensordot(images, references, axes=([1, 2], [1, 2]))          # (N, R)
+    score = (ccf - 0.5 * np.sum(references**2, axis=(1, 2))) / sigma**2    # log P(X|φ,Θ) + constant
+    ...  # your code
+    ### BEGIN SOLUTION
+    gamma = np.exp(score - score.max(axis=1, keepdims=True))
+    return gamma / gamma.sum(axis=1, keepdims=True)
+    ### END SOLUTION
+
+check("3.2", posterior)
+
+# %%
+posterior = carry_on("3.2", posterior)
+
+# %% [markdown]
+# Now the two boards of the lecture side by side: the CCF of section 2, and what becomes of it.
+#
+# **Predict.** How will the PDF look at SNR 1? At 0.01?
+
+# %%
+gamma = {}
+for snr in snrs:
+    A = rotate(experiments[snr].specimens[0].density, angles)
+    gamma[snr] = posterior(experiments[snr].particles.images, A, sigma=1.0)
+
+show(ccf_and_pdf(angles, [ccf[s] for s in snrs], [gamma[s][particle] for s in snrs],
+                 labels=[f"SNR {s}" for s in snrs], truth=true_angle))
+
+# %% [markdown]
+# **Explain.** At SNR 1 and 0.1 this image leaves no doubt: all the probability is on one rotation, and ML does what
+# maxCC does. At SNR 0.01 two groups of rotations share it, one around 100° and one around 330°. The winner of the CCF is
+# the wrong one. The PDF keeps the true one in play.
+
+# %% [markdown]
+# ### At the board
+#
+# The next cell gives you the chalk. The particle is on the left above, the reference that you turn below it. Every
+# control works with the mouse and with the arrow keys (Tab moves on to the next one). ▼ is the true rotation.
+#
+# 1. Start at SNR 0.1 and turn the reference over the peak. Watch CCF and PDF together.
+# 2. **Predict**, then try: what happens to the CCF when you make σ three times larger? And to the PDF?
+# 3. Make σ three times *smaller*. Who is overconfident now? (`another particle` shows more cases.)
+# 4. Tick *the shift is unknown too*. Now 72 × 81 places compete. The maps show the best CCF, and the summed
+#    probability, of each shift. At which SNR does the PDF go flat now?
+
+# %%
+ccf_pdf_boards(protein, snr=0.1)
+
+# %% [markdown]
+# **Explain.** σ does not move the CCF at all, and it does not change which rotation comes first. It only says how much a
+# difference in CCF is worth. With a σ that is too small you get maxCC: in the limit σ → 0 one rotation takes all. With a
+# σ that is too large every image shrugs. So σ had better be right. In section 5 the images themselves will tell us.
+#
+# ### ✏️ Exercise 3.3: how many rotations are left?
+#
+# A single number says how sharp a PDF is: the exponential of its entropy, $\exp(-\sum_\varphi \Gamma_\varphi \log
+# \Gamma_\varphi)$. If $k$ rotations share the probability equally, it is $k$. Return it for each image: shape (N,).
+# Take care: for a computer, `0 * np.log(0)` is not 0.
+
+# %%
+def rotations_left(gamma):
+    ...  # your code
+    ### BEGIN SOLUTION
+    return np.exp(-np.sum(gamma * np.log(np.maximum(gamma, 1e-30)), axis=1))
+    ### END SOLUTION
+
+check("3.3", rotations_left)
+
+# %% [markdown]
+# **Predict** the mean over 500 images at SNR 1, 0.1 and 0.01. There are 72 rotations in all. Then run.
+
+# %%
+rotations_left = carry_on("3.3", rotations_left)
+
+for snr in snrs:
+    print(f"SNR {snr:<5} rotations left: {rotations_left(gamma[snr]).mean():4.1f} of {len(angles)}")
+
+# %% [markdown]
+# ### Does Γ know when it is wrong?
+#
+# Take the best rotation of each image. Γ says how probable it is that the truth lies within 10° of it. We simulated the
+# images, so we can count how often that is the case.
+#
+# **Predict.** Γ never saw the truth. Will the two agree?
+
+# %%
+def distance(a, b):
+    return np.abs((a - b + 180) % 360 - 180)  # of two angles in degrees
+
+
+for snr in snrs:
+    best = angles[gamma[snr].argmax(axis=1)]
+    claimed = np.sum(gamma[snr] * (distance(angles, best[:, None]) <= 10), axis=1).mean()
+    correct = np.mean(distance(experiments[snr].truth.angles[:, 2], best) <= 10)
+    print(f"SNR {snr:<5} within 10°: Γ claims {claimed:4.0%}, correct are {correct:4.0%}")
+
+# %% [markdown]
+# **Explain.** At SNR 0.01 the best rotation is often wrong, and Γ knows how often. That is what makes it a probability.
+# maxCC behaves as if it were always right.
+
+# %% [markdown]
+# ## 4. Average with weights: the M-step
+#
+# If the rotations were known, the problem would be easy: turn every image back and average. (This is the *complete data
+# problem* of the lecture.) They are not known, but Γ is. So every image goes into the average in **every** rotation,
+# weighted with its probability:
+#
+# $$V^{\text{new}} = \frac{1}{N} \sum_i \sum_\varphi \Gamma_{i\varphi} \, R_\varphi^{-1} X_i$$
+#
+# This is one half of the **M-step** (M for maximisation): of all references, this one makes the images most probable,
+# given Γ. ($R_\varphi^{-1}$ turns back by $\varphi$.)
+#
+# ### ✏️ Exercise 3.4: write the weighted average
+#
+# For each rotation $k$, add up all images with the weights `gamma[:, k]`, turn this sum back, and add it to `average`.
+
+# %%
+def weighted_average(images, gamma, angles):
+    average = np.zeros(images.shape[1:])
+    ...  # your code
+    ### BEGIN SOLUTION
+    for k, angle in enumerate(angles):
+        average += rotate(np.tensordot(gamma[:, k], images, axes=1), -angle)
+    return average / len(images)
+    ### END SOLUTION
+
+check("3.4", weighted_average)
+
+# %%
+weighted_average = carry_on("3.4", weighted_average)
+
+# %% [markdown]
+# Let us use it once, at SNR 0.01. We start from a blurred particle, as if we had an old map at low resolution. The same
+# function does both options. For maxCC we hand it a Γ with a single 1 in each row.
+#
+# **Predict.** Which average will have the stronger contrast: maxCC or ML? Which one deserves it?
+
+# %%
+from scipy.ndimage import gaussian_filter
+
+images = experiments[0.01].particles.images
+truth = experiments[0.01].specimens[0].density
+start = gaussian_filter(truth, 4).astype(np.float32)  # blurred over 4 pixels (26 Å)
+
+Γ = posterior(images, rotate(start, angles), sigma=1.0)
+best_only = np.eye(len(angles))[Γ.argmax(axis=1)]
+
+averages = [truth, start,
+            weighted_average(images, best_only, angles), weighted_average(images, Γ, angles)]
+names = ["truth", "start", "maxCC, once", "ML, once"]
+for name, image in zip(names, averages):
+    print(f"{name:12}  contrast {np.linalg.norm(image) / np.linalg.norm(truth):.2f}")
+
+show(image_grid(averages, columns=names, size=2.0, shared_scale="density",
+                alt="maxCC: strong and noisy. ML: faint, smooth, nearly round."))
+
+# %% [markdown]
+# **Explain.** *Contrast* is the length of the image as a vector, compared with that of the truth. maxCC has put every
+# image where its **noise** fits the reference best, so the noise adds up in the shape of the reference. The result looks
+# strong, but part of it was never in the data. ML is careful: it averages over what it cannot tell apart, and stays
+# faint as long as it is not sure. That is why averages are shown *unnormalised* here. A program that stretches every
+# picture to full grey scale hides the difference.
+#
+# ### The other half: how noisy are the images?
+#
+# σ is part of the model Θ too. The M-step sets it to what the references leave unexplained. $J$ is the number of pixels:
+#
+# $$\sigma^2 = \frac{1}{N J} \sum_i \sum_\varphi \Gamma_{i\varphi} \, |X_i - A_\varphi|^2$$
+#
+# ### ✏️ Exercise 3.5: write the σ update
+#
+# Return σ. An array of images × rotations × pixels would fill the memory, so multiply out the square:
+# $|X - A|^2 = |X|^2 - 2\,\mathrm{CCF} + |A|^2$.
+
+# %%
+def noise(images, references, gamma):
+    ccf = np.tensordot(images, references, axes=([1, 2], [1, 2]))   # (N, R)
+    energy = np.sum(references**2, axis=(1, 2))                     # (R,)
+    ...  # your code
+    ### BEGIN SOLUTION
+    squares = np.sum(images**2, dtype=float) - 2 * np.sum(gamma * ccf) + np.sum(gamma * energy)
+    return np.sqrt(squares / images.size)
+    ### END SOLUTION
+
+check("3.5", noise)
+
+# %%
+noise = carry_on("3.5", noise)
+
+# %% [markdown]
+# ## 5. Round and round: the likelihood climbs
+#
+# Γ depends on the reference and σ; the reference and σ depend on Γ. So we go round: E-step, M-step, E-step, M-step.
+# This is **expectation maximisation**. What climbs is the likelihood of option 2, with the hidden rotations
+# *marginalised*, that is, summed over with their probabilities:
+#
+# $$L(\Theta) = P(X \mid \Theta) = \prod_i \sum_\varphi P(X_i \mid \varphi, \Theta)\, P(\varphi \mid \Theta)$$
+#
+# In words: the probability of the images, **regardless** of how they are turned.
+#
+# ### ✏️ Exercise 3.6: write the log-likelihood
+#
+# For each image, take the logarithm of the *mean* of $\exp(\text{score})$ over the rotations (a mean, because
+# $P(\varphi \mid \Theta) = 1/R$), and add up over the images. The last line subtracts the constant that the score left
+# out. Keep the exponential from overflowing, as in the E-step.
+
+# %%
+def log_likelihood(images, references, sigma):
+    ccf = np.tensordot(images, references, axes=([1, 2], [1, 2]))
+    score = (ccf - 0.5 * np.sum(references**2, axis=(1, 2))) / sigma**2
+    constant = np.sum(images**2, dtype=float) / (2 * sigma**2)
+    constant += images.size / 2 * np.log(2 * np.pi * sigma**2)
+    ...  # your code
+    ### BEGIN SOLUTION
+    top = score.max(axis=1)
+    marginal = top + np.log(np.mean(np.exp(score - top[:, None]), axis=1))
+    return np.sum(marginal, dtype=float) - constant
+    ### END SOLUTION
+
+check("3.6", log_likelihood)
+
+# %% [markdown]
+# Here is the whole of ML alignment. It is four lines, and three of them call what you wrote.
+
+# %%
+log_likelihood = carry_on("3.6", log_likelihood)
+
+
+def align(images, reference, sigma, rounds):
+    history = []
+    for _ in range(rounds):
+        references = rotate(reference, angles)
+        history.append((log_likelihood(images, references, sigma), sigma))
+        gamma = posterior(images, references, sigma)          # E-step
+        sigma = noise(images, references, gamma)              # M-step: σ …
+        reference = weighted_average(images, gamma, angles)   # … and the reference
+    return reference, sigma, history
+
+# %% [markdown]
+# We take 500 images at SNR 0.1 and start with three values of σ: five times too large, right, and five times too small.
+#
+# **Predict.** After how many rounds will σ be right? Will all three runs end at the same likelihood?
+
+# %%
+images = experiments[0.1].particles.images
+truth = experiments[0.1].specimens[0].density
+start = gaussian_filter(truth, 4).astype(np.float32)
+
+runs = {}
+for first_sigma in (5.0, 1.0, 0.2):
+    average, sigma, history = align(images, start, first_sigma, rounds=20)
+    runs[f"start at σ = {first_sigma:g}"] = history
+    rises = np.sum(np.diff([log_l for log_l, _ in history]) > 0)
+    print(f"start at σ = {first_sigma:.1f}: {history[1][1]:.3f} after one round, "
+          f"{sigma:.3f} at the end;  log L rises in {rises} of {len(history) - 1} steps")
+
+show(climb(runs, true_sigma=1.0))
+
+# %% [markdown]
+# **Explain.** σ is nearly right after a single round, wherever it starts. It cannot be far off: nearly all the variance
+# of these images *is* noise. The likelihood climbs quickly at first, then slowly, as the reference sharpens. With σ five
+# times too large, the first Γ is nearly flat and the first average nearly round, so that run begins with a detour.
+# The three runs come close to one another, but not quite to the same place: expectation maximisation finds the nearest
+# top, and cannot see whether there is a higher one.
+#
+# That no step ever lowers the likelihood is a theorem, if both steps are exact. Turning an image back on a grid of pixels
+# is not quite the exact M-step. Here it was good enough: count the steps above.
+
+# %% [markdown]
+# ## 6. The same, by the engine
+#
+# The rest of the course uses the engine of the package. `align2d` takes the same steps as your `align`. It can also look
+# for shifts, works in blocks that fit into memory, and runs on a GPU if there is one. It is an *iterator*: each turn of
+# the `for` is one iteration, with the model before it and the model after it.
+#
+# **Predict.** Same images, same start. How closely will it agree with your own code?
+
+# %%
+engine = align2d(experiments[0.1].particles, search_2d(5.0), reference=start, space="real",
+                 iterations=20)
+for iteration in engine:
+    if iteration.number == 1:
+        sigma_1 = np.sqrt(iteration.before.sigma2[0, 0])
+        print(f"log L of the first model:  engine {iteration.log_likelihood:.0f}   "
+              f"yours {log_likelihood(images, rotate(start, angles), sigma_1):.0f}")
+
+theirs = iteration.model.maps[0]
+yours, sigma, history = align(images, start, sigma_1, rounds=20)
+alike = np.sum(theirs * yours) / np.linalg.norm(theirs) / np.linalg.norm(yours)
+their_sigma = np.sqrt(iteration.model.sigma2[0, 0])
+print(f"σ after 20 rounds:         engine {their_sigma:.3f}   yours {sigma:.3f}")
+print(f"correlation of the two averages: {alike:.2f}")
+
+# %% [markdown]
+# **Explain.** The likelihoods of the first model differ by a few units in a million: it is the same formula. The rest,
+# and the difference between the averages, comes from how images are turned. You turned with splines; the engine turns
+# through Fourier space (lesson 7) and solves its M-step exactly.
+
+# %% [markdown]
+# ## 7. maxCC and ML side by side
+#
+# Now the experiment that the whole lesson leads to. The same 1,000 images go to maxCC and to ML, from the same blurred
+# start, at four SNRs. The particles are shifted too, so there are 48 rotations × 13 shifts = 624 places for each image.
+# Beside them stands the average with the *true* poses, the complete data problem: nobody can do better.
+#
+# We measure two things after each iteration: how much the average looks like the truth (correlation), and how strong it
+# is (contrast).
+
+# %%
+def likeness(average, truth):
+    turned = rotate(average, np.arange(-30, 31, 3.0))  # it may turn as a whole: that does not count
+    norm, true_norm = np.linalg.norm(average), np.linalg.norm(truth)
+    return np.tensordot(turned, truth, axes=2).max() / (norm * true_norm), norm / true_norm
+
+# %% [markdown]
+# **Predict.** At which SNR will the two methods part? Which one will show the stronger contrast at SNR 0.003? Will
+# 20 iterations always be better than 10?
+#
+# This is the longest cell of the lesson: half a minute or so.
+
+# %%
+small = protein2d(32)  # smaller images, to save time
+search = search_2d(7.5, shift_range=2 * small.pixel_size, shift_step=small.pixel_size)
+methods = {"maxCC": MAXIMUM_CROSS_CORRELATION, "ML": MAXIMUM_LIKELIHOOD}
+snrs = (0.1, 0.03, 0.01, 0.003)
+
+measured, bounds, pictures, rises = {}, {}, {}, {}
+for snr in snrs:
+    experiment = simulate(small, 1000, seed=7, snr=snr, shift_sigma=6, progress=False)
+    truth = experiment.specimens[0].density
+    start = gaussian_filter(truth, 3).astype(np.float32)
+    known = reconstruct(experiment.truth, ndim=2, progress=False).density
+    bounds[snr], pictures["true poses", snr] = likeness(known, truth), known / truth.max()
+    for name, assignment in methods.items():
+        measured[name, snr], log_l = [likeness(start, truth)], []
+        for iteration in align2d(experiment.particles, search, reference=start, space="real",
+                                 iterations=20, assignment=assignment, fixed={"offset_sigma"},
+                                 memory="64 MB"):
+            average = iteration.model.maps[0]
+            measured[name, snr].append(likeness(average, truth))
+            log_l.append(iteration.log_likelihood)
+            pictures[f"{name}, {iteration.number}", snr] = average / truth.max()
+        rises[name, snr] = np.all(np.diff(log_l) > 0)
+
+# %%
+rows = ["true poses", "maxCC, 20", "ML, 10", "ML, 20"]
+show(image_grid([[pictures[row, snr] for snr in snrs] for row in rows], rows=rows, size=1.7,
+                columns=[f"SNR {snr}" for snr in snrs], shared_scale="density / highest true one",
+                alt="Towards low SNR, maxCC grows grainy and strong, ML blurred and faint."))
+
+# %%
+show(tracks(measured, bounds))
+
+# %%
+print("             correlation with the truth            contrast / true contrast")
+print("SNR        true poses   maxCC  ML 10  ML 20      true poses   maxCC  ML 10  ML 20")
+for snr in snrs:
+    values = [bounds[snr], measured["maxCC", snr][20], *measured["ML", snr][10::10]]
+    print(f"{snr:<8}" + "        ".join("{:9.2f}   {:6.2f} {:6.2f} {:6.2f}".format(*v)
+                                        for v in zip(*values)))
+print(f"\nThe first reference has correlation {measured['ML', 0.1][0][0]:.2f}.")
+print("ML: log L rises in every step:", ", ".join(f"{rises['ML', snr]} at {snr}" for snr in snrs))
+
+# %% [markdown]
+# **Explain.** This is what was measured here, with 1,000 images of 32 × 32 pixels, 20 iterations and this start.
+#
+# - **At SNR 0.1 the two agree**, and both come close to the average with the true poses. The PDF is sharp, so keeping
+#   all places and keeping the best one is nearly the same.
+# - **At SNR 0.01 they have parted.** maxCC is now *less* like the truth than the blurred start was. ML has improved on
+#   the start.
+# - **maxCC invents contrast.** At SNR 0.003 its average is more than twice as strong as the truth. The true poses show
+#   that the images do not hold that much, not even with the noise that is left in an average of 1,000. The rest comes
+#   from choosing, again and again, the place where the noise fits best.
+# - **ML does not pretend.** Where it cannot tell places apart, it gives a picture that is too faint and too smooth.
+#
+# And yet: look at ML after the tenth iteration. Its likelihood still climbs, but from SNR 0.03 down the average drifts
+# *away* from the truth. With so few images, the most likely reference is one that also explains some of their noise. This
+# is **overfitting**. ML is the best one can do in the limit of infinitely many images, and nobody has those. Lesson 9
+# brings the cure: a prior.
+
+# %% [markdown]
+# ## Summary
+#
+# - Alignment is an **incomplete data problem**: the images $X$ are observed, the rotations and shifts $Y$ are not.
+# - **Option 1** adds $Y$ to the model: find the best $Y$ for each image. This is maxCC (or least squares).
+# - **Option 2** marginalises over $Y$: sum over all of them, weighted with their probability. This is ML.
+# - The PDF is the exponential of the CCF over σ². High SNR makes it sharp, low SNR makes it flat.
+# - **Expectation maximisation** alternates: Γ from the model (E-step); reference and σ from Γ (M-step). The likelihood
+#   climbs, and σ is learned from the images.
+# - At high SNR the two options agree. At low SNR maxCC follows the noise and invents contrast. ML holds out longer, but
+#   it overfits too if it has too few images.
+#
+# ### What the programs call it
+#
+# | program | option 2, ML | option 1, maxCC |
+# |---|---|---|
+# | RELION | what `relion_refine` does by default | `--always_cc`, or `--firstiter_cc` for the first iteration only |
+# | cryoSPARC | 2D classification with *Force Max over poses/shifts* off | the same with it on: the best pose only |
+# | SIMPLE | `objfun=euclid`: scores with σ, as in section 3 | `objfun=cc`: scores with the correlation |
+# | XMIPP | `xmipp_ml_align2d` | `xmipp_classify_CL2D` with `--distance correlation` |
+#
+# In RELION's STAR files, the largest Γ of an image is `rlnMaxValueProbDistribution`, the number of places that still count
+# is `rlnNrOfSignificantSamples` (counted in another way than in exercise 3.3), and σ² is `rlnSigma2Noise`, one value for
+# each spatial frequency (lesson 8).
+#
+# ### Further reading
+#
+# - F. J. Sigworth, *A maximum-likelihood approach to single-particle image refinement*, J. Struct. Biol. 122, 328 (1998),
+#   [doi:10.1006/jsbi.1998.4014](https://doi.org/10.1006/jsbi.1998.4014): the paper that brought ML to 2D alignment.
+# - S. H. W. Scheres *et al.*, *Maximum-likelihood multi-reference refinement for electron microscopy images*, J. Mol. Biol.
+#   348, 139 (2005), [doi:10.1016/j.jmb.2005.02.031](https://doi.org/10.1016/j.jmb.2005.02.031): with several references,
+#   the subject of lesson 4.
+# - F. J. Sigworth, P. C. Doerschuk, J.-M. Carazo, S. H. W. Scheres, *Maximum-likelihood methods in cryo-EM. Part I*,
+#   Methods Enzymol. 482, 263 (2010),
+#   [doi:10.1016/S0076-6879(10)82011-7](https://doi.org/10.1016/S0076-6879(10)82011-7): an introduction with all the formulas.
+#
+# ### Where you stand
+
+# %%
+progress(3)

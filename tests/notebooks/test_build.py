@@ -1,0 +1,121 @@
+"""One source, two notebooks: what a student gets must never hold a solution, and a rebuild must change nothing."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from cryoedu.course import build as B
+from cryoedu.errors import InputError
+
+SOURCES = B.sources()
+SMALL = '''# %% [markdown]
+# # Small
+
+# %%
+a = ...  # your code
+### BEGIN SOLUTION
+a = 2
+### END SOLUTION
+print("one")
+print("two")
+a
+
+# %%
+def f(x):
+    ...  # your code
+    ### BEGIN SOLUTION
+    return 2 * x
+    ### END SOLUTION
+f(3)
+'''
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    (tmp_path / "source").mkdir()
+    path = tmp_path / "source" / "09_small.py"
+    path.write_text(SMALL)
+    return path
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
+def test_the_students_notebook_is_the_one_its_source_gives(path):
+    """A lesson edited in one place only: run 'python -m cryoedu.course.build'."""
+    built = B.to_text(B.student_notebook(path))
+    assert built == (B.ROOT / f"{path.stem}.ipynb").read_text(encoding="utf-8")
+    assert B.BEGIN not in built and B.END not in built
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
+def test_code_fits_the_page(path):
+    """JupyterLab beside its file browser shows some 100 characters; what is further right is not read."""
+    for cell in B.read_source(path).cells:
+        if cell.cell_type == "code":
+            assert max(map(len, cell.source.splitlines())) <= 104, cell.source
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if B.has_solutions(p)], ids=lambda p: p.stem)
+def test_an_exercise_is_at_most_ten_lines(path):
+    for cell in B.read_source(path).cells:
+        if B.BEGIN in cell.source:
+            lines = cell.source.splitlines()
+            solution = lines[[s.strip() for s in lines].index(B.BEGIN) + 1 : [s.strip() for s in lines].index(B.END)]
+            assert 1 <= len(solution) <= 10
+            ast.parse(B.student_source(cell.source))
+
+
+@pytest.mark.notebook
+def test_two_builds_give_the_same_bytes(small):
+    assert B.build(small) == ["09_small.ipynb", "solutions/09_small.ipynb"]
+    files = [small.parents[1] / "09_small.ipynb", small.parents[1] / "solutions" / "09_small.ipynb"]
+    first = [f.read_bytes() for f in files]
+    assert B.build(small) == [] and B.build(small, check=True) == []
+    for f in files:
+        f.unlink()
+    B.build(small)
+    assert [f.read_bytes() for f in files] == first
+
+    student, solved = (nbformat.reads(b.decode(), 4) for b in first)
+    nbformat.validate(student), nbformat.validate(solved)
+    assert student.cells[1].source == 'a = ...  # your code\nprint("one")\nprint("two")\na'
+    assert student.cells[1].outputs == [] and student.cells[1].execution_count is None
+    assert student.cells[2].source == "def f(x):\n    ...  # your code\nf(3)"
+    assert solved.cells[1].source == 'a = 2\nprint("one")\nprint("two")\na'
+    assert solved.cells[1].outputs[0].text == "one\ntwo\n" and solved.cells[2].outputs[0].data["text/plain"] == "6"
+    assert [c.id for c in student.cells] == [c.id for c in solved.cells] and len({c.id for c in solved.cells}) == 3
+
+    small.write_text(SMALL.replace("a = 2", "a = 4"))
+    assert B.build(small, check=True) == ["09_small.ipynb", "solutions/09_small.ipynb"]  # ids follow the source
+    assert [f.read_bytes() for f in files] == first
+
+
+@pytest.mark.parametrize("text", ["### BEGIN SOLUTION\na", "a\n### END SOLUTION",
+                                  "### BEGIN SOLUTION\n### BEGIN SOLUTION\n### END SOLUTION"])
+def test_markers_that_do_not_pair_are_refused(text):
+    """Otherwise a solution would slip into the student's notebook, or the rest of a cell out of it."""
+    with pytest.raises(InputError, match="SOLUTION"):
+        B.student_source(text)
+
+
+def test_what_differs_from_run_to_run_is_not_stored():
+    from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+    cell = new_code_cell("x", execution_count=1, metadata={"execution": {"busy": "2030-01-01"}, "tags": ["t"]})
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "abc"}, "text/html": "<img>", "text/plain": "w"}
+    cell.outputs = [new_output("stream", text="a"), new_output("stream", text="b"),
+                    new_output("display_data", view, metadata={"k": 1}), new_output("stream", text="c")]
+    tidied = B.tidy(new_notebook(cells=[cell], metadata={"widgets": {}, "language_info": {"name": "python", "version": "3.99"}}))
+    text = B.to_text(tidied)
+    assert not any(word in text for word in ("widget", "3.99", "2030", "abc"))
+    assert [o.get("text", "") for o in tidied.cells[0].outputs] == ["ab", "", "c"]
+    assert tidied.cells[0].metadata == {"tags": ["t"]}
+
+
+def test_the_command_names_a_source_that_is_not_there(capsys):
+    with pytest.raises(SystemExit):
+        B.main(["99"])
+    assert "begins with 99" in capsys.readouterr().err
