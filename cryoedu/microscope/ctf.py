@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cryoedu.errors import InputError
-from cryoedu.geometry.fourier import Components, components, frequencies
+from cryoedu.geometry.fourier import Components, frequencies
 from cryoedu.particles.particles import CTFParameters, Optics
 
 
@@ -75,14 +75,14 @@ def _polar(kx: NDArray[np.int64], ky: NDArray[np.int64], box: int,
 
 
 def check_sampling(box: int, optics: Optics, parameters: CTFParameters) -> None:
-    """Raise InputError if a defocus is so large that the CTF turns by more than π between two Fourier pixels.
+    """Raise InputError if a defocus is so large that the CTF turns by more than π between two Fourier pixels at Nyquist.
 
-    The particle's information is then spread beyond the box and no correction can bring it back.
+    A point in the centre is then spread beyond the box, by λ Δf u to each side, and no correction can bring back what
+    was cut off (or, in a simulation, folded over).
     """
-    edge = components(box)
-    u = edge.shell.max() / (box * optics.pixel_size)
+    u = 1 / (2 * optics.pixel_size)
     worst = float(np.max(np.maximum(np.abs(parameters.defocus_u), np.abs(parameters.defocus_v)), initial=0.0))
     step = 2 * np.pi * wavelength(optics.voltage) * worst * u / (box * optics.pixel_size)
-    if step > 2 * np.pi:
+    if step > np.pi:
         raise InputError(f"optics group {optics.name}: a defocus of {worst:.0f} Å makes the CTF oscillate faster than "
                          f"the {box}-pixel box can sample at its edge: extract the particles in a larger box")

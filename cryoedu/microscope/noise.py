@@ -40,11 +40,19 @@ def circle(box: int, fraction: float = 0.8) -> NDArray[np.bool_]:
 def noise_spectrum(box: int, pixel_size: float, spectrum: Spectrum, variance: float) -> NDArray[np.float64]:
     """σ² (box//2 + 1,) of each real Fourier component per shell, for noise of ``variance`` per pixel in all.
 
-    Beyond Nyquist, in the corners of the transform, the noise has the power of the Nyquist shell.
+    Beyond Nyquist, in the corners of the transform, the noise has the power of the Nyquist shell. Raises InputError if
+    ``spectrum`` does not give one finite number of 0 or more for each frequency, or zeros only.
     """
-    power = spectrum(np.arange(box // 2 + 1) / (box * pixel_size))
-    if (power < 0).any() or not power.any():
-        raise InputError("the noise spectrum must be positive somewhere and negative nowhere")
+    u = np.arange(box // 2 + 1) / (box * pixel_size)
+    values = spectrum(u)
+    try:
+        power = np.broadcast_to(np.asarray(values, dtype=np.float64), u.shape)
+    except ValueError:
+        raise InputError(f"the noise spectrum gives {values!r} for {len(u)} frequencies: "
+                         "return as many numbers") from None
+    if not np.isfinite(power).all() or (power < 0).any() or not power.any():
+        raise InputError("the noise spectrum must be finite everywhere (at frequency 0 too), positive somewhere and "
+                         f"negative nowhere, but runs from {power.min():g} to {power.max():g}: change its formula")
     shell = np.minimum(shells(box), box // 2)
     total = float(np.sum(power[shell] * multiplicity(box))) / box**2  # Parseval: n² / 2 times a pixel's variance
     return np.asarray(power * (variance * box**2 / 2) / total)
