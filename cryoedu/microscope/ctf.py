@@ -32,12 +32,7 @@ def wavelength(voltage: float) -> float:
 
 def ctf(u: ArrayLike, azimuth: ArrayLike, optics: Optics, parameters: CTFParameters) -> NDArray[np.float64]:
     """CTF (N, …) of N particles at spatial frequencies ``u`` (…) in 1/Å and directions ``azimuth`` (…) in degrees."""
-    if not 0 <= optics.amplitude_contrast <= 1:
-        raise InputError(f"optics group {optics.name}: amplitude contrast {optics.amplitude_contrast} is not between 0 "
-                         "and 1: correct rlnAmplitudeContrast")
-    if not optics.voltage > 0:
-        raise InputError(f"optics group {optics.name}: a voltage of {optics.voltage} kV is not possible: correct "
-                         "rlnVoltage")
+    _check_optics(optics)
     u2 = np.asarray(u, dtype=np.float64)[None] ** 2
     each = (slice(None), *[None] * (u2.ndim - 1))
     lam = wavelength(optics.voltage)
@@ -74,12 +69,22 @@ def _polar(kx: NDArray[np.int64], ky: NDArray[np.int64], box: int,
     return np.hypot(kx, ky) / length, np.degrees(np.arctan2(ky, kx))
 
 
+def _check_optics(optics: Optics) -> None:
+    if not 0 <= optics.amplitude_contrast <= 1:
+        raise InputError(f"optics group {optics.name}: amplitude contrast {optics.amplitude_contrast} is not between 0 "
+                         "and 1: correct rlnAmplitudeContrast")
+    if not optics.voltage > 0:
+        raise InputError(f"optics group {optics.name}: a voltage of {optics.voltage} kV is not possible: correct "
+                         "rlnVoltage")
+
+
 def check_sampling(box: int, optics: Optics, parameters: CTFParameters) -> None:
-    """Raise InputError if a defocus is so large that the CTF turns by more than π between two Fourier pixels at Nyquist.
+    """Raise InputError if a defocus is so large that the CTF turns by more than π between Fourier pixels at Nyquist.
 
     A point in the centre is then spread beyond the box, by λ Δf u to each side, and no correction can bring back what
     was cut off (or, in a simulation, folded over).
     """
+    _check_optics(optics)
     u = 1 / (2 * optics.pixel_size)
     worst = float(np.max(np.maximum(np.abs(parameters.defocus_u), np.abs(parameters.defocus_v)), initial=0.0))
     step = 2 * np.pi * wavelength(optics.voltage) * worst * u / (box * optics.pixel_size)

@@ -61,6 +61,7 @@ def simulate(specimens: Specimen | Sequence[Specimen], count: int, *, seed: int,
     b_factor: Å², phase_shift: degrees.
     preferred: 0 for uniform directions; larger values crowd the views around the map's z axis (von Mises-Fisher
         concentration).
+    optics: voltage, aberration and amplitude contrast; the pixel size is that of the specimens.
     particle_diameter: Å, for the circle (default: 80 % of the box).
 
     Raises InputError for specimens of different shape or pixel size, and for impossible numbers.
@@ -69,8 +70,17 @@ def simulate(specimens: Specimen | Sequence[Specimen], count: int, *, seed: int,
     first = _common(maps)
     box, pixel_size = first.box, first.pixel_size
     optics = Optics(pixel_size) if optics is None else replace(optics, pixel_size=pixel_size)
-    if count < 1 or (snr is not None and not snr > 0):
+    if optics.ctf_premultiplied:
+        raise InputError(f"optics group {optics.name}: images are simulated as they leave the microscope, not "
+                         "multiplied by their CTF: give optics without ctf_premultiplied")
+    if count < 1 or (snr is not None and not 0 < snr < np.inf):
         raise InputError(f"count={count} particles at snr={snr}: both must be positive")
+    for name, value in {"shift_sigma": shift_sigma, "astigmatism": astigmatism, "preferred": preferred}.items():
+        if not 0 <= value < np.inf:
+            raise InputError(f"{name}={value} is not possible: give 0 or a positive number")
+    fraction = 0.8 if particle_diameter is None else particle_diameter / (box * pixel_size)
+    if not fraction > 0:
+        raise InputError(f"particle_diameter={particle_diameter} Å is not possible: give a positive number")
     rng = np.random.default_rng(seed)
     classes = rng.choice(len(maps), size=count, p=_normalised(fractions, len(maps)))
     angles = _orientations(count, first.ndim, preferred, rng)
@@ -81,16 +91,16 @@ def simulate(specimens: Specimen | Sequence[Specimen], count: int, *, seed: int,
     images = np.empty((count, box, box), dtype=np.float32)
     truth = Particles(images, (optics,), np.zeros(count, dtype=np.int64), ctf, angles, shifts, classes)
 
-    fraction = 0.8 if particle_diameter is None else particle_diameter / (box * pixel_size)
     inside = circle(box, min(fraction, 1.0))
     transforms = np.stack([transform(s.density[None].astype(np.float32))[0] for s in maps])
     for rows in _blocks(count, "projecting", progress):
         images[rows] = _noiseless(transforms, truth, rows)
     scale, sigma2 = 1.0, np.zeros(box // 2 + 1)
     if snr is not None:
-        variance = np.mean([signal_variance(images[rows], inside) for rows in _blocks(count)])
+        variance = sum(signal_variance(images[rows], inside) * len(images[rows]) for rows in _blocks(count)) / count
         if not variance > 0:
-            raise InputError("the specimens are empty: their projections have no contrast, so no SNR can be set")
+            raise InputError("the images have no contrast inside the particle's circle, so no SNR can be set: give "
+                             "specimens that are not empty, or a larger particle_diameter")
         scale = float(np.sqrt(snr / variance))
         sigma2 = noise_spectrum(box, pixel_size, noise, 1.0)
         for block, rows in enumerate(_blocks(count, "adding noise", progress)):
@@ -165,7 +175,11 @@ def _orientations(count: int, ndim: int, preferred: float, rng: np.random.Genera
 
 def _defocus(count: int, span: tuple[float, float], astigmatism: float, b_factor: float, phase_shift: float,
              rng: np.random.Generator) -> CTFParameters:
-    mean = rng.uniform(*span, count)
+    low, high = span
+    if not (np.isfinite([low, high, b_factor, phase_shift]).all() and low <= high):
+        raise InputError(f"a defocus from {low} to {high} Å with b_factor={b_factor} and phase_shift={phase_shift} is "
+                         "not possible: give finite numbers, the lowest defocus first")
+    mean = rng.uniform(low, high, count)
     half = rng.uniform(0, astigmatism, count) / 2
     return CTFParameters.of(mean + half, mean - half, rng.uniform(0, 180, count), phase_shift, b_factor)
 
