@@ -192,8 +192,8 @@ def make(folder: Path, stack: Stack) -> dict[str, object]:
         "resolution_at_fsc_0.5": {}}
     for k in range(1, len(stack.states) + 1):
         measured["resolution_at_fsc_0.5"][k] = reconstruct(folder, stack, k)  # type: ignore[index]
-    for name in ("in.star", "out.star", "out.mrcs"):
-        (folder / name).unlink()
+    for name in ("in.star", "out.star", "out.mrcs", ".spi"):
+        (folder / name).unlink(missing_ok=True)
     (folder / "measured.json").write_text(json.dumps(measured, indent=1) + "\n")
     return measured
 

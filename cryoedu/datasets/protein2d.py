@@ -37,7 +37,7 @@ def protein2d(box: int = 64, pixel_size: float | None = None) -> Specimen:
         raise InputError(f"protein2d: the box is {box} pixels, but an even number from 16 upwards is needed")
     if pixel_size is None or not pixel_size > 0 or box * pixel_size < DIAMETER:
         raise InputError(f"protein2d: {box} pixels of {pixel_size:g} Å cannot hold a protein of {DIAMETER:.0f} Å: take "
-                         f"pixels of {DIAMETER / box:.3g} Å or more, or a larger box")
+                         f"pixels of {np.ceil(100 * DIAMETER / box) / 100:g} Å or more, or a larger box")
     step = pixel_size / (DIAMETER / 2)
     fine = max(2, int(np.ceil(step * 80)))  # samples across a pixel, so that the picture does not depend on the grid
     axis = ((np.arange(box * fine) + 0.5) / fine - 0.5 - box // 2) * step

@@ -1,6 +1,6 @@
 """Ribosome states from the beads of PDB entry 6ZU5 (datasets/ribosome tells where they come from).
 
-The 80S ribosome and its large subunit are an experiment's coordinates; the ratcheted and the trimmed ribosome are
+The 80S ribosome is an experiment's coordinates; the free large subunit, the ratcheted and the trimmed ribosome are
 teaching models made of them. All states share one frame: the centre of mass of the whole ribosome is at the box centre,
 and the large subunit is in the same place in all of them.
 """
@@ -22,7 +22,7 @@ LARGE, SMALL, FACTOR = 0, 1, 2  # labels of the beads
 STATES = {
     "ribosome-80S": "the whole ribosome with its hibernation factor (PDB 6ZU5), 2.4 MDa",
     "ribosome-ratcheted": "teaching model: the small subunit turned by 7° about the axis between the subunits",
-    "ribosome-large-subunit": "the free large subunit, 1.5 MDa, where it sits in the 80S",
+    "ribosome-large-subunit": "teaching model: the free large subunit, 1.5 MDa, where it sits in the 80S",
     "ribosome-trimmed": "teaching model: the 80S without the 8 % of its mass at the far end of the small subunit",
 }
 

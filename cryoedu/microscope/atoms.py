@@ -93,12 +93,12 @@ def specimen_from_atoms(atoms: Atoms, box: int, pixel_size: float, *, resolution
     resolution = 3 * pixel_size if resolution is None else resolution
     if box < 2 or box % 2:
         raise InputError(f"{atoms.name}: the box is {box} pixels, but an even number is needed: take "
-                         f"{box + box % 2 or 2}")
+                         f"{max(box + box % 2, 2)}")
     if not pixel_size > 0:
         raise InputError(f"{atoms.name}: the pixel size is {pixel_size} Å, but must be positive")
     if not resolution >= 2 * pixel_size:
-        raise InputError(f"{atoms.name}: a resolution of {resolution} Å cannot be held by pixels of {pixel_size} Å: "
-                         f"ask for {2 * pixel_size} Å or worse, or take smaller pixels")
+        raise InputError(f"{atoms.name}: a resolution of {resolution:g} Å cannot be held by pixels of {pixel_size:g} "
+                         f"Å: ask for {2 * pixel_size:g} Å or worse, or take smaller pixels")
     places = np.asarray(atoms.positions, dtype=np.float64)
     places = places - (atoms.centre_of_mass if centre is None else np.asarray(centre, dtype=np.float64))
     radius = float(np.sqrt((places**2).sum(axis=1).max()))

@@ -27,7 +27,7 @@ FACTOR = "LNN"  # Lso2, the hibernation factor, sits between the subunits
 
 def main() -> None:
     atoms = prody.parseMMCIF(str(SOURCE)).select("not hetatm and ((protein and name CA) or (nucleic and name P))")
-    chains = atoms.getSegnames()  # the authors' chain names
+    chains = atoms.getSegnames()  # the chains as the authors call them
     masses = np.array([MASS[name] for name in atoms.getResnames()], dtype=np.float32)
     subunit = np.array([2 if chain == FACTOR else SUBUNITS[chain[0]] for chain in chains], dtype=np.uint8)
     places = atoms.getCoords()
