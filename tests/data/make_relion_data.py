@@ -99,10 +99,10 @@ def poses() -> list[list[object]]:
 
 def ctfs() -> tuple[list[list[object]], list[int]]:
     """Twelve CTFs (defocus U, V, angle, phase shift, B, scale) and their optics groups."""
-    rows = [(10000, 10000, 0, 0, 0, 1), (12000, 9000, 0, 0, 0, 1), (12000, 9000, 35, 0, 0, 1), (9000, 12000, 35, 0, 0, 1),
-            (15000, 14000, -70, 90, 0, 1), (8000, 7000, 120, 45, 0, 1), (10000, 9500, 20, 0, 150, 1),
-            (10000, 9500, 20, 0, 0, 0.8), (20000, 18000, 60, 30, 80, 1.2), (-5000, -5000, 10, 0, 0, 1),
-            (500, 500, 0, 90, 0, 1), (11000, 10300, 160, 0, 60, 0.9)]
+    rows = [(10000, 10000, 0, 0, 0, 1), (12000, 9000, 0, 0, 0, 1), (12000, 9000, 35, 0, 0, 1),
+            (9000, 12000, 35, 0, 0, 1), (15000, 14000, -70, 90, 0, 1), (8000, 7000, 120, 45, 0, 1),
+            (10000, 9500, 20, 0, 150, 1), (10000, 9500, 20, 0, 0, 0.8), (20000, 18000, 60, 30, 80, 1.2),
+            (-5000, -5000, 10, 0, 0, 1), (500, 500, 0, 90, 0, 1), (11000, 10300, 160, 0, 60, 0.9)]
     return [[float(v) for v in r] for r in rows], [1, 1, 1, 2, 1, 2, 1, 1, 2, 1, 1, 2]
 
 
@@ -138,8 +138,8 @@ def ctf_images() -> None:
     write_mrc(WORK / "point.mrc", point)
     ctf, groups = ctfs()
     write_particles(WORK / "in.star", ANGLES + ORIGINS + CTF, [[0.0] * 5 + c for c in ctf], groups)
-    run("relion_project", "--i", "point.mrc", "--ang", "in.star", "--o", "point_with_ctf", "--angpix", PIXEL, "--pad", 2,
-        "--ctf")
+    run("relion_project", "--i", "point.mrc", "--ang", "in.star", "--o", "point_with_ctf", "--angpix", PIXEL, "--pad",
+        2, "--ctf")
     keep("point_with_ctf.mrcs", "point_with_ctf.star")
     kV, Cs, Q0 = {1: 300, 2: 200}, {1: 2.7, 2: 2.0}, {1: 0.1, 2: 0.07}
     images = []
@@ -203,13 +203,13 @@ OLD = ["rlnImageName", "rlnMicrographName", "rlnVoltage", "rlnDefocusU", "rlnDef
 
 
 def old_style() -> None:
-    """A particle table as RELION 3.0 laid it out (no optics, origins in pixels, magnification), and what 3.1 makes of it.
+    """A particle table as RELION 3.0 laid it out (no optics, origins in pixels), and what 3.1 makes of it.
 
     No program of RELION 3.1 writes the old layout, so this script does; relion_convert_star reads it.
     """
     pose, (ctf, _) = poses(), ctfs()
-    rows = [[f"{i + 1:06d}@shifted.mrcs", "mic1.mrc", 300.0, *c[:3], 2.7, 0.1, 10000.0, PIXEL, *p, 0.25 * i, -0.5 * i, c[3]]
-            for i, (p, c) in enumerate(zip(pose, ctf))]
+    rows = [[f"{i + 1:06d}@shifted.mrcs", "mic1.mrc", 300.0, *c[:3], 2.7, 0.1, 10000.0, PIXEL, *p, 0.25 * i, -0.5 * i,
+             c[3]] for i, (p, c) in enumerate(zip(pose, ctf))]
     table = ["", "data_", "", "loop_ "] + [f"_{c} #{i} " for i, c in enumerate(OLD, 1)]
     table += [" ".join(f"{text(v):>12}" for v in row) + " " for row in rows]
     (WORK / "style30.star").write_text("\n".join(table) + "\n \n")
