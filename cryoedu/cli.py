@@ -350,7 +350,6 @@ def _run(
 ) -> None:
     """Check the truth, run the job, say where the results are and how they compare."""
     from cryoedu import runs
-    from cryoedu.validation.report import compare
 
     known = None if truth is None else truth_of(truth, particles)
     maps = [reference_of(path, particles) for path in truth_maps or []]
@@ -362,6 +361,6 @@ def _run(
     weights = ", ".join(f"{w:.3f}" for w in last.model.class_weights)
     typer.echo(f"class weights: {weights}; results: {output}/run_it{last.number:03d}_*")
     if known is not None:
-        typer.echo(compare(last.posterior, known, maps))
+        typer.echo(runs.compare(last.posterior, known, maps))
 
 

@@ -1,20 +1,26 @@
-"""A job from a shell: a progress bar over the loop, and files that RELION and ChimeraX open after each turn."""
+"""A job from a shell: a progress bar over the loop, files that RELION and ChimeraX open after each turn, and, where
+the truth is known, what came out beside what could have come out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from cryoedu.files import check_writable
 from cryoedu.inference.expectation import Tick
-from cryoedu.inference.model import Iteration
+from cryoedu.inference.model import Iteration, Posterior
+from cryoedu.inference.oracle import noise_of_residuals, oracle
+from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles.model_star import write_model
 from cryoedu.particles.particles import Particles
 from cryoedu.particles.star import write_particles
+from cryoedu.validation.classes import agreement, contingency
+from cryoedu.validation.poses import pose_errors
 
 Job = Callable[[Tick], Iterator[Iteration]]
 
@@ -63,3 +69,21 @@ def with_posterior(particles: Particles, iteration: Iteration) -> Particles:
     extra = {**particles.extra, "rlnMaxValueProbDistribution": found.max_probability,
              "rlnLogLikeliContribution": found.log_evidence}
     return replace(particles, angles=found.angles, shifts=found.shifts + known, classes=found.classes, extra=extra)
+
+
+def compare(posterior: Posterior, truth: Particles, maps: Sequence[NDArray[np.floating]] = ()) -> str:
+    """A few lines: contingency table, agreement, pose errors, and with the true ``maps`` what the oracle reaches."""
+    assert truth.classes is not None and truth.angles is not None
+    table = contingency(posterior.classes, truth.classes)
+    lines = ["rows: classes found, columns: true classes"]
+    lines += ["  class {:2d}  {}".format(k + 1, "  ".join(f"{n:6d}" for n in row)) for k, row in enumerate(table)]
+    lines.append(f"agreement under the best permutation: {100 * agreement(posterior.classes, truth.classes):.1f} %")
+    if truth.angles[:, :2].any():
+        errors = pose_errors(posterior.angles, truth.angles, posterior.shifts, truth.shifts)
+        lines.append(f"median pose error: {errors.median_angle:.1f} degrees, {errors.median_shift:.1f} Å, "
+                     "in a common frame")
+    if len(maps):
+        specimens = [Specimen(m, truth.pixel_size) for m in maps]
+        found = oracle(truth, specimens, noise_of_residuals(truth, specimens)).argmax(axis=1)
+        lines.append(f"the oracle (true maps, poses and noise): {100 * float(np.mean(found == truth.classes)):.1f} %")
+    return "\n".join(lines)

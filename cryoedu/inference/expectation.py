@@ -123,7 +123,7 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
     densities = [_log_gaussian(s, sizes, columns_sigma2, space) for s in (power, squares)]
     log_likelihood = assignment.log_likelihood(float(np.sum(posterior.log_evidence)), *densities)
     binned = np.stack([np.bincount(space.bins, row, space.bin_count) for row in squares])
-    counts = np.outer(sizes, np.bincount(space.bins, minlength=space.bin_count)).astype(np.float64)
+    counts: Floats = np.outer(sizes, np.bincount(space.bins, minlength=space.bin_count).astype(np.float64))
     return posterior, Sums(xp.concat([n for n, _ in sums], axis=1), xp.concat([d for _, d in sums], axis=1),
                            binned, counts, shift_square, log_likelihood)
 

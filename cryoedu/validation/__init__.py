@@ -1,1 +1,1 @@
-"""What compares with a truth or with the other half: FSC, pose errors, class agreement, the oracle."""
+"""What compares with a truth or with the other half (FSC, pose errors, class agreement): measures of arrays."""

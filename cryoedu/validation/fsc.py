@@ -10,6 +10,9 @@ from cryoedu.geometry.fourier import fourier, radial_mean
 from cryoedu.geometry.masks import check_mask
 
 
+ROUNDING = 1e-28  # share of the strongest shell's power that float64 transforms leave in an empty one, and more
+
+
 def fsc(first: ArrayLike, second: ArrayLike, *, mask: ArrayLike | None = None) -> NDArray[np.float64]:
     """Correlation (n//2 + 1,) of two maps (n, n, n), or images (n, n), on each Fourier shell, from -1 to 1.
 
@@ -18,16 +21,19 @@ def fsc(first: ArrayLike, second: ArrayLike, *, mask: ArrayLike | None = None) -
     (Harauz & van Heel 1986, Optik 73:146; Saxton & Baumeister 1982, J Microsc 127:127.)
     """
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if a.shape != b.shape or a.ndim not in (2, 3) or len(set(a.shape)) != 1:
+    if a.shape != b.shape or a.ndim not in (2, 3) or len(set(a.shape)) != 1 or a.shape[0] % 2:
         raise InputError(f"maps of shape {a.shape} and {b.shape} cannot be correlated: both must be the same square or "
-                         "cubic box; resample one of them")
+                         "cubic box with an even number of pixels; resample one of them")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise InputError("maps with NaN or infinite values cannot be correlated: replace them first")
     if mask is not None:
         soft = check_mask(np.asarray(mask), a.shape)
         a, b = a * soft, b * soft
     f, g = fourier(a, a.ndim), fourier(b, b.ndim)
     cross = radial_mean((f * np.conj(g)).real, a.shape[0], a.ndim)
-    power = radial_mean(np.abs(f) ** 2, a.shape[0], a.ndim) * radial_mean(np.abs(g) ** 2, a.shape[0], a.ndim)
-    return np.divide(cross, np.sqrt(power), out=np.zeros_like(cross), where=power > 1e-24 * power.max(initial=0.0))
+    one, two = (radial_mean(np.abs(x) ** 2, a.shape[0], a.ndim) for x in (f, g))
+    seen = (one > ROUNDING * one.max()) & (two > ROUNDING * two.max())
+    return np.divide(cross, np.sqrt(one * two), out=np.zeros_like(cross), where=seen)
 
 
 def resolution(curve: ArrayLike, pixel_size: float, *, threshold: float = 0.143) -> float | None:
