@@ -1,1 +1,1 @@
-"""What compares with a truth or with the other half (FSC, pose errors, class agreement): measures of arrays."""
+"""How good a result is: correlation of maps, errors of poses, agreement of classes, and what an oracle would reach."""

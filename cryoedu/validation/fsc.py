@@ -9,7 +9,6 @@ from cryoedu.errors import InputError
 from cryoedu.geometry.fourier import fourier, radial_mean
 from cryoedu.geometry.masks import check_mask
 
-
 ROUNDING = 1e-28  # share of the strongest shell's power that float64 transforms leave in an empty one, and more
 
 
