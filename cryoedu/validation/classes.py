@@ -9,11 +9,17 @@ from cryoedu.errors import InputError
 
 
 def contingency(estimated: ArrayLike, reference: ArrayLike) -> NDArray[np.int64]:
-    """Counts (K, L): how many particles are in class k (from 0) of one and class l of the other."""
-    a, b = np.asarray(estimated, dtype=np.int64), np.asarray(reference, dtype=np.int64)
-    if a.shape != b.shape or a.size == 0:
-        raise InputError(f"{a.size} and {b.size} class numbers cannot be compared: give the same particles, at least "
-                         "one")
+    """Counts (K, L): how many particles are in class k (from 0) of one and class l of the other.
+
+    Raises InputError if there are not as many class numbers in both, none at all, or others than 0, 1, 2…
+    """
+    one, two = np.asarray(estimated), np.asarray(reference)
+    if one.shape != two.shape or one.ndim != 1 or one.size == 0:
+        raise InputError(f"class numbers of shape {one.shape} and {two.shape} cannot be compared: give the same "
+                         "particles, at least one, in two lists")
+    a, b = one.astype(np.int64), two.astype(np.int64)
+    if (a != one).any() or (b != two).any() or min(a.min(), b.min()) < 0:
+        raise InputError("class numbers must be whole and count from 0: leave out particles without a class")
     table = np.zeros((a.max() + 1, b.max() + 1), dtype=np.int64)
     np.add.at(table, (a, b), 1)
     return table

@@ -40,14 +40,29 @@ class PoseErrors:
         return float(np.median(self.shifts))
 
 
+NEAR = 20.0  # degrees beyond which a pose counts as lost, and has no say in the common frame
+
+# From SciPy's settings, which have two-fold axes along x, y and z, to RELION's.
+_QUARTER = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+_ON_ITS_FACE = np.array([[-1.0, 1.0, 0.0], [-1.0, -1.0, 2.0], [1.0, 1.0, 1.0]]) / np.sqrt([[2], [6], [3]])
+_SETTINGS = {"T": ("T", _ON_ITS_FACE), "I": ("I", _QUARTER), "I2": ("I", _QUARTER), "I1": ("I", np.eye(3))}
+
+
 def symmetry_operators(group: str) -> Floats:
-    """Rotations (M, 3, 3) of the point group C1, C2, … D2, … T, O or I, main axis along z."""
+    """Rotations (M, 3, 3) of the point group C1, C2, … D2, … T, O or I, its axes where RELION has them.
+
+    Cn, Dn: the n-fold axis is z; Dn has a two-fold one along x. T: a three-fold axis is z. O: the four-fold axes are
+    x, y and z. I or I2: the two-fold axes are x, y and z, and the five-fold one nearest to z is in the plane y = 0;
+    I1: it is in the plane x = 0.
+    """
     from scipy.spatial.transform import Rotation
 
+    name, setting = _SETTINGS.get(group.upper(), (group.upper(), np.eye(3)))
     try:
-        return np.asarray(Rotation.create_group(group.upper()).as_matrix())
+        operators = np.asarray(Rotation.create_group(name).as_matrix())
     except ValueError:
-        raise InputError(f"{group!r} is not a point group: write C1, C4, D7, T, O or I") from None
+        raise InputError(f"{group!r} is not a point group: write C1, C4, D7, T, O, I or I1") from None
+    return np.asarray(setting @ operators @ setting.T)
 
 
 def pose_errors(angles: ArrayLike, true_angles: ArrayLike, shifts: ArrayLike | None = None,
@@ -55,44 +70,57 @@ def pose_errors(angles: ArrayLike, true_angles: ArrayLike, shifts: ArrayLike | N
     """Errors of poses (N, 3) degrees and (N, 2) Å against the true ones.
 
     common_frame: fit and remove one rotation (and one 3D offset) of the whole map; False where the estimate was
-    made in the true map's frame.
+    made in the true map's frame. Poses that are off by more than `NEAR` have no say in them.
+
+    Raises InputError if the numbers of poses or shifts differ, if there are none, or if one is not finite.
     """
+    _check("poses", angles, true_angles, np.shape(angles)[:1] + (3,))
     estimated, true = euler_to_matrix(angles), euler_to_matrix(true_angles)
-    if estimated.shape != true.shape:
-        raise InputError(f"{len(estimated)} estimated and {len(true)} true poses cannot be compared: give the same "
-                         "particles")
     operators = symmetry_operators(symmetry)
     frame = _common_frame(estimated, true, operators) if common_frame else np.eye(3)
     turned = estimated @ frame
-    distances = np.stack([angular_distance(turned, true @ s) for s in operators])
+    distances = np.min([angular_distance(turned, true @ s) for s in operators], axis=0)
     moved: Floats = np.zeros(len(estimated))
     offset: Floats = np.zeros(3)
     if shifts is not None and true_shifts is not None:
+        _check("shifts", shifts, true_shifts, (len(estimated), 2))
         difference = np.asarray(true_shifts, dtype=np.float64) - np.asarray(shifts, dtype=np.float64)
         if common_frame:
-            rows = turned[:, :2, :].reshape(-1, 3)
-            offset = np.asarray(np.linalg.lstsq(rows, difference.reshape(-1), rcond=None)[0], dtype=np.float64)
-            difference = difference - (rows @ offset).reshape(-1, 2)
+            views, near = turned[:, :2, :], distances < NEAR
+            fitted = np.linalg.lstsq(views[near].reshape(-1, 3), difference[near].reshape(-1), rcond=None)[0]
+            offset = np.asarray(fitted, dtype=np.float64)
+            difference = difference - views @ offset
         moved = np.hypot(difference[:, 0], difference[:, 1])
-    return PoseErrors(distances.min(axis=0), moved, frame, offset)
+    return PoseErrors(distances, moved, frame, offset)
+
+
+def _check(what: str, estimated: ArrayLike, true: ArrayLike, shape: tuple[int, ...]) -> None:
+    a, b = np.asarray(estimated, dtype=np.float64), np.asarray(true, dtype=np.float64)
+    if not (a.shape == b.shape == shape) or len(a) == 0:
+        raise InputError(f"estimated {what} of shape {a.shape} and true ones of {b.shape} cannot be compared: give the "
+                         "same particles, at least one")
+    bad = np.flatnonzero(~np.isfinite(a + b).all(axis=1))
+    if len(bad):
+        raise InputError(f"{what} of particle {bad[0] + 1}: {a[bad[0]]} and {b[bad[0]]} cannot be compared: leave out "
+                         "particles without a pose")
 
 
 def _common_frame(estimated: Floats, true: Floats, operators: Floats) -> Floats:
     """The rotation G with estimated · G ≈ true (up to symmetry) for as many particles as possible.
 
     Outliers abound where noise wins, so: the candidate (one from each of up to 200 particles) that most others agree
-    with to 20°, then a mean over those that do.
+    with to `NEAR`, then a mean over those that do.
     """
     candidates = np.swapaxes(estimated, 1, 2) @ true
     some = candidates[:: max(len(candidates) // 200, 1)]
 
     def misfit(frame: Floats) -> Floats:
-        return np.min([angular_distance(estimated @ frame, true @ s) for s in operators], axis=0)
+        return np.asarray(np.min([angular_distance(estimated @ frame, true @ s) for s in operators], axis=0))
 
-    best = max(some, key=lambda g: int(np.sum(misfit(g) < 20.0)))
+    best = max(some, key=lambda g: int(np.sum(misfit(g) < NEAR)))
     for _ in range(5):
         options = np.stack([angular_distance(estimated @ best, true @ s) for s in operators])
-        near = options.min(axis=0) < 20.0
+        near = options.min(axis=0) < NEAR
         aligned = np.swapaxes(estimated[near], 1, 2) @ (true[near] @ operators[options.argmin(axis=0)[near]])
         u, _, vt = np.linalg.svd(aligned.sum(axis=0))
         best = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
