@@ -65,7 +65,7 @@ def report() -> list[Finding]:
     if not broken & {"numpy", "array-api-compat", "psutil"}:
         findings.append(_memory())
     findings.append(Finding("cores", f"{cores()} may be used"))
-    if "platformdirs" not in broken:
+    if not broken:
         findings.append(_disk())
     return findings
 
@@ -282,18 +282,18 @@ def container_limit() -> int | None:
 
 
 def _disk() -> Finding:
-    """Room where downloaded data are kept."""
-    import platformdirs
+    """Room where datasets are kept."""
+    from cryoedu.datasets.store import folder as cache
 
-    folder = Path(platformdirs.user_cache_dir("cryoedu", appauthor=False))
+    folder = cache()
     place = next(p for p in (folder, *folder.parents) if p.exists())
     free = shutil.disk_usage(place).free
-    found = f"{free / GIGABYTE:.1f} GB free for downloaded data in {folder}"
+    found = f"{free / GIGABYTE:.1f} GB free for datasets in {folder}"
     if not os.access(place, os.W_OK):
         return Finding("disk", f"{folder} cannot be written", "note",
-                       "set XDG_CACHE_HOME to a folder that you may write to")
+                       "set CRYOEDU_CACHE to a folder that you may write to")
     if free < GIGABYTE:
-        return Finding("disk", found, "note", "make room there, or set XDG_CACHE_HOME to a folder on a larger disk")
+        return Finding("disk", found, "note", "make room there, or set CRYOEDU_CACHE to a folder on a larger disk")
     return Finding("disk", found)
 
 
