@@ -25,11 +25,13 @@ CCF_COLOUR, PDF_COLOUR, TRUTH_COLOUR = "#0072b2", "#d55e00", "#222222"
 
 
 def image_grid(images: ArrayLike, *, rows: Sequence[str] = (), columns: Sequence[str] = (), shared_scale: str = "",
-               pixel_size: float | None = None, size: float = 1.35, alt: str = "") -> Figure:
+               limits: tuple[float, float] | None = None, pixel_size: float | None = None, size: float = 1.35,
+               alt: str = "") -> Figure:
     """Images (R, C, n, n) or (C, n, n) in grey, rows and columns labelled.
 
     shared_scale: the label of one grey scale for all of them, with its bar; without it each has its own scale
         (its mean ± 3 standard deviations).
+    limits: black and white of that scale (default: the lowest and the highest pixel of all).
     pixel_size: Å, draws a scale bar in the first image.
     alt: what is to be seen; rows and columns are named in any case.
     """
@@ -38,7 +40,7 @@ def image_grid(images: ArrayLike, *, rows: Sequence[str] = (), columns: Sequence
     height, width = grid.shape[:2]
     figure = new_figure(size * width + 0.35 + (0.75 if shared_scale else 0), size * height + 0.3)
     axes = figure.subplots(height, width, squeeze=False)
-    low, high = float(grid.min()), float(grid.max())
+    low, high = limits or (float(grid.min()), float(grid.max()))
     drawn = None
     for r in range(height):
         for c in range(width):
@@ -54,7 +56,7 @@ def image_grid(images: ArrayLike, *, rows: Sequence[str] = (), columns: Sequence
     if pixel_size:
         scale_bar(axes[0, 0], grid.shape[-1], pixel_size)
     if shared_scale and drawn is not None:
-        figure.colorbar(drawn, ax=axes, label=shared_scale, shrink=0.9)
+        figure.colorbar(drawn, ax=axes, label=shared_scale, shrink=0.9, extend="both" if limits else "neither")
     named = [f"{what}: {', '.join(names)}" for what, names in (("rows", rows), ("columns", columns)) if len(names)]
     return describe(figure, f"{'; '.join(['Images', *named])}. {alt}")
 

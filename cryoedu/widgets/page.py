@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import anywidget
 
@@ -23,18 +23,18 @@ def module(*names: str) -> str:
 class LiveWidget(anywidget.AnyWidget):
     """A widget with a static picture beside it, of which only the newest few of each kind stay alive."""
 
-    _open: dict[type, deque[LiveWidget]] = {}  # noqa: RUF012 - shared on purpose
+    _open: ClassVar[dict[str, deque[LiveWidget]]] = {}  # by kind; every instance has a class of its own (traitlets)
 
     def __init__(self, **state: Any) -> None:
         super().__init__(**state)
-        mine = self._open.setdefault(type(self), deque())
+        mine = self._open.setdefault(self._anywidget_id, deque())
         mine.append(self)
         while len(mine) > MOST_OPEN:
             mine.popleft().close()
 
     def close(self) -> None:
         """Free the widget here and in the browser."""
-        mine = self._open.get(type(self), deque())
+        mine = self._open.get(self._anywidget_id, deque())
         if self in mine:
             mine.remove(self)
         super().close()

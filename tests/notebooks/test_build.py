@@ -108,7 +108,8 @@ def test_what_differs_from_run_to_run_is_not_stored():
     view = {"application/vnd.jupyter.widget-view+json": {"model_id": "abc"}, "text/html": "<img>", "text/plain": "w"}
     cell.outputs = [new_output("stream", text="a"), new_output("stream", text="b"),
                     new_output("display_data", view, metadata={"k": 1}), new_output("stream", text="c")]
-    tidied = B.tidy(new_notebook(cells=[cell], metadata={"widgets": {}, "language_info": {"name": "python", "version": "3.99"}}))
+    language = {"name": "python", "version": "3.99"}
+    tidied = B.tidy(new_notebook(cells=[cell], metadata={"widgets": {}, "language_info": language}))
     text = B.to_text(tidied)
     assert not any(word in text for word in ("widget", "3.99", "2030", "abc"))
     assert [o.get("text", "") for o in tidied.cells[0].outputs] == ["ab", "", "c"]

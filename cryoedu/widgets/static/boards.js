@@ -55,8 +55,7 @@ function argmax(values) {
 function render({ model, el }) {
   const data = boards(model), table = bytes(model.get("_cividis")), side = Math.round(Math.sqrt(data.S));
   const step = 360 / data.R;
-  const root = h("div", { class: "cryoedu", role: "group", "aria-label": "CCF and PDF boards",
-                          "data-lm-suppress-shortcuts": "true" });
+  const root = h("div", { class: "cryoedu", role: "group", "aria-label": "CCF and PDF boards" });
   const put = (name, value) => { model.set(name, value); model.save_changes(); };
   const power = (v) => Number((10 ** v).toPrecision(2)).toString();
 
@@ -66,12 +65,13 @@ function render({ model, el }) {
     show: power, onInput: (v) => put("snr", 10 ** v) });
   const sigma = slider({ label: "σ of the model", min: -1, max: 1, step: 0.05, value: Math.log10(model.get("sigma")),
     show: (v) => `${power(v)} × true σ`, onInput: (v) => put("sigma", 10 ** v) });
+  rotation.box.classList.add("cryoedu-wide");
   const next = h("button", { type: "button" }, "another particle");
   const trueSigma = h("button", { type: "button" }, "σ = true σ");
   const shifts = h("input", { type: "checkbox" });
-  const buttons = h("div", { class: "cryoedu-buttons" }, next, trueSigma,
+  const buttons = h("div", { class: "cryoedu-buttons cryoedu-wide" }, next, trueSigma,
     h("label", {}, shifts, " the shift is unknown too"));
-  root.append(h("div", { class: "cryoedu-controls" }, rotation.box, buttons, snr.box, sigma.box));
+  root.append(h("div", { class: "cryoedu-controls" }, rotation.box, snr.box, sigma.box, buttons));
 
   const particle = imageBox("particle", data.n), reference = imageBox("reference, turned by φ", data.n);
   const ccfMap = imageBox("CCF: best at each shift", side), pdfMap = imageBox("PDF: sum at each shift", side);

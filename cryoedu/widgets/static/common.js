@@ -6,6 +6,8 @@ function h(tag, attributes = {}, ...children) {
   const svg = ["svg", "path", "line", "circle", "text", "rect", "g"].includes(tag);
   const element = svg ? document.createElementNS(SVG, tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  // JupyterLab takes the arrow keys unless the focused element itself says no (its selectors end in ":focus").
+  if (tag === "input" || tag === "button") element.setAttribute("data-lm-suppress-shortcuts", "true");
   element.append(...children);
   return element;
 }

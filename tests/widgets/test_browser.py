@@ -1,0 +1,164 @@
+"""The boards as a learner meets them: in JupyterLab, in a real browser, with every address but the server's closed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import statistics
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+SHOW = """from cryoedu.datasets import load
+from cryoedu.widgets import ccf_pdf_boards
+boards = ccf_pdf_boards(load("protein2d", box=40), snr=0.1)
+boards"""
+TELL = """import json
+now = boards.curves()
+print(json.dumps({name: getattr(boards, name) for name in ("rotation", "snr", "sigma", "shifts", "particle")} |
+    {"likely": int(now["pdf"].argmax()) * 5, "percent": round(100 * float(now["pdf"].max())),
+     "best": int(now["ccf"].argmax()) * 5}))"""
+
+
+@pytest.fixture(scope="module")
+def boards(lab):
+    root, page = lab
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    notebook = new_notebook(cells=[new_code_cell(SHOW), new_code_cell(TELL)], metadata=kernel)
+    nbformat.write(notebook, root / "boards.ipynb")
+    page.open("boards.ipynb")
+    page.command("notebook:run-all-cells")
+    page.page.wait_for_selector(".cryoedu svg")
+    return page
+
+
+def sliders(page):
+    return page.page.locator('.cryoedu input[type="range"]')
+
+
+def kernel_says(page):
+    """The traits and the curves as Python has them now (runs the second cell)."""
+    page.page.wait_for_timeout(300)
+    page.page.evaluate("window.jupyterapp.shell.currentWidget.content.activeCellIndex = 1")
+    page.command("notebook:run-cell")
+    return json.loads(page.page.locator(".jp-Cell").nth(1).locator(".jp-OutputArea-output").last.inner_text())
+
+
+def painted(page):
+    return page.page.evaluate("""[...document.querySelectorAll('.cryoedu canvas')].map(c => {
+        const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+        return new Set(d).size; })""")
+
+
+def test_it_paints_and_says_what_it_paints(boards):
+    particle, _, reference, _ = painted(boards)
+    assert particle > 20 and reference > 20
+    pictures = boards.page.locator(".cryoedu [role=img]")
+    labels = pictures.evaluate_all("all => all.map(e => e.getAttribute('aria-label'))")
+    assert len(labels) == 6 and all(labels)
+    names = sliders(boards).evaluate_all("all => all.map(e => e.labels[0].textContent)")
+    assert names == ["rotation φ", "SNR of the image", "σ of the model"]
+    assert boards.page.locator(".cryoedu [aria-live]").inner_text().startswith("At φ = 0°")
+
+
+def test_arrow_keys_turn_the_reference_and_stay_in_the_widget(boards):
+    """JupyterLab would take the arrows to go to the next cell."""
+    cell = "window.jupyterapp.shell.currentWidget.content.activeCellIndex"
+    sliders(boards).nth(0).focus()
+    before = boards.page.evaluate(cell)
+    for _ in range(9):
+        boards.page.keyboard.press("ArrowRight")
+    for _ in range(2):
+        boards.page.keyboard.press("ArrowDown")
+    assert sliders(boards).nth(0).get_attribute("aria-valuetext") == "35°"
+    assert boards.page.evaluate(cell) == before
+    said = kernel_says(boards)
+    assert said["rotation"] == 7
+
+
+def test_the_browser_and_python_draw_the_same_boards(boards):
+    """The sums are done twice, in JavaScript for speed and in Python for the picture: they must not drift apart."""
+    seen = set()
+    for keys in ((), ("ArrowLeft",) * 20, ("ArrowRight",) * 26):
+        sliders(boards).nth(1).focus()
+        for key in keys:
+            boards.page.keyboard.press(key)
+        said = kernel_says(boards)
+        words = boards.page.locator(".cryoedu-pdf").get_attribute("aria-label")
+        assert re.search(r"(\d+) percent at (\d+)", words).groups() == (str(said["percent"]), str(said["likely"]))
+        assert f"highest at {said['best']} degrees" in boards.page.locator(".cryoedu-ccf").get_attribute("aria-label")
+        seen.add(words)
+    assert len(seen) == 3
+
+
+def test_extreme_positions_draw_numbers(boards):
+    boards.page.locator('.cryoedu input[type="checkbox"]').check()
+    for snr in ("Home", "End"):
+        for sigma in ("Home", "End"):
+            for slider, key in ((1, snr), (2, sigma), (0, sigma)):
+                sliders(boards).nth(slider).focus()
+                boards.page.keyboard.press(key)
+            boards.page.wait_for_timeout(400)
+            shown = boards.page.locator(".cryoedu").inner_html()
+            assert "NaN" not in shown and "Infinity" not in shown and "undefined" not in shown
+    particle, ccf_map, reference, pdf_map = painted(boards)
+    assert min(particle, ccf_map, reference) > 20 and pdf_map >= 3  # at this SNR the PDF is one point
+    said = kernel_says(boards)
+    assert (said["snr"], said["sigma"], said["shifts"]) == (pytest.approx(10), pytest.approx(10), True)
+
+
+def test_buttons_and_clicks(boards):
+    boards.page.locator(".cryoedu button", has_text="another particle").click()
+    boards.page.locator(".cryoedu button", has_text="true σ").click()
+    box = boards.page.locator(".cryoedu-ccf .frame").bounding_box()
+    boards.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 20)
+    said = kernel_says(boards)
+    assert (said["particle"], said["sigma"]) == (1, 1.0) and abs(said["rotation"] - 36) <= 1
+
+
+def test_a_key_is_painted_at_once(boards):
+    """What is dragged must follow the hand. The bound is loose, for busy machines; typical is a few milliseconds."""
+    took = boards.page.evaluate("""async () => {
+        const slider = document.querySelectorAll('.cryoedu input[type=range]')[0], times = [];
+        for (let i = 0; i < 30; i++) {
+            const start = performance.now();
+            slider.value = i; slider.dispatchEvent(new Event('input'));
+            times.push(performance.now() - start);
+            await new Promise(requestAnimationFrame);
+        }
+        return times; }""")
+    assert statistics.median(took) < 50
+
+
+def test_two_views_and_a_closed_widget_leave_no_error(boards):
+    page = boards.page
+    page.evaluate("window.jupyterapp.shell.currentWidget.content.activeCellIndex = 0")
+    for _ in range(3):
+        boards.command("notebook:run-cell")
+    page.wait_for_selector(".cryoedu svg")
+    assert page.locator(".cryoedu").count() == 1
+
+
+def test_nothing_came_from_outside_and_nothing_went_wrong(boards):
+    assert boards.outside == []
+    assert [line for line in boards.console if "cryoedu" in line or "widget" in line.lower()] == []
+    if "CRYOEDU_SHOTS" in os.environ:
+        boards.page.screenshot(path=os.environ["CRYOEDU_SHOTS"])
+
+
+def test_without_a_kernel_there_is_a_picture_with_its_description(lab, boards):
+    """A saved notebook opened the next day, before anything is run: its stored output has no widget behind it."""
+    from cryoedu.course.build import tidy, to_text
+
+    root, page = lab
+    boards.command("docmanager:save")
+    saved = nbformat.read(root / "boards.ipynb", 4)
+    (root / "stored.ipynb").write_text(to_text(tidy(saved)))
+    page.open("stored.ipynb")
+    picture = page.page.locator(".jp-OutputArea img")
+    assert "CCF and PDF boards" in picture.first.get_attribute("alt")
+    assert picture.first.evaluate("e => e.naturalWidth") > 400
