@@ -1,1 +1,1 @@
-"""How good a result is: correlation of maps, errors of poses, agreement of classes, and what an oracle would reach."""
+"""How good a result is: correlation of maps, errors of poses, agreement of classes."""
