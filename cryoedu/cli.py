@@ -133,10 +133,10 @@ def align2d(
     psi_step: PsiStep = 5.0,
     offset_range: Range = 15.0,
     offset_step: Step = None,
-    tau2_fudge: Fudge = 2.0,
+    tau2_fudge: Fudge = 0.0,
     particle_diameter: Diameter = None,
     maxcc: MaxCC = False,
-    first_resolution: FirstRes = None,
+    first_resolution: FirstRes = 60.0,
     strict_highres: LastRes = None,
     random_seed: Seed = 0,
     pixel_size: PixelSize = None,
@@ -173,10 +173,10 @@ def classify2d(
     psi_step: PsiStep = 5.0,
     offset_range: Range = 15.0,
     offset_step: Step = None,
-    tau2_fudge: Fudge = 2.0,
+    tau2_fudge: Fudge = 0.0,
     particle_diameter: Diameter = None,
     maxcc: MaxCC = False,
-    first_resolution: FirstRes = None,
+    first_resolution: FirstRes = 60.0,
     strict_highres: LastRes = None,
     random_seed: Seed = 0,
     pixel_size: PixelSize = None,
@@ -364,3 +364,7 @@ def _run(
         typer.echo(runs.compare(last.posterior, known, maps))
 
 
+
+
+if __name__ == "__main__":
+    main()

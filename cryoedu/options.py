@@ -33,7 +33,7 @@ FirstRes = Annotated[
     float | None, typer.Option("--first-resolution", help="Å used in the first iteration; opens evenly from there")
 ]
 LastRes = Annotated[
-    float | None, typer.Option("--strict-highres", help="Å used in the last iteration (default: all there is)")
+    float | None, typer.Option("--strict-highres", help="Å used in the last iteration (default: 3 pixels)")
 ]
 Seed = Annotated[int, typer.Option("--random-seed", help="seed of everything random")]
 Memory = Annotated[str | None, typer.Option(help="memory budget, such as '1 GB' (default: half of what is free)")]
@@ -112,7 +112,7 @@ def refinement_options(
     def shell(resolution: float) -> int:
         return min(max(round(box * pixel / resolution), 2), box // 2)
 
-    end = box // 2 if last is None else shell(last)
+    end = shell(3 * pixel if last is None else last)
     if mask is not None:
         soft = read_map(mask).density
     else:

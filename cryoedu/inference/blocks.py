@@ -57,6 +57,7 @@ def prepare(particles: Particles, rows: NDArray[np.int64], group: int, sigma2: F
     """The particles ``rows``, all of optics group ``group``, shifted back by every shift (S, 2) in Å.
 
     sigma2: (J,) of each column.  Known shifts of the particles are undone first.
+    Raises InputError if an image holds NaN or infinite values.
     """
     images = np.ascontiguousarray(particles.images[rows], dtype=np.float32)
     x = space.load(xp.asarray(images))
@@ -79,6 +80,10 @@ def prepare(particles: Particles, rows: NDArray[np.int64], group: int, sigma2: F
             b = x * (ctf * weight)
         c = ctf * ctf * weight
     total = to_numpy(xp.sum(power, axis=0)).astype(np.float64)
+    if not np.isfinite(total).all():
+        bad = rows[~np.isfinite(images).all(axis=(1, 2))]
+        where = f"image {bad[0] + 1} holds NaN or infinite values" if len(bad) else "an image has values too large"
+        raise InputError(f"{where}, so nothing can be compared with it: leave it out or correct it")
     return Block(rows, side_by_side(space.shifted(b, -shifts), xp), c, total)
 
 

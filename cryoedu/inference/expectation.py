@@ -122,10 +122,10 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
     posterior = tally.posterior(search)
     densities = [_log_gaussian(s, sizes, columns_sigma2, space) for s in (power, squares)]
     log_likelihood = assignment.log_likelihood(float(np.sum(posterior.log_evidence)), *densities)
-    binned = np.stack([np.bincount(space.bins, row, space.bin_count) for row in squares])
+    binned: Floats = np.stack([np.bincount(space.bins, row, space.bin_count) for row in squares]).astype(np.float64)
     counts: Floats = np.outer(sizes, np.bincount(space.bins, minlength=space.bin_count).astype(np.float64))
-    return posterior, Sums(xp.concat([n for n, _ in sums], axis=1), xp.concat([d for _, d in sums], axis=1),
-                           binned, counts, shift_square, log_likelihood)
+    numerator, denominator = (xp.concat(part, axis=1) for part in zip(*sums, strict=True))
+    return posterior, Sums(numerator, denominator, binned, counts, shift_square, log_likelihood)
 
 
 def log_priors(model: Model, search: Search) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -166,6 +167,30 @@ def test_a_reference_that_does_not_fit_is_refused():
     ]:
         with pytest.raises(InputError, match=words):
             refine(experiment.particles, model, search, array_library="numpy")
+
+
+def test_an_image_with_nan_is_named():
+    experiment = simulate(Specimen(blobs(2), 5.0), 10, seed=1, progress=False)
+    experiment.particles.images[6, 3, 3] = np.nan
+    clean = replace(experiment.particles, images=np.nan_to_num(experiment.particles.images))
+    model = start_model(clean, experiment.specimens[0].density[None])
+    with pytest.raises(InputError, match="image 7 holds NaN"):
+        next(refine(experiment.particles, model, search_2d(30), array_library="numpy"))
+
+
+@pytest.mark.parametrize(("ndim", "megabytes"), [(2, 32), (3, 32), (3, 128)])
+def test_the_memory_budget_holds(ndim, megabytes):
+    """A seat with 1 GB must not be killed: blocks are cut so that what is allocated stays near the budget."""
+    experiment = simulate(Specimen(blobs(ndim), 5.0), 300, seed=1, defocus=(8e3, 2e4), progress=False)
+    model = start_model(experiment.particles, np.repeat(experiment.specimens[0].density[None], 3, axis=0))
+    search = search_2d(2, shift_range=10, shift_step=5) if ndim == 2 else search_3d(1, shift_range=10, shift_step=5)
+    loop = refine(experiment.particles, model, search, array_library="numpy", memory=f"{megabytes} MB")
+    next(refine(experiment.particles, model, search, array_library="numpy", radii=[2]))  # compiles the kernels
+    tracemalloc.start()
+    next(loop)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.25 * megabytes * 1e6, f"{peak / 1e6:.0f} MB"
 
 
 def test_opening_runs_evenly_between_its_ends():

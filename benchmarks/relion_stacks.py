@@ -1,0 +1,107 @@
+"""The shell commands on particle stacks that RELION made, one process each, as a table beside this file.
+
+    python benchmarks/make_relion_stack.py STACKS      # once; needs RELION 3.1
+    python benchmarks/relion_stacks.py STACKS          # about ten minutes on two cores
+
+Writes benchmarks/relion_stacks.md: the commands, their wall time and peak memory, and what came out against the truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from cryoedu.particles import read_map
+from cryoedu.validation.fsc import fsc, resolution_text
+
+SEEDS = (1, 2, 3)
+
+
+def run(command: str, folder: Path) -> tuple[str, float, float]:
+    """What a command printed, its wall time in seconds and its peak memory in MB."""
+    started = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", "cryoedu.cli", *shlex.split(command)[1:]], cwd=folder,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    text = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{command} failed")
+    return text, time.perf_counter() - started, usage.ru_maxrss / 1024
+
+
+def reconstruction(stacks: Path, out: Path) -> list[str]:
+    """`reconstruct` from true poses beside relion_reconstruct's map of the same particles."""
+    command = f"cryoedu reconstruct one_state_64/truth.star --o {out}/one.mrc"
+    _, seconds, memory = run(command, stacks)
+    truth = read_map(stacks / "one_state_64/true_class001.mrc")
+    ours = fsc(read_map(out / "one.mrc").density, truth.density)
+    theirs = fsc(read_map(stacks / "one_state_64/relion_class001.mrc").density, truth.density)
+    words = [resolution_text(c, truth.pixel_size, threshold=0.5) for c in (ours, theirs)]
+    return ["## Reconstruction from true poses", "", "1,000 particles of the 80S ribosome, 64 px, 5 Å, SNR 0.1.", "",
+            f"    {command.replace(str(out) + '/', '')}", "",
+            "| | cryoedu | RELION 3.1 |", "|---|---|---|", f"| FSC against the truth = 0.5 at | {words[0]} | {words[1]} |",
+            f"| lowest difference of the FSC in any shell | {np.min((ours - theirs)[1:]):+.3f} | |",
+            f"| wall time, peak memory | {seconds:.0f} s, {memory:.0f} MB | |", ""]
+
+
+def classes_3d(stacks: Path, out: Path) -> list[str]:
+    """`classify3d` of the free large subunit against the whole ribosome, poses unknown."""
+    lines = ["## 3D classification, poses unknown", "",
+             "The free large subunit against the whole ribosome, 32 px, 11 Å; seeds from random subsets.", ""]
+    rows = ["| particles | SNR | seed | agreement | oracle | wall time | peak memory |", "|---|---|---|---|---|---|---|"]
+    for name, count, snr, seeds in (("large_subunit_32", 2000, 0.25, SEEDS), ("large_subunit_32_snr0.5", 2000, 0.5, SEEDS[:1])):
+        for seed in seeds:
+            command = (f"cryoedu classify3d {name}/particles.star --o {out}/c3d --reference {name}/true_class001.mrc --k 2 "
+                       f"--iter 20 --healpix-order 2 --offset-range 22 --random-seed {seed} --truth {name}/truth.star "
+                       f"--truth-map {name}/true_class001.mrc --truth-map {name}/true_class002.mrc")
+            text, seconds, memory = run(command, stacks)
+            agreement, oracle = re.findall(r"([\d.]+) %", text)
+            rows.append(f"| {count} | {snr} | {seed} | {agreement} % | {oracle} % | {seconds:.0f} s | {memory:.0f} MB |")
+            if len(rows) == 3:
+                lines += [f"    {command.replace(str(out) + '/', '')}", ""]
+    return [*lines, *rows, "", "The reference is low-passed to 60 Å before it is used.", ""]
+
+
+def classes_2d(stacks: Path, out: Path) -> list[str]:
+    """`classify2d` into ten classes."""
+    command = f"cryoedu classify2d trimmed_64/particles.star --o {out}/c2d --k 10 --random-seed 1"
+    text, seconds, memory = run(command, stacks)
+    weights = next(line for line in text.splitlines() if line.startswith("class weights")).split(";")[0]
+    return ["## 2D classes", "", "2,000 particles of two ribosome states, 64 px, 5 Å, SNR 0.1, K = 10.", "",
+            f"    {command.replace(str(out) + '/', '')}", "", f"{weights}; {seconds:.0f} s, {memory:.0f} MB.", ""]
+
+
+def processor() -> str:
+    """The machine's processor and the cores that this process may use."""
+    names = re.findall(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text()) if Path("/proc/cpuinfo").exists() else []
+    return f"{names[0] if names else platform.processor()}, {len(os.sched_getaffinity(0))} cores"
+
+
+def main() -> None:
+    """Run all three and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stacks", type=Path, help="folder that make_relion_stack.py filled")
+    stacks = parser.parse_args().stacks.resolve()
+    lines = ["# The shell commands on stacks that RELION made", "",
+             "Written by `python benchmarks/relion_stacks.py STACKS`; the stacks by `benchmarks/make_relion_stack.py`.",
+             f"Machine: {processor()}.", ""]
+    with tempfile.TemporaryDirectory() as folder:
+        for part in (reconstruction, classes_3d, classes_2d):
+            lines += part(stacks, Path(folder))
+            print("\n".join(lines), flush=True)
+    Path(__file__).with_suffix(".md").write_text("\n".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
