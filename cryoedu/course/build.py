@@ -136,12 +136,13 @@ def tidy_outputs(outputs: list[Any]) -> Iterator[Any]:
         if output.output_type == "stream" and last is not None and last.get("name") == output.name:
             last.text += output.text
             continue
+        if "data" in output:
+            output.data = {kind: data for kind, data in output.data.items() if kind not in NOT_STORED}
+            output.metadata = {}
+            if not output.data:
+                continue
         if last is not None:
             yield last
-        if "data" in output:
-            for kind in NOT_STORED:
-                output.data.pop(kind, None)
-            output.metadata = {}
         last = output
     if last is not None:
         yield last

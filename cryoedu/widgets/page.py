@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections import deque
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +11,10 @@ import anywidget
 from cryoedu.figures.page import Picture
 
 STATIC = Path(__file__).parent / "static"
+VIEW = "application/vnd.jupyter.widget-view+json"
+HIDE = ("<style>.jp-OutputArea-child:has(.cryoedu-still):has(+ .jp-OutputArea-child .cryoedu), "  # live: no picture
+        ".jp-OutputArea-child:has(.cryoedu-still) + .jp-OutputArea-child:has(> .jupyter-widgets):not(:has(.cryoedu)) "
+        "{ display: none }</style>")  # not live: no error message
 MOST_OPEN = 6  # widgets of one kind that stay alive; the oldest is closed when one more is shown
 
 
@@ -43,11 +46,22 @@ class LiveWidget(anywidget.AnyWidget):
         """The present state as a static picture with a description."""
         raise NotImplementedError
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        """The live view; its picture for pages without a kernel or without trust; its description for terminals."""
-        bundle, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+    def still(self) -> dict[str, str]:
+        """What pages get where nothing is live: the picture as HTML, its description as text."""
         picture = self.picture()
-        bundle["text/html"] = (f"<div>{picture._repr_html_()}<p><em>A still picture of what is live when this "
-                               "notebook runs: run the cell to turn and drag it.</em></p></div>")
-        bundle["text/plain"] = html.unescape(repr(picture))
-        return bundle, metadata
+        return {"text/html": f'{HIDE}<div class="cryoedu-still">{picture._repr_html_()}<p><em>A still picture of what '
+                             "is live while this notebook runs: run the cell to use it.</em></p></div>",
+                "text/plain": repr(picture)}
+
+    def _ipython_display_(self) -> None:
+        """Show the still picture and the live view as two outputs.
+
+        A stored output whose kernel is gone shows an error in the place of a live view, whatever else it holds; so the
+        picture has an output of its own, and `HIDE` leaves only one of the two to be seen.
+        """
+        from IPython.display import display
+
+        display(self.still(), raw=True)  # type: ignore[no-untyped-call]
+        bundle, metadata = super()._repr_mimebundle_() or ({}, {})
+        view = {kind: data for kind, data in bundle.items() if kind == VIEW}
+        display(view, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]

@@ -24,7 +24,7 @@
 import numpy as np
 
 from cryoedu.course import carry_on, check, hint, progress
-from cryoedu.datasets.protein2d import protein2d
+from cryoedu.datasets import load
 from cryoedu.figures import ccf_and_pdf, climb, image_grid, show, tracks
 from cryoedu.geometry.grids import search_2d
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
@@ -57,7 +57,7 @@ progress(3)
 # are turned?
 
 # %%
-protein = protein2d(40)
+protein = load("protein2d", box=40)
 snrs = (1, 0.1, 0.01)
 experiments = {snr: simulate(protein, 500, seed=4, snr=snr, progress=False) for snr in snrs}
 
@@ -179,8 +179,8 @@ show(ccf_and_pdf(angles, [ccf[s] for s in snrs], [gamma[s][particle] for s in sn
 
 # %% [markdown]
 # **Explain.** At SNR 1 and 0.1 this image leaves no doubt: all the probability is on one rotation, and ML does what
-# maxCC does. At SNR 0.01 two groups of rotations share it, one around 100° and one around 330°. The winner of the CCF is
-# the wrong one. The PDF keeps the true one in play.
+# maxCC does. At SNR 0.01 two groups of rotations share it, one around the true rotation and one far from it. The winner
+# of the CCF is the wrong one. The PDF keeps the true one in play.
 
 # %% [markdown]
 # ### At the board
@@ -470,7 +470,7 @@ def likeness(average, truth):
 # This is the longest cell of the lesson: half a minute or so.
 
 # %%
-small = protein2d(32)  # smaller images, to save time
+small = load("protein2d", box=32)  # smaller images, to save time
 search = search_2d(7.5, shift_range=2 * small.pixel_size, shift_step=small.pixel_size)
 methods = {"maxCC": MAXIMUM_CROSS_CORRELATION, "ML": MAXIMUM_LIKELIHOOD}
 snrs = (0.1, 0.03, 0.01, 0.003)
@@ -496,20 +496,21 @@ for snr in snrs:
 # %%
 rows = ["true poses", "maxCC, 20", "ML, 10", "ML, 20"]
 show(image_grid([[pictures[row, snr] for snr in snrs] for row in rows], rows=rows, size=1.7,
-                columns=[f"SNR {snr}" for snr in snrs], shared_scale="density / highest true one",
+                columns=[f"SNR {snr}" for snr in snrs], shared_scale="density / highest true density",
+                limits=(-0.5, 1.2),
                 alt="Towards low SNR, maxCC grows grainy and strong, ML blurred and faint."))
 
 # %%
 show(tracks(measured, bounds))
 
 # %%
-print("             correlation with the truth            contrast / true contrast")
-print("SNR        true poses   maxCC  ML 10  ML 20      true poses   maxCC  ML 10  ML 20")
+print("correlation with the truth, contrast / true contrast\n")
 for snr in snrs:
-    values = [bounds[snr], measured["maxCC", snr][20], *measured["ML", snr][10::10]]
-    print(f"{snr:<8}" + "        ".join("{:9.2f}   {:6.2f} {:6.2f} {:6.2f}".format(*v)
-                                        for v in zip(*values)))
-print(f"\nThe first reference has correlation {measured['ML', 0.1][0][0]:.2f}.")
+    rows = {"true poses": bounds[snr], "maxCC, 20": measured["maxCC", snr][20],
+            "ML, 10": measured["ML", snr][10], "ML, 20": measured["ML", snr][20]}
+    print(f"SNR {snr:<6}", "    ".join(f"{name}: {a:.2f} {b:.2f}" for name, (a, b) in rows.items()))
+
+print(f"\nfirst reference: {measured['ML', 0.1][0][0]:.2f} {measured['ML', 0.1][0][1]:.2f}")
 print("ML: log L rises in every step:", ", ".join(f"{rises['ML', snr]} at {snr}" for snr in snrs))
 
 # %% [markdown]

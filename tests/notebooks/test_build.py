@@ -107,7 +107,8 @@ def test_what_differs_from_run_to_run_is_not_stored():
     cell = new_code_cell("x", execution_count=1, metadata={"execution": {"busy": "2030-01-01"}, "tags": ["t"]})
     view = {"application/vnd.jupyter.widget-view+json": {"model_id": "abc"}, "text/html": "<img>", "text/plain": "w"}
     cell.outputs = [new_output("stream", text="a"), new_output("stream", text="b"),
-                    new_output("display_data", view, metadata={"k": 1}), new_output("stream", text="c")]
+                    new_output("display_data", view, metadata={"k": 1}), new_output("stream", text="c"),
+                    new_output("display_data", {"application/vnd.jupyter.widget-view+json": {"model_id": "abc"}})]
     language = {"name": "python", "version": "3.99"}
     tidied = B.tidy(new_notebook(cells=[cell], metadata={"widgets": {}, "language_info": language}))
     text = B.to_text(tidied)

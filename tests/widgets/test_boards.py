@@ -81,11 +81,20 @@ def test_values_out_of_range_are_brought_back(protein):
 def test_the_page_gets_a_picture_with_its_description(protein):
     """Where no kernel runs, or the notebook is not trusted, or a screen reader reads: nothing may be lost."""
     boards = ccf_pdf_boards(protein)
-    bundle, _ = boards._repr_mimebundle_()
-    alt = re.search(r'alt="([^"]+)"', bundle["text/html"])[1]
-    assert "CCF is highest at" in alt and "true rotation" in alt and "run the cell" in bundle["text/html"]
-    assert alt in bundle["text/plain"] and "application/vnd.jupyter.widget-view+json" in bundle
-    assert bundle["text/html"] == boards._repr_mimebundle_()[0]["text/html"]
+    still = boards.still()
+    alt = re.search(r'alt="([^"]+)"', still["text/html"])[1]
+    assert "CCF is highest at" in alt and "true rotation" in alt and "run the cell" in still["text/html"]
+    assert alt in still["text/plain"] and still == boards.still()
+    boards.close()
+
+
+def test_the_live_view_is_an_output_of_its_own(protein, monkeypatch):
+    """Together in one output, a notebook opened without its kernel would show an error and no picture."""
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **options: shown.append(sorted(data)))
+    boards = ccf_pdf_boards(protein)
+    boards._ipython_display_()
+    assert shown == [["text/html", "text/plain"], ["application/vnd.jupyter.widget-view+json"]]
     boards.close()
 
 

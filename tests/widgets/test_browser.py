@@ -150,15 +150,33 @@ def test_nothing_came_from_outside_and_nothing_went_wrong(boards):
         boards.page.screenshot(path=os.environ["CRYOEDU_SHOTS"])
 
 
-def test_without_a_kernel_there_is_a_picture_with_its_description(lab, boards):
-    """A saved notebook opened the next day, before anything is run: its stored output has no widget behind it."""
+def test_the_still_picture_hides_behind_the_live_view(boards):
+    assert boards.page.locator(".cryoedu-still").count() == 1
+    assert not boards.page.locator(".cryoedu-still").is_visible()
+    assert boards.page.locator(".cryoedu svg").first.is_visible()
+
+
+def test_opened_the_next_day_the_learners_notebook_shows_the_picture(lab, boards):
+    """The kernel is gone, and the widget with it; JupyterLab would show nothing but an error."""
+    page = lab[1]
+    boards.command("docmanager:save")
+    boards.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    page.open("boards.ipynb")
+    picture = page.page.locator(".cryoedu-still img")
+    picture.wait_for(state="visible")
+    assert "CCF and PDF boards" in picture.get_attribute("alt")
+    page.page.wait_for_timeout(2000)  # until the widget has failed to load
+    assert picture.is_visible()
+    assert not page.page.get_by_text("Error displaying widget").is_visible()
+
+
+def test_a_stored_notebook_that_is_not_trusted_shows_the_picture(lab, boards):
+    """The solved notebooks as they are downloaded: nothing was run, and the server has not signed them."""
     from cryoedu.course.build import tidy, to_text
 
     root, page = lab
-    boards.command("docmanager:save")
-    saved = nbformat.read(root / "boards.ipynb", 4)
-    (root / "stored.ipynb").write_text(to_text(tidy(saved)))
+    (root / "stored.ipynb").write_text(to_text(tidy(nbformat.read(root / "boards.ipynb", 4))))
     page.open("stored.ipynb")
     picture = page.page.locator(".jp-OutputArea img")
-    assert "CCF and PDF boards" in picture.first.get_attribute("alt")
-    assert picture.first.evaluate("e => e.naturalWidth") > 400
+    assert picture.count() == 1 and "CCF and PDF boards" in picture.get_attribute("alt")
+    assert picture.evaluate("e => e.naturalWidth") > 400
