@@ -69,15 +69,16 @@ def _extract(source: Any, axes: Any, kx: Any, ky: Any, out: Any) -> None:
             x, y, z, mate = _point(axes, o, kx[j], ky[j])
             ix, iy, iz = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
             fx, fy, fz = x - ix, y - iy, z - iz
+            y0, y1, z0, z1 = iy % height, (iy + 1) % height, iz % depth, (iz + 1) % depth
             for k in range(maps):
                 re, im = 0.0, 0.0
-                for c in range(8):
-                    dx, dy, dz = c & 1, (c >> 1) & 1, c >> 2
-                    w = (fx if dx else 1 - fx) * (fy if dy else 1 - fy) * (fz if dz else 1 - fz)
+                for c in range(4):
+                    w = (fy if c & 1 else 1 - fy) * (fz if c & 2 else 1 - fz)
                     if w > 0:
-                        v = source[k, (iz + dz) % depth, (iy + dy) % height, ix + dx]
-                        re += w * v.real
-                        im += w * v.imag
+                        yc, zc = y1 if c & 1 else y0, z1 if c & 2 else z0
+                        a, b = source[k, zc, yc, ix], source[k, zc, yc, ix + 1]
+                        re += w * ((1 - fx) * a.real + fx * b.real)
+                        im += w * ((1 - fx) * a.imag + fx * b.imag)
                 out[k, o, j] = complex(re, -im if mate else im)
 
 
@@ -91,17 +92,20 @@ def _insert(values: Any, weights: Any, axes: Any, kx: Any, ky: Any, sums: Any, t
                 x, y, z, mate = _point(axes, o, kx[j], ky[j])
                 ix, iy, iz = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
                 fx, fy, fz = x - ix, y - iy, z - iz
+                y0, y1, z0, z1 = iy % height, (iy + 1) % height, iz % depth, (iz + 1) % depth
                 for k in range(maps):
                     v = values[k, o, j]
                     if mate:
                         v = v.conjugate()
-                    for c in range(8):
-                        dx, dy, dz = c & 1, (c >> 1) & 1, c >> 2
-                        w = (fx if dx else 1 - fx) * (fy if dy else 1 - fy) * (fz if dz else 1 - fz)
+                    for c in range(4):
+                        w = (fy if c & 1 else 1 - fy) * (fz if c & 2 else 1 - fz)
                         if w > 0:
-                            sums[t, k, (iz + dz) % depth, (iy + dy) % height, ix + dx] += w * v
+                            yc, zc = y1 if c & 1 else y0, z1 if c & 2 else z0
+                            sums[t, k, zc, yc, ix] += w * (1 - fx) * v
+                            sums[t, k, zc, yc, ix + 1] += w * fx * v
                             if weighted:
-                                totals[t, k, (iz + dz) % depth, (iy + dy) % height, ix + dx] += w * weights[k, o, j]
+                                totals[t, k, zc, yc, ix] += w * (1 - fx) * weights[k, o, j]
+                                totals[t, k, zc, yc, ix + 1] += w * fx * weights[k, o, j]
 
 
 @lru_cache(maxsize=4)
