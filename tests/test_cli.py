@@ -19,8 +19,13 @@ COMMAND = [sys.executable, "-c", "from cryoedu.cli import main; main()"]
 
 def cryoedu(*arguments: object, status: int = 0) -> str:
     """What the command printed; a traceback is a failure whatever the exit status."""
-    done = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300,
-                          env={**os.environ, "COLUMNS": "200"})
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "COLUMNS": "200"},
+    )
     text = done.stdout + done.stderr
     assert "Traceback" not in text, text
     assert done.returncode == status, text
@@ -30,7 +35,9 @@ def cryoedu(*arguments: object, status: int = 0) -> str:
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("simulated")
-    cryoedu("simulate", RELION / "map.mrc", "--o", folder, "--n", 150, "--snr", 1.0, "--sigma-offset", 3, "--random-seed", 1)
+    cryoedu(
+        "simulate", RELION / "map.mrc", "--o", folder, "--n", 150, "--snr", 1.0, "--sigma-offset", 3, "--random-seed", 1
+    )
     return folder
 
 
@@ -45,8 +52,22 @@ def test_from_a_map_to_particles_and_back(simulated, tmp_path):
 
 
 def test_classify2d_writes_what_relion_reads(simulated, tmp_path):
-    text = cryoedu("classify2d", simulated / "particles_data.star", "--o", tmp_path, "--k", 2, "--iter", 2, "--psi-step", 30,
-                   "--offset-range", 4, "--truth", simulated / "truth_data.star")
+    text = cryoedu(
+        "classify2d",
+        simulated / "particles_data.star",
+        "--o",
+        tmp_path,
+        "--k",
+        2,
+        "--iter",
+        2,
+        "--psi-step",
+        30,
+        "--offset-range",
+        4,
+        "--truth",
+        simulated / "truth_data.star",
+    )
     assert "iter" not in text.splitlines()[-1]
     assert "agreement" in text
     found = read_particles(tmp_path / "run_it002_data.star")
@@ -59,20 +80,49 @@ def test_classify2d_writes_what_relion_reads(simulated, tmp_path):
 
 def test_align2d_and_maxcc(simulated, tmp_path):
     for extra in ([], ["--maxcc"]):
-        text = cryoedu("align2d", simulated / "particles_data.star", "--o", tmp_path, "--iter", 1, "--psi-step", 45, *extra)
+        text = cryoedu(
+            "align2d", simulated / "particles_data.star", "--o", tmp_path, "--iter", 1, "--psi-step", 45, *extra
+        )
         assert "class weights: 1.000" in text
 
 
 def test_classify3d_with_the_truth_and_the_oracle_beside_it(simulated, tmp_path):
     options = ["--iter", 2, "--healpix-order", 0, "--offset-range", 4, "--first-resolution", 30, "--strict-highres", 16]
-    text = cryoedu("classify3d", simulated / "particles_data.star", "--o", tmp_path, "--reference", RELION / "map.mrc", "--k", 2,
-                   *options, "--truth", simulated / "truth_data.star", "--truth-map", simulated / "truth_class001.mrc")
+    text = cryoedu(
+        "classify3d",
+        simulated / "particles_data.star",
+        "--o",
+        tmp_path,
+        "--reference",
+        RELION / "map.mrc",
+        "--k",
+        2,
+        *options,
+        "--truth",
+        simulated / "truth_data.star",
+        "--truth-map",
+        simulated / "truth_class001.mrc",
+    )
     assert "median pose error" in text and "oracle" in text
     assert read_map(tmp_path / "run_it002_class001.mrc").pixel_size == pytest.approx(4.0)
-    kept = cryoedu("classify3d", simulated / "particles_data.star", "--o", tmp_path / "kept", "--supervised", "--reference",
-                   RELION / "map.mrc", "--reference", RELION / "reconstruction.mrc", "--iter", 1, *options[2:])
+    kept = cryoedu(
+        "classify3d",
+        simulated / "particles_data.star",
+        "--o",
+        tmp_path / "kept",
+        "--supervised",
+        "--reference",
+        RELION / "map.mrc",
+        "--reference",
+        RELION / "reconstruction.mrc",
+        "--iter",
+        1,
+        *options[2:],
+    )
     assert "class weights" in kept
-    np.testing.assert_array_equal(read_map(tmp_path / "kept/run_it001_class001.mrc").density, read_map(RELION / "map.mrc").density)
+    np.testing.assert_array_equal(
+        read_map(tmp_path / "kept/run_it001_class001.mrc").density, read_map(RELION / "map.mrc").density
+    )
 
 
 def test_doctor_and_help_answer():
@@ -80,19 +130,26 @@ def test_doctor_and_help_answer():
     assert "classify3d" in cryoedu("--help")
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["fsc", "no.mrc", RELION / "map.mrc"], "no.mrc"),
-    (["reconstruct", "no.star", "--o", "x.mrc"], "no.star"),
-    (["reconstruct", RELION / "map.mrc", "--o", "x.mrc"], "map.mrc"),
-    (["reconstruct", RELION / "particles.star", "--o", "x.mrc", "--class", "3"], "rlnClassNumber"),
-    (["classify2d", RELION / "particles.star", "--o", "out", "--k", "500"], "500 classes for 200 particles"),
-    (["classify3d", RELION / "particles.star", "--o", "out", "--reference", RELION / "map.mrc", "--supervised"], "two maps"),
-    (["classify2d", RELION / "particles.star", "--o", "out", "--memory", "huge"], "memory 'huge'"),
-    (["classify2d", RELION / "particles.star", "--o", "out", "--particle-diameter", "900"], "900 Å does not fit"),
-    (["classify2d", RELION / "particles.star", "--o", RELION / "map.mrc"], "map.mrc"),
-    (["simulate", "unicorn", "--o", "out"], "unicorn"),
-    (["simulate", RELION / "map.mrc", "--o", "out", "--defocus", "200000", "300000"], "larger box"),
-], ids=lambda v: str(v[0]) if isinstance(v, list) else "")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fsc", "no.mrc", RELION / "map.mrc"], "no.mrc"),
+        (["reconstruct", "no.star", "--o", "x.mrc"], "no.star"),
+        (["reconstruct", RELION / "map.mrc", "--o", "x.mrc"], "map.mrc"),
+        (["reconstruct", RELION / "particles.star", "--o", "x.mrc", "--class", "3"], "rlnClassNumber"),
+        (["classify2d", RELION / "particles.star", "--o", "out", "--k", "500"], "500 classes for 200 particles"),
+        (
+            ["classify3d", RELION / "particles.star", "--o", "out", "--reference", RELION / "map.mrc", "--supervised"],
+            "two maps",
+        ),
+        (["classify2d", RELION / "particles.star", "--o", "out", "--memory", "huge"], "memory 'huge'"),
+        (["classify2d", RELION / "particles.star", "--o", "out", "--particle-diameter", "900"], "900 Å does not fit"),
+        (["classify2d", RELION / "particles.star", "--o", RELION / "map.mrc"], "map.mrc"),
+        (["simulate", "unicorn", "--o", "out"], "unicorn"),
+        (["simulate", RELION / "map.mrc", "--o", "out", "--defocus", "200000", "300000"], "larger box"),
+    ],
+    ids=lambda v: str(v[0]) if isinstance(v, list) else "",
+)
 def test_bad_input_gets_one_sentence(arguments, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = cryoedu(*arguments, status=1)
@@ -107,7 +164,9 @@ def test_a_reference_of_another_pixel_size_is_refused(tmp_path):
     write_map(density, tmp_path / "wrong.mrc", 4.5)
     write_map(np.pad(density, 2), tmp_path / "large.mrc", 4.0)
     for name, words in (("wrong.mrc", "4.5 Å per pixel"), ("large.mrc", "box of 36 pixels")):
-        text = cryoedu("classify3d", RELION / "particles.star", "--o", tmp_path / "out", "--reference", tmp_path / name, status=1)
+        text = cryoedu(
+            "classify3d", RELION / "particles.star", "--o", tmp_path / "out", "--reference", tmp_path / name, status=1
+        )
         assert words in text and name in text
 
 
@@ -116,8 +175,23 @@ def test_ctrl_c_keeps_what_was_written(simulated, tmp_path):
     import signal
     import time
 
-    run = subprocess.Popen([*COMMAND, "classify2d", str(simulated / "particles_data.star"), "--o", str(tmp_path), "--k", "3",
-                            "--iter", "500", "--psi-step", "20"], stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen(
+        [
+            *COMMAND,
+            "classify2d",
+            str(simulated / "particles_data.star"),
+            "--o",
+            str(tmp_path),
+            "--k",
+            "3",
+            "--iter",
+            "500",
+            "--psi-step",
+            "20",
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     for _ in range(600):
         if list(tmp_path.glob("run_it002_data.star")):
             break
