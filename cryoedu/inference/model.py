@@ -130,3 +130,7 @@ def check_model(model: Model, box: int, pixel_size: float) -> None:
     check_size(model.box, model.pixel_size, box, pixel_size, "the reference")
     if not np.isfinite(model.maps).all():
         raise InputError("the reference holds NaN or infinite values: replace them first")
+    empty = [k + 1 for k, m in enumerate(model.maps) if not m.any()]
+    if empty:
+        raise InputError(f"reference {empty[0]} is zero everywhere, so no image can be aligned to it: start from an "
+                         "average or a map")
