@@ -97,6 +97,7 @@ def perturbed(search: Search, rng: np.random.Generator) -> Search:
     if search.in_plane:
         angles = search.angles + [0.0, 0.0, offset[2]]
     else:
-        turn = euler_to_matrix([offset[0], offset[1], -offset[0] + offset[2]])
+        towards = rng.uniform(0, 360)  # tilted to any side, or views along one axis would stay where they are
+        turn = euler_to_matrix([towards, offset[1], offset[2] - towards])
         angles = matrix_to_euler(search.rotations @ turn)
     return Search(angles, search.shifts + move, search.angular_step, search.shift_step)

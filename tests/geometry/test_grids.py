@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from cryoedu.errors import InputError
-from cryoedu.geometry.euler import angular_distance, random_rotations
+from cryoedu.geometry.euler import angular_distance, matrix_to_euler, random_rotations
 from cryoedu.geometry.grids import perturbed, search_2d, search_3d, shift_grid
 
 
@@ -103,6 +103,21 @@ def test_perturbations_reach_half_a_step_each_way():
     for values, half in ((psi, 5.0), (move[:, 0], 1.0), (move[:, 1], 1.0)):
         assert np.abs(values).max() <= half
         assert values.max() > 0.95 * half and values.min() < -0.95 * half and abs(values.mean()) < 0.1 * half
+
+
+def test_perturbations_in_space_reach_half_a_step_too():
+    """The whole grid tilts by up to half a step and turns by up to half a step; no more, and in every direction."""
+    search = search_3d(0)
+    rng = np.random.default_rng(7)
+    turns = np.array([search.rotations[5].T @ perturbed(search, rng).rotations[5] for _ in range(400)])
+    rot, tilt, psi = matrix_to_euler(turns).T
+    half = search.angular_step / 2
+    turned = (rot + psi + 180) % 360 - 180
+    assert tilt.max() <= half + 1e-9 and np.abs(turned).max() <= half + 1e-9
+    assert tilt.max() > 0.95 * half and turned.max() > 0.95 * half and turned.min() < -0.95 * half
+    sides = turns[:, 2, :2]  # where the tilted axis points to: no side is preferred
+    assert np.abs(sides.mean(axis=0)).max() < 0.05
+    np.testing.assert_allclose(sides.T @ sides / np.mean(np.sum(sides**2, axis=1)) / 400, np.eye(2) / 2, atol=0.08)
 
 
 def test_a_perturbed_2d_search_stays_in_the_plane():

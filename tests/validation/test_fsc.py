@@ -137,7 +137,8 @@ def test_resolution_is_read_between_the_shells():
     assert resolution_text(curve, 5.0) == "23.1 Å"
     # the first crossing counts, also where the curve comes back; DC is never looked at
     assert resolution(np.array([0, 1, 0.0, 1, 1]), 5.0) == pytest.approx(40 / (1 + 0.857))
-    assert resolution(np.array([1, 0.0, 0, 0, 0]), 5.0) == pytest.approx(40 / 0.857)
+    for background in (1.0, 0.0, -1.0):
+        assert resolution(np.array([background, 0.0, 0, 0, 0]), 5.0) == pytest.approx(40 / 0.857)
 
 
 def test_a_curve_that_never_falls_gives_no_number():
