@@ -131,6 +131,8 @@ def climb(histories: Mapping[str, ArrayLike], true_sigma: float) -> Figure:
     ticks = sorted({round(float(h[0, 1]), 2) for h in runs.values()} | {true_sigma})
     right.set_yticks(ticks, [f"{t:g}" for t in ticks])
     right.minorticks_off()
+    for ax in (left, right):
+        ax.xaxis.get_major_locator().set_params(integer=True)
     return describe(figure, f"Log-likelihood (left) and σ (right) against the iteration. {'; '.join(said)}; "
                             f"the noise has σ = {true_sigma:g}.")
 

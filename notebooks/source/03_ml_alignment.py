@@ -282,35 +282,61 @@ weighted_average = carry_on("3.4", weighted_average)
 
 # %% [markdown]
 # Let us use it once, at SNR 0.01. We start from a blurred particle, as if we had an old map at low resolution. The same
-# function does both options. For maxCC we hand it a Γ with a single 1 in each row.
+# function serves all: for maxCC we hand it a Γ with a single 1 in each row, and so for the true rotations, which we
+# happen to know.
 #
-# **Predict.** Which average will have the stronger contrast: maxCC or ML? Which one deserves it?
+# **Predict.** Which average will have the stronger contrast: maxCC or ML?
 
 # %%
 from scipy.ndimage import gaussian_filter
 
 images = experiments[0.01].particles.images
 truth = experiments[0.01].specimens[0].density
+true_angles = experiments[0.01].truth.angles[:, 2]
 start = gaussian_filter(truth, 4).astype(np.float32)  # blurred over 4 pixels (26 Å)
 
 Γ = posterior(images, rotate(start, angles), sigma=1.0)
-best_only = np.eye(len(angles))[Γ.argmax(axis=1)]
+weights = {"true rotations": np.eye(len(angles))[distance(true_angles[:, None], angles).argmin(axis=1)],
+           "maxCC, once": np.eye(len(angles))[Γ.argmax(axis=1)],
+           "ML, once": Γ}
 
-averages = [truth, start,
-            weighted_average(images, best_only, angles), weighted_average(images, Γ, angles)]
-names = ["truth", "start", "maxCC, once", "ML, once"]
-for name, image in zip(names, averages):
-    print(f"{name:12}  contrast {np.linalg.norm(image) / np.linalg.norm(truth):.2f}")
+averages = {"truth": truth, "start": start}
+for name in weights:
+    averages[name] = weighted_average(images, weights[name], angles)
 
-show(image_grid(averages, columns=names, size=2.0, shared_scale="density",
+show(image_grid(list(averages.values()), columns=list(averages), size=1.75, shared_scale="density",
                 alt="maxCC: strong and noisy. ML: faint, smooth, nearly round."))
 
 # %% [markdown]
-# **Explain.** *Contrast* is the length of the image as a vector, compared with that of the truth. maxCC has put every
-# image where its **noise** fits the reference best, so the noise adds up in the shape of the reference. The result looks
-# strong, but part of it was never in the data. ML is careful: it averages over what it cannot tell apart, and stays
-# faint as long as it is not sure. That is why averages are shown *unnormalised* here. A program that stretches every
-# picture to full grey scale hides the difference.
+# **Explain.** ML looks disappointing: it averages over all rotations that it cannot tell apart, and that gives a blur.
+# maxCC looks much better. But how much of what you see is signal? We made these images, so we can take them apart: the
+# average of the images is the average of their signal plus the average of their noise.
+#
+# *Contrast* is the length of a picture as a vector, as a fraction of that of the truth.
+#
+# **Predict.** In which of the three averages is the least noise left? In which the most?
+
+# %%
+signal = rotate(truth, true_angles)  # the images without their noise
+
+
+def contrast(image):
+    return np.linalg.norm(image) / np.linalg.norm(truth)
+
+
+for name in weights:
+    print(f"{name:15}  contrast {contrast(averages[name]):.2f}:  "
+          f"signal {contrast(weighted_average(signal, weights[name], angles)):.2f}, "
+          f"noise {contrast(weighted_average(images - signal, weights[name], angles)):.2f}")
+
+# %% [markdown]
+# **Explain.** maxCC and ML hold nearly the same amount of signal, but maxCC holds several times as much noise. It even
+# holds more noise than the average with the true rotations! There, the noise of 500 images cancels as it should. In maxCC
+# it cancels less, because each image was put where its **noise** fits the reference best. This is how maxCC *invents
+# contrast*: the noise adds up, and the result looks strong.
+#
+# That is also why averages are shown *unnormalised* here, all on one scale. A program that stretches every picture to the
+# full range of grey would hide it.
 #
 # ### The other half: how noisy are the images?
 #
@@ -467,7 +493,7 @@ def likeness(average, truth):
 # **Predict.** At which SNR will the two methods part? Which one will show the stronger contrast at SNR 0.003? Will
 # 20 iterations always be better than 10?
 #
-# This is the longest cell of the lesson: half a minute or so.
+# This is the longest cell of the lesson: half a minute, or more on a slow or busy machine.
 
 # %%
 small = load("protein2d", box=32)  # smaller images, to save time
@@ -519,7 +545,8 @@ print("ML: log L rises in every step:", ", ".join(f"{rises['ML', snr]} at {snr}"
 # - **At SNR 0.1 the two agree**, and both come close to the average with the true poses. The PDF is sharp, so keeping
 #   all places and keeping the best one is nearly the same.
 # - **At SNR 0.01 they have parted.** maxCC is now *less* like the truth than the blurred start was. ML has improved on
-#   the start.
+#   the start. Your eye may still find the hook in the grain of maxCC: the coarse shape survives. But nothing in that
+#   picture tells you what is data and what is choice.
 # - **maxCC invents contrast.** At SNR 0.003 its average is more than twice as strong as the truth. The true poses show
 #   that the images do not hold that much, not even with the noise that is left in an average of 1,000. The rest comes
 #   from choosing, again and again, the place where the noise fits best.
