@@ -70,8 +70,8 @@ def search_3d(healpix_order: int = 2, *, shift_range: float = 0.0, shift_step: f
     ``healpix_order`` 0, 1, 2, 3… gives 12·4^order directions (Górski et al. 2005, ApJ 622:759) and in-plane
     angles every 60/2^order degrees: 576, 4608, 36864… orientations for 1, 2, 3 (30°, 15°, 7.5° apart).
     """
-    if healpix_order not in range(9):
-        raise InputError(f"HEALPix order {healpix_order} is out of range: choose 0 (60° apart) to 8 (0.2° apart)")
+    if healpix_order not in range(7):  # the next one has 150 million orientations
+        raise InputError(f"HEALPix order {healpix_order} is out of range: choose 0 (60° apart) to 6 (0.9° apart)")
     import healpix
 
     nside = 2 ** int(healpix_order)

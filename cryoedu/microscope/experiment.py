@@ -85,6 +85,9 @@ def simulate(specimens: Specimen | Sequence[Specimen], count: int, *, seed: int,
     classes = rng.choice(len(maps), size=count, p=_normalised(fractions, len(maps)))
     angles = _orientations(count, first.ndim, preferred, rng)
     shifts = rng.standard_normal((count, 2)) * shift_sigma
+    if defocus is None and (astigmatism or b_factor or phase_shift):
+        raise InputError("astigmatism, b_factor and phase_shift belong to a CTF, and there is none without a defocus: "
+                         "give defocus=(lowest, highest) in Å")
     ctf = None if defocus is None else _defocus(count, defocus, astigmatism, b_factor, phase_shift, rng)
     if ctf is not None:
         check_sampling(box, optics, ctf)

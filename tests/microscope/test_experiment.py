@@ -213,3 +213,10 @@ def test_progress_is_quiet_when_asked(capsys):
     """Notebooks fill with bars otherwise."""
     quiet(count=5)
     assert capsys.readouterr() == ("", "")
+
+
+def test_an_astigmatism_without_a_ctf_is_refused():
+    """An option that is silently ignored lets a student conclude that astigmatism does nothing."""
+    for options in ({"astigmatism": 300.0}, {"b_factor": 80.0}, {"phase_shift": 90.0}):
+        with pytest.raises(InputError, match="belong to a CTF"):
+            simulate(Specimen(np.ones((8, 8), dtype=np.float32), 5.0), 4, seed=1, progress=False, **options)
