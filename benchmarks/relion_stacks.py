@@ -50,7 +50,8 @@ def reconstruction(stacks: Path, out: Path) -> list[str]:
     words = [resolution_text(c, truth.pixel_size, threshold=0.5) for c in (ours, theirs)]
     return ["## Reconstruction from true poses", "", "1,000 particles of the 80S ribosome, 64 px, 5 Å, SNR 0.1.", "",
             f"    {command.replace(str(out) + '/', '')}", "",
-            "| | cryoedu | RELION 3.1 |", "|---|---|---|", f"| FSC against the truth = 0.5 at | {words[0]} | {words[1]} |",
+            "| | cryoedu | RELION 3.1 |", "|---|---|---|",
+            f"| FSC against the truth = 0.5 at | {words[0]} | {words[1]} |",
             f"| lowest difference in any shell | {np.min((ours - theirs)[1:]):+.3f} | |",
             f"| wall time, peak memory | {seconds:.0f} s, {memory:.0f} MB | |", ""]
 
@@ -59,7 +60,7 @@ def classes_3d(stacks: Path, out: Path) -> list[str]:
     """`classify3d` of the free large subunit against the whole ribosome, poses unknown."""
     lines = ["## 3D classification, poses unknown", "",
              "The free large subunit against the whole ribosome, 32 px, 11 Å; seeds from random subsets.", ""]
-    rows = ["| particles | SNR | seed | agreement | oracle | wall time | peak memory |", "|---|---|---|---|---|---|---|"]
+    rows = ["| particles | SNR | seed | agreement | oracle | wall time | peak memory |", "|---" * 7 + "|"]
     for name, snr, seeds in (("large_subunit_32", 0.25, SEEDS), ("large_subunit_32_snr0.5", 0.5, SEEDS[:1])):
         for seed in seeds:
             command = (f"cryoedu classify3d {name}/particles.star --o {out}/c3d --k 2 --iter 20 --healpix-order 2 "
