@@ -19,10 +19,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from types import ModuleType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cryoedu.arrays import Array, namespace, to_numpy
 from cryoedu.geometry.grids import Search
@@ -53,7 +53,7 @@ class Sums:
 
 
 @dataclass(frozen=True)
-class _Predictions:
+class Predictions:
     """A for the orientations ``lot`` of every map: reals (H, D), |A|² (H, J), and log P(h, s) (1, S, H)."""
 
     lot: slice
@@ -62,70 +62,93 @@ class _Predictions:
     log_prior: Array
 
 
+@dataclass(frozen=True)
+class Visit:
+    """A block of images of one noise group before a lot of hypotheses: Γ (N', S, H) and the evidence (N',)."""
+
+    group: int
+    block: Block
+    predicted: Predictions
+    gamma: Array
+    evidence: Array
+
+
 def expectation(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment, *,
                 xp: ModuleType, budget: int, tick: Tick = lambda share: None) -> tuple[Posterior, Sums]:
     """One expectation step over all particles; ``tick`` is called with the share of the work done (0 to 1)."""
+    sigma2 = model.sigma2[:, space.bins]
+    tally = Tally(len(particles), model.classes)
+    distance2 = xp.asarray(np.sum(search.shifts**2, axis=1), dtype=xp.float32)
+    squares, power = np.zeros(sigma2.shape), np.zeros(sigma2.shape)
+    shift_square = 0.0
+    numerators: list[Array] = []
+    denominators: list[Array] = []
+    every = visits(particles, model, search, space, assignment, xp=xp, budget=budget, tick=tick)
+    for lot, of_lot in groupby(every, key=lambda visit: visit.predicted.lot.start):
+        numerator, denominator = None, None
+        for group, of_group in groupby(of_lot, key=lambda visit: visit.group):
+            mine, weight = None, None
+            for visit in of_group:
+                block, gamma, predicted = visit.block, visit.gamma, visit.predicted
+                over_shifts = xp.sum(gamma, axis=1)
+                mine = _plus(mine, _merged(gamma).T @ _merged(block.b))
+                c = xp.broadcast_to(block.c, (len(block.rows), block.c.shape[1]))
+                weight = _plus(weight, over_shifts.T @ c)
+                shift_square += float(xp.sum(xp.sum(gamma, axis=2) * distance2[None, :]))
+                tally.add(visit, over_shifts, xp)
+                power[group] += block.power if lot == 0 else 0.0
+            squares[group] += _fit(mine, weight, predicted, sigma2[group], space, xp)
+            numerator, denominator = _plus(numerator, mine), _plus(denominator, weight)
+        shape = (model.classes, -1, len(space.bins))
+        numerators.append(xp.reshape(as_columns(numerator, space, xp), shape))
+        denominators.append(xp.reshape(denominator, shape))
+    posterior = tally.posterior(search)
+    sizes = np.bincount(particles.optics_group, minlength=len(particles.optics)).astype(np.float64)
+    binned, counts, log_likelihood = residuals(squares, power, sizes, sigma2, posterior, space, assignment)
+    return posterior, Sums(xp.concat(numerators, axis=1), xp.concat(denominators, axis=1), binned, counts, shift_square,
+                           log_likelihood)
+
+
+def visits(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment, *,
+           xp: ModuleType, budget: int, tick: Tick = lambda share: None) -> Iterator[Visit]:
+    """Γ of every image, block by block: lots of orientations outermost, then noise groups, then blocks of images."""
     orientations = len(search.angles)
     images, size = block_sizes(space, model.classes, orientations, len(search.shifts), budget)
     lots = [slice(o, min(o + size, orientations)) for o in range(0, orientations, size)]
-    groups = [np.flatnonzero(particles.optics_group == g) for g in range(len(particles.optics))]
-    visits = sum(-(-len(rows) // images) for rows in groups) * (len(lots) if len(lots) == 1 else 2 * len(lots))
-    columns_sigma2 = model.sigma2[:, space.bins]
+    blocks = [(group, rows[first : first + images]) for group in range(len(particles.optics))
+              for rows in [np.flatnonzero(particles.optics_group == group)] for first in range(0, len(rows), images)]
+    passes = 1 if len(lots) == 1 else 2
+    joined = np.full(len(particles), -np.inf, dtype=np.float32)
     done = 0
-
-    def blocks(group: int) -> Iterator[Block]:
-        nonlocal done
-        rows = groups[group]
-        for first in range(0, len(rows), images):
-            some = rows[first : first + images]
-            yield prepare(particles, some, group, columns_sigma2[group], search.shifts, space, xp)
-            done += 1
-            tick(done / visits)
-
-    joined = None
-    if len(lots) > 1:
-        joined = np.full(len(particles), -np.inf, dtype=np.float32)
+    for last in range(passes):
         for lot in lots:
             predicted = _predict(model, search, lot, space, xp)
-            for group in range(len(groups)):
-                for block in blocks(group):
-                    evidence = assignment.reduce(_scores(block, predicted, space, assignment, xp))
-                    joined[block.rows] = to_numpy(assignment.combine(xp.asarray(joined[block.rows]), evidence))
-
-    tally = _Tally(len(particles), model.classes)
-    distance2 = xp.asarray(np.sum(search.shifts**2, axis=1), dtype=xp.float32)
-    squares, power = np.zeros(columns_sigma2.shape), np.zeros(columns_sigma2.shape)
-    shift_square = 0.0
-    sums: list[tuple[Array, Array]] = []
-    for lot in lots:
-        predicted = _predict(model, search, lot, space, xp)
-        numerator, denominator = xp.zeros_like(predicted.reals), xp.zeros_like(predicted.power)
-        for group in range(len(groups)):
-            mine, weight = xp.zeros_like(predicted.reals), xp.zeros_like(predicted.power)
-            for block in blocks(group):
+            for group, rows in blocks:
+                sigma2 = model.sigma2[group, space.bins]
+                block = prepare(particles, rows, group, sigma2, search.shifts, space, xp)
                 scores = _scores(block, predicted, space, assignment, xp)
-                evidence = assignment.reduce(scores) if joined is None else xp.asarray(joined[block.rows])
-                gamma = assignment.weigh(scores, evidence)
-                over_shifts = xp.sum(gamma, axis=1)
-                mine += _merged(gamma).T @ _merged(block.b)
-                weight += over_shifts.T @ xp.broadcast_to(block.c, (len(block.rows), block.c.shape[1]))
-                shift_square += float(xp.sum(xp.sum(gamma, axis=2) * distance2[None, :]))
-                tally.add(block.rows, gamma, over_shifts, evidence, lot, xp)
-                power[group] += block.power if lot is lots[0] else 0.0
-            squares[group] += _fit(mine, weight, predicted, columns_sigma2[group], space, xp)
-            numerator += mine
-            denominator += weight
-        shape = (model.classes, -1, len(space.bins))
-        sums.append((xp.reshape(as_columns(numerator, space, xp), shape), xp.reshape(denominator, shape)))
-    squares += power
-    sizes = np.asarray([len(rows) for rows in groups], dtype=np.float64)
-    posterior = tally.posterior(search)
-    densities = [_log_gaussian(s, sizes, columns_sigma2, space) for s in (power, squares)]
+                if last == passes - 1:
+                    evidence = assignment.reduce(scores) if passes == 1 else xp.asarray(joined[rows])
+                    yield Visit(group, block, predicted, assignment.weigh(scores, evidence), evidence)
+                else:
+                    evidence = assignment.combine(xp.asarray(joined[rows]), assignment.reduce(scores))
+                    joined[rows] = to_numpy(evidence)
+                done += 1
+                tick(done / (len(blocks) * len(lots) * passes))
+
+
+def residuals(squares: Floats, power: Floats, sizes: Floats, sigma2: Floats, posterior: Posterior,
+              space: FourierSpace, assignment: Assignment) -> tuple[Floats, Floats, float]:
+    """Σ Γ |X - CTF A|² and its number of columns, each (G, bins), and the log-likelihood.
+
+    squares: (G, J) Σ Γ (|CTF A|² - 2 Re X* CTF A).  power: (G, J) Σ |X|².  sizes: (G,) images.  sigma2: (G, J).
+    """
+    left = squares + power
+    densities = [_log_gaussian(s, sizes, sigma2, space) for s in (power, left)]
     log_likelihood = assignment.log_likelihood(float(np.sum(posterior.log_evidence)), *densities)
-    binned: Floats = np.stack([np.bincount(space.bins, row, space.bin_count) for row in squares]).astype(np.float64)
+    binned: Floats = np.stack([np.bincount(space.bins, row, space.bin_count) for row in left]).astype(np.float64)
     counts: Floats = np.outer(sizes, np.bincount(space.bins, minlength=space.bin_count).astype(np.float64))
-    numerator, denominator = (xp.concat(part, axis=1) for part in zip(*sums, strict=True))
-    return posterior, Sums(numerator, denominator, binned, counts, shift_square, log_likelihood)
+    return binned, counts, log_likelihood
 
 
 def log_priors(model: Model, search: Search) -> Floats:
@@ -138,14 +161,14 @@ def log_priors(model: Model, search: Search) -> Floats:
     return np.asarray(shifts[:, None] + classes[None, :] - np.log(len(search.angles)))
 
 
-def _predict(model: Model, search: Search, lot: slice, space: FourierSpace, xp: ModuleType) -> _Predictions:
+def _predict(model: Model, search: Search, lot: slice, space: FourierSpace, xp: ModuleType) -> Predictions:
     a = space.project(xp.asarray(model.maps), search.rotations[lot])
     a = xp.reshape(a, (-1, a.shape[-1]))
     prior = xp.asarray(np.repeat(log_priors(model, search), lot.stop - lot.start, axis=1), dtype=xp.float32)
-    return _Predictions(lot, side_by_side(a, xp), absolute2(a, xp), prior[None, ...])
+    return Predictions(lot, side_by_side(a, xp), absolute2(a, xp), prior[None, ...])
 
 
-def _scores(block: Block, predicted: _Predictions, space: FourierSpace, assignment: Assignment,
+def _scores(block: Block, predicted: Predictions, space: FourierSpace, assignment: Assignment,
             xp: ModuleType) -> Array:
     """Scores (N', S, H); the unscored columns (DC) come first and are left out."""
     images, shifts, _ = block.b.shape
@@ -155,7 +178,7 @@ def _scores(block: Block, predicted: _Predictions, space: FourierSpace, assignme
     return assignment.score(match, energy[:, None, :], predicted.log_prior)
 
 
-def _fit(numerator: Array, denominator: Array, predicted: _Predictions, sigma2: Floats, space: FourierSpace,
+def _fit(numerator: Array, denominator: Array, predicted: Predictions, sigma2: Floats, space: FourierSpace,
          xp: ModuleType) -> Floats:
     """Σ_i Σ_h Γ (|CTF A|² - 2 Re X* CTF A) of each column (J,): with Σ |X|² added, the squared residuals."""
     cross = to_numpy(xp.sum(numerator * predicted.reals, axis=0)).astype(np.float64)
@@ -169,12 +192,20 @@ def _log_gaussian(squares: Floats, sizes: Floats, sigma2: Floats, space: Fourier
     return float(np.sum(density[:, space.unscored :]))
 
 
+def _plus(total: Array | None, more: Array) -> Array:
+    """total + more, in place; the first one is taken as it is."""
+    if total is None:
+        return more
+    total += more
+    return total
+
+
 def _merged(x: Array) -> Array:
     """(N, S, …) as (N · S, …)."""
     return namespace(x).reshape(x, (x.shape[0] * x.shape[1], x.shape[2]))
 
 
-class _Tally:
+class Tally:
     """Collects, block by block, what `Posterior` tells of each particle."""
 
     def __init__(self, particles: int, classes: int) -> None:
@@ -183,21 +214,22 @@ class _Tally:
         self.best = np.full(particles, -1.0)
         self.where = np.zeros((particles, 3), dtype=np.int64)  # class, orientation, shift
 
-    def add(self, rows: NDArray[np.int64], gamma: Array, over_shifts: Array, evidence: Array, lot: slice,
-            xp: ModuleType) -> None:
-        images, _, hypotheses = gamma.shape
-        classes = self.class_probability.shape[1]
-        self.log_evidence[rows] = to_numpy(evidence)
+    def add(self, visit: Visit, over_shifts: Array, xp: ModuleType) -> None:
+        """Take note of one visit; ``over_shifts`` is Γ (N', H) summed over shifts."""
+        rows, classes = visit.block.rows, self.class_probability.shape[1]
+        images, _, hypotheses = visit.gamma.shape
+        self.log_evidence[rows] = to_numpy(visit.evidence)
         self.class_probability[rows] += to_numpy(xp.sum(xp.reshape(over_shifts, (images, classes, -1)), axis=2))
-        flat = xp.reshape(gamma, (images, -1))
+        flat = xp.reshape(visit.gamma, (images, -1))
         top, weight = to_numpy(xp.argmax(flat, axis=1)), to_numpy(xp.max(flat, axis=1))
         shift, hypothesis = np.divmod(top, hypotheses)
         k, orientation = np.divmod(hypothesis, hypotheses // classes)
         better = weight > self.best[rows]
         self.best[rows[better]] = weight[better]
-        self.where[rows[better]] = np.stack([k, orientation + lot.start, shift], axis=1)[better]
+        self.where[rows[better]] = np.stack([k, orientation + visit.predicted.lot.start, shift], axis=1)[better]
 
     def posterior(self, search: Search) -> Posterior:
+        """What was collected, in the terms of the grid."""
         _, orientation, shift = self.where.T
         return Posterior(self.log_evidence, self.class_probability, np.argmax(self.class_probability, axis=1),
                          search.angles[orientation], search.shifts[shift], self.best)

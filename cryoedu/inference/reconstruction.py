@@ -30,7 +30,7 @@ TINY = 1e-30  # keeps shells without data or signal from dividing by zero
 
 
 def reconstruct(particles: Particles, *, ndim: int = 3, wiener: bool = True, resolution: float | None = None,
-                steps: int = 6, memory: str | int | None = None, array_library: str = "auto",
+                steps: int = 10, memory: str | int | None = None, array_library: str = "auto",
                 progress: bool = True) -> Specimen:
     """The map (or, for ``ndim`` 2, the average) that fits best the particles at their known angles and shifts.
 
