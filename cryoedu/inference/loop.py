@@ -37,7 +37,7 @@ SPACES = {"fourier": FourierSpace, "real": RealSpace}
 def refine(particles: Particles, model: Model, search: Search, *, iterations: int = 25,
            assignment: Assignment = MAXIMUM_LIKELIHOOD, space: str = "fourier", radii: Sequence[int] | None = None,
            tau2_fudge: float | None = None, mask: NDArray[np.floating] | None = None, fixed: Collection[str] = (),
-           perturb_seed: int | None = None, steps: int = 4, memory: str | int | None = None,
+           perturb_seed: int | None = None, steps: int = 4, number_from: int = 1, memory: str | int | None = None,
            array_library: str = "auto", tick: Tick = lambda share: None) -> Iterator[Iteration]:
     """Refine ``model`` against ``particles``, yielding an `Iteration` each time round.
 
@@ -51,6 +51,8 @@ def refine(particles: Particles, model: Model, search: Search, *, iterations: in
     fixed: parts of the model that are not re-estimated, of `PARTS`; {"maps", "tau2"} is supervised classification.
     perturb_seed: a seed turns the grid a little, as a whole, in each iteration; None keeps it.
     steps: conjugate-gradient steps in each maximisation.
+    number_from: number of the first iteration: with the model after iteration n, n + 1 goes on where n ended, with the
+        radii and the grids of an uninterrupted run.
     memory: budget for blocks such as "1 GB" (default: half of what is free).
     array_library: "numpy", "cupy" or "auto".
     tick: called with the share (0 to 1) of an expectation step that is done.
@@ -66,14 +68,14 @@ def refine(particles: Particles, model: Model, search: Search, *, iterations: in
     radii = [box // 2] if not radii else [min(int(r), box // 2) for r in radii]
     if min(radii) < 1:
         raise InputError(f"radii {radii[:5]}…: a radius of at least 1 shell is needed")
-    return _loop(particles, model, search, iterations, assignment, space, radii, tau2_fudge, mask, fixed, perturb_seed,
-                 steps, xp, budget, tick)
+    return _loop(particles, model, search, range(number_from, iterations + 1), assignment, space, radii, tau2_fudge,
+                 mask, fixed, perturb_seed, steps, xp, budget, tick)
 
 
-def _loop(particles: Particles, model: Model, search: Search, iterations: int, assignment: Assignment, space_name: str,
+def _loop(particles: Particles, model: Model, search: Search, numbers: range, assignment: Assignment, space_name: str,
           radii: Sequence[int], tau2_fudge: float | None, mask: NDArray[np.float32] | None, fixed: Collection[str],
           perturb_seed: int | None, steps: int, xp: ModuleType, budget: int, tick: Tick) -> Iterator[Iteration]:
-    for number in range(1, iterations + 1):
+    for number in numbers:
         t0 = time.perf_counter()
         grid = search if perturb_seed is None else perturbed(search, np.random.default_rng([perturb_seed, number]))
         radius = radii[min(number, len(radii)) - 1]

@@ -61,6 +61,21 @@ def test_the_likelihood_never_falls(case, classes):
     assert climbed[-1] > climbed[0] + 10
 
 
+def test_a_loop_goes_on_from_a_model_as_if_it_had_not_stopped():
+    """A run that was interrupted must end with the numbers of one that was not: same radii, same grids, same steps."""
+    experiment = simulate(Specimen(blobs(2), 5.0), 40, seed=1, snr=0.5, shift_sigma=4.0, progress=False)
+    start = start_model(experiment.particles, experiment.particles.images[:20].mean(axis=0)[None])
+    search = search_2d(20, shift_range=5, shift_step=5)
+    options = {"iterations": 4, "radii": [4, 6, 8, 10], "perturb_seed": 7, "array_library": "numpy"}
+    whole = list(refine(experiment.particles, start, search, **options))
+    rest = list(refine(experiment.particles, whole[1].model, search, number_from=3, **options))
+    assert [i.number for i in rest] == [3, 4]
+    for once, again in zip(whole[2:], rest):
+        np.testing.assert_array_equal(once.model.maps, again.model.maps)
+        np.testing.assert_array_equal(once.posterior.angles, again.posterior.angles)
+        assert once.log_likelihood == again.log_likelihood and once.radius == again.radius
+
+
 def test_the_noise_is_found_whatever_the_mask():
     """A mask on the map must not leak into σ²: RELION's, taken inside a zeroed mask, comes out too low."""
     experiment = simulate(Specimen(blobs(3), 5.0), 300, seed=4, snr=0.2, noise=coloured, progress=False)
