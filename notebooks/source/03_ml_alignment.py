@@ -336,7 +336,7 @@ for name in weights:
 # contrast*: the noise adds up, and the result looks strong.
 #
 # That is also why averages are shown *unnormalised* here, all on one scale. A program that stretches every picture to the
-# full range of grey would hide it.
+# full range of grey would hide it. And one round is only the beginning: in section 7 both methods get twenty.
 #
 # ### The other half: how noisy are the images?
 #
