@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -46,7 +47,7 @@ class Checkpoint:
 def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write ``path`` (.npz) so that a crash at any moment leaves either the old file or the new one, whole."""
     head = {"format": FORMAT, "number": checkpoint.number, "models": len(checkpoint.models),
-            "notes": dict(checkpoint.notes)}
+            "arrays": list(checkpoint.arrays), "notes": dict(checkpoint.notes)}
     stored: dict[str, Any] = {"head": np.array(json.dumps(head))}
     for i, model in enumerate(checkpoint.models):
         stored |= {f"model{i}_{part.name}": np.asarray(getattr(model, part.name)) for part in fields(Model)}
@@ -60,6 +61,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not path.exists():
         raise InputError(f"{path.parent} holds no interrupted run ({path.name} is missing): leave out --resume")
     try:
+        with zipfile.ZipFile(path) as whole:  # NumPy stops reading where its header says, before the checksum
+            if (bad := whole.testzip()) is not None:
+                raise zipfile.BadZipFile(bad)
         with np.load(path, allow_pickle=False) as stored:
             head = json.loads(str(stored["head"]))
             if head["format"] != FORMAT:
@@ -67,7 +71,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
                                  "or start anew with --overwrite or in another folder")
             models = [_model({part.name: stored[f"model{i}_{part.name}"] for part in fields(Model)})
                       for i in range(head["models"])]
-            arrays = {name.removeprefix("array_"): stored[name] for name in stored.files if name.startswith("array_")}
+            arrays = {name: stored[f"array_{name}"] for name in head["arrays"]}
         return Checkpoint(int(head["number"]), models, arrays, dict(head["notes"]))
     except InputError:
         raise
