@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import angular_distance, euler_to_matrix
+from cryoedu.geometry.symmetry import symmetry_operators
 
 Floats = NDArray[np.float64]
 
@@ -41,28 +42,6 @@ class PoseErrors:
 
 
 NEAR = 20.0  # degrees beyond which a pose counts as lost, and has no say in the common frame
-
-# From SciPy's settings, which have two-fold axes along x, y and z, to RELION's.
-_QUARTER = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-_ON_ITS_FACE = np.array([[-1.0, 1.0, 0.0], [-1.0, -1.0, 2.0], [1.0, 1.0, 1.0]]) / np.sqrt([[2], [6], [3]])
-_SETTINGS = {"T": ("T", _ON_ITS_FACE), "I": ("I", _QUARTER), "I2": ("I", _QUARTER), "I1": ("I", np.eye(3))}
-
-
-def symmetry_operators(group: str) -> Floats:
-    """Rotations (M, 3, 3) of the point group C1, C2, … D2, … T, O or I, its axes where RELION has them.
-
-    Cn, Dn: the n-fold axis is z; Dn has a two-fold one along x. T: a three-fold axis is z. O: the four-fold axes are
-    x, y and z. I or I2: the two-fold axes are x, y and z, and the five-fold one nearest to z is in the plane y = 0;
-    I1: it is in the plane x = 0.
-    """
-    from scipy.spatial.transform import Rotation
-
-    name, setting = _SETTINGS.get(group.upper(), (group.upper(), np.eye(3)))
-    try:
-        operators = np.asarray(Rotation.create_group(name).as_matrix())
-    except ValueError:
-        raise InputError(f"{group!r} is not a point group: write C1, C4, D7, T, O, I or I1") from None
-    return np.asarray(setting @ operators @ setting.T)
 
 
 def pose_errors(angles: ArrayLike, true_angles: ArrayLike, shifts: ArrayLike | None = None,

@@ -8,7 +8,8 @@ from scipy.spatial.transform import Rotation
 
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import angular_distance, euler_to_matrix, matrix_to_euler, random_rotations, rotation_angle
-from cryoedu.validation.poses import pose_errors, symmetry_operators
+from cryoedu.geometry.symmetry import symmetry_operators
+from cryoedu.validation.poses import pose_errors
 
 COUNT = 150
 
@@ -105,45 +106,6 @@ def test_poses_that_symmetry_cannot_tell_apart_are_no_errors(group):
     assert np.median(errors.angles) == pytest.approx(2.0, abs=0.3) and errors.angles.max() < 4
     if group != "C1":
         assert np.median(pose_errors(matrix_to_euler(mates), matrix_to_euler(true), common_frame=False).angles) > 30
-
-
-@pytest.mark.parametrize(("group", "order"), [("C1", 1), ("c7", 7), ("D2", 4), ("D7", 14), ("T", 12), ("O", 24),
-                                              ("I", 60), ("I1", 60), ("i2", 60)])
-def test_point_groups_are_groups(group, order):
-    """Closed, each operator once, the identity among them."""
-    operators = symmetry_operators(group)
-    assert operators.shape == (order, 3, 3)
-    distances = angular_distance(operators[:, None], operators[None])
-    assert (distances + 999 * np.eye(order) > 30).all()
-    products = (operators[:, None] @ operators[None]).reshape(-1, 3, 3)
-    nearest = np.array([angular_distance(p, operators).min() for p in products])
-    np.testing.assert_allclose(nearest, 0, atol=1e-5)
-    assert angular_distance(np.eye(3), operators).min() < 1e-5
-
-
-# Axes as relion_particle_symmetry_expand of RELION 3.1 has them, compared operator by operator when this was written.
-AXES = {"C4": [(4, (0, 0, 1))], "D3": [(3, (0, 0, 1)), (2, (1, 0, 0))],
-        "T": [(3, (0, 0, 1)), (2, (0, np.sqrt(2 / 3), np.sqrt(1 / 3)))],
-        "O": [(4, (0, 0, 1)), (3, (1, 1, 1)), (2, (1, 1, 0))],
-        "I1": [(2, (1, 0, 0)), (2, (0, 0, 1)), (5, (0.850650807, 0, -0.525731113)), (3, (0.934172364, 0.356822076, 0))],
-        "I2": [(2, (0, 0, 1)), (5, (0.525731113, 0, 0.850650807)), (3, (0, 0.356822076, 0.934172364))],
-        "I": [(2, (0, 0, 1)), (5, (0.525731113, 0, 0.850650807)), (3, (0, 0.356822076, 0.934172364))]}
-
-
-@pytest.mark.parametrize(("group", "axes"), AXES.items(), ids=AXES)
-def test_point_groups_stand_as_in_relion(group, axes):
-    """A tetrahedron on its edge instead of its corner makes right poses look wrong by 55 degrees."""
-    operators = symmetry_operators(group)
-    for fold, axis in axes:
-        turn = Rotation.from_rotvec(2 * np.pi / fold * np.array(axis) / np.linalg.norm(axis)).as_matrix()
-        assert angular_distance(turn, operators).min() < 1e-4
-
-
-@pytest.mark.parametrize("group", ["", "C", "C0", "X", "I3", "c-2", "Ci", "D2h"])
-def test_what_is_no_point_group_is_a_sentence(group):
-    """Reflections included: proteins have none."""
-    with pytest.raises(InputError, match="not a point group"):
-        symmetry_operators(group)
 
 
 @pytest.mark.parametrize(("angles", "true", "shifts", "moves"), [
