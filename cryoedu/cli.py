@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,20 +20,27 @@ from cryoedu.options import (
     MaxCC,
     Memory,
     Output,
+    Overwrite,
     PixelSize,
     PsiStep,
     Range,
+    Resume,
     Seed,
     Star,
     Step,
     Truth,
     TruthMaps,
+    folder_of,
     particles_of,
     reference_of,
     refinement_options,
     specimen_of,
     truth_of,
 )
+
+if TYPE_CHECKING:
+    from cryoedu.checkpoints import Checkpoint
+    from cryoedu.records import RunFolder
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -127,6 +134,7 @@ def reconstruct(
 
 @app.command()
 def align2d(
+    context: typer.Context,
     star: Star,
     o: Output,
     iterations: Iterations = 20,
@@ -142,9 +150,12 @@ def align2d(
     pixel_size: PixelSize = None,
     memory: Memory = None,
     array_library: Library = "auto",
+    resume: Resume = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Align particles in the plane to one average, which is re-estimated each time round."""
     classify2d(
+        context,
         star,
         o,
         1,
@@ -166,6 +177,7 @@ def align2d(
 
 @app.command()
 def classify2d(
+    context: typer.Context,
     star: Star,
     o: Output,
     k: Annotated[int, typer.Option("--k", min=1, help="number of classes")] = 10,
@@ -183,41 +195,34 @@ def classify2d(
     memory: Memory = None,
     array_library: Library = "auto",
     truth: Truth = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Align and classify particles in 2D, from averages of random subsets."""
     from cryoedu.geometry.grids import search_2d
     from cryoedu.inference import jobs
+    from cryoedu.inference.loop import refine
 
-    particles = particles_of(star, pixel_size, o)
+    folder = folder_of(context)
+    particles = particles_of(star, pixel_size)
     step = offset_step or particles.pixel_size
     search = search_2d(psi_step, shift_range=offset_range, shift_step=step)
     options = refinement_options(
-        particles,
-        2,
-        iterations,
-        tau2_fudge,
-        particle_diameter,
-        None,
-        maxcc,
-        first_resolution,
-        strict_highres,
-        random_seed,
-        memory,
-        array_library,
+        particles, 2, iterations, tau2_fudge, particle_diameter, None, maxcc, first_resolution, strict_highres,
+        random_seed, folder.memory, array_library,
     )
-    _run(
-        lambda tick: jobs.classify2d(particles, k, search, seed=random_seed, tick=tick, **options),
-        particles,
-        o,
-        iterations,
-        tau2_fudge,
-        truth,
-        None,
-    )
+
+    def job(tick: Any, at: Checkpoint | None) -> Any:
+        if at is not None:
+            return refine(particles, at.model, search, number_from=at.number + 1, tick=tick, **options)
+        return jobs.classify2d(particles, k, search, seed=random_seed, tick=tick, **options)
+
+    _run(job, particles, folder, iterations, tau2_fudge, truth, None)
 
 
 @app.command()
 def classify3d(
+    context: typer.Context,
     star: Star,
     o: Output,
     reference: Annotated[
@@ -244,6 +249,8 @@ def classify3d(
     array_library: Library = "auto",
     truth: Truth = None,
     truth_map: TruthMaps = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Classify particles in 3D with unknown orientations, from seeds or from maps of your own."""
     import numpy as np
@@ -252,43 +259,29 @@ def classify3d(
     from cryoedu.inference import jobs
     from cryoedu.inference.loop import refine, start_model
 
-    particles = particles_of(star, pixel_size, o)
+    folder = folder_of(context)
+    particles = particles_of(star, pixel_size)
     maps = [reference_of(path, particles) for path in reference]
     if supervised and len(maps) < 2:
         raise InputError("--supervised needs at least two maps to choose between: give --reference once for each")
     step = offset_step or particles.pixel_size
     search = search_3d(healpix_order, shift_range=offset_range, shift_step=step)
     options = refinement_options(
-        particles,
-        3,
-        iterations,
-        tau2_fudge,
-        particle_diameter,
-        solvent_mask,
-        maxcc,
-        first_resolution or ini_high,
-        strict_highres,
-        random_seed,
-        memory,
-        array_library,
+        particles, 3, iterations, tau2_fudge, particle_diameter, solvent_mask, maxcc, first_resolution or ini_high,
+        strict_highres, random_seed, folder.memory, array_library,
     )
+    options["fixed"] = ("maps", "tau2") if supervised else ()
 
-    def job(tick: Any) -> Any:
-        if len(maps) == 1:
-            return jobs.classify3d(
-                particles, maps[0], k, search, seed=random_seed, resolution=ini_high, tick=tick, **options
-            )
-        fixed = ("maps", "tau2") if supervised else ()
-        return refine(
-            particles,
-            start_model(particles, np.stack(maps)),
-            search,
-            fixed=fixed,
-            tick=tick,
-            **{"perturb_seed": random_seed, **options},
+    def job(tick: Any, at: Checkpoint | None) -> Any:
+        if at is not None:
+            return refine(particles, at.model, search, number_from=at.number + 1, tick=tick, **options)
+        if len(maps) > 1:
+            return refine(particles, start_model(particles, np.stack(maps)), search, tick=tick, **options)
+        return jobs.classify3d(
+            particles, maps[0], k, search, seed=random_seed, resolution=ini_high, tick=tick, **options
         )
 
-    _run(job, particles, o, iterations, tau2_fudge, truth, truth_map)
+    _run(job, particles, folder, iterations, tau2_fudge, truth, truth_map)
 
 
 @app.command()
@@ -342,7 +335,7 @@ def main() -> None:
 def _run(
     job: Any,
     particles: Any,
-    output: Path,
+    folder: RunFolder,
     iterations: int,
     tau2_fudge: float,
     truth: Path | None,
@@ -353,17 +346,19 @@ def _run(
 
     known = None if truth is None else truth_of(truth, particles)
     maps = [reference_of(path, particles) for path in truth_maps or []]
+    if folder.last is not None and folder.last.number >= iterations:
+        typer.echo(f"the run in {folder.path} is finished: there is nothing left to do")
+        return
     try:
-        last = runs.run(job, particles, output, iterations, tau2_fudge=tau2_fudge or None)
+        last = runs.run(job, particles, folder, iterations, tau2_fudge=tau2_fudge or None)
     except KeyboardInterrupt:
-        typer.echo(f"\ncryoedu: stopped; the iterations that were finished are in {output}", err=True)
+        done = f"the iterations that were finished are in {folder.path}: go on with --resume"
+        typer.echo(f"\ncryoedu: stopped; {done if folder.last else 'no iteration was finished'}", err=True)
         raise typer.Exit(130) from None
     weights = ", ".join(f"{w:.3f}" for w in last.model.class_weights)
-    typer.echo(f"class weights: {weights}; results: {output}/run_it{last.number:03d}_*")
+    typer.echo(f"class weights: {weights}; results: {folder.path}/run_it{last.number:03d}_*")
     if known is not None:
         typer.echo(runs.compare(last.posterior, known, maps))
-
-
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -12,6 +14,9 @@ from numpy.typing import NDArray
 from cryoedu.errors import InputError
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles.particles import Particles
+
+if TYPE_CHECKING:
+    from cryoedu.records import RunFolder
 
 Star = Annotated[Path, typer.Argument(help="particles: a STAR file of RELION 3.0 or 3.1", show_default=False)]
 Output = Annotated[Path, typer.Option("--o", "-o", help="folder for the results", show_default=False)]
@@ -38,6 +43,8 @@ LastRes = Annotated[
 Seed = Annotated[int, typer.Option("--random-seed", help="seed of everything random")]
 Memory = Annotated[str | None, typer.Option(help="memory budget, such as '1 GB' (default: half of what is free)")]
 Library = Annotated[str, typer.Option("--array-library", help="numpy, cupy, or auto")]
+Resume = Annotated[bool, typer.Option("--resume", help="go on after the last iteration that was finished")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the run that the folder holds")]
 PixelSize = Annotated[float | None, typer.Option("--pixel-size", help="Å: resample all optics groups to this")]
 Truth = Annotated[Path | None, typer.Option(help="STAR file with the true poses and classes, to compare with")]
 TruthMaps = Annotated[
@@ -46,13 +53,47 @@ TruthMaps = Annotated[
 ]
 
 
-def particles_of(star: Path, pixel_size: float | None, output: Path | None = None) -> Particles:
-    """Particles of a STAR file, checked before anything long starts: output folder, columns, every image."""
-    from cryoedu.files import check_writable
+FILES = {"star", "reference", "solvent_mask", "truth", "truth_map"}  # options that name what a run reads
+UNASKED = {"o", "memory", "array_library", "resume", "overwrite", "truth", "truth_map"}  # results do not depend on them
+
+
+def folder_of(context: typer.Context) -> RunFolder:
+    """The folder that a command was told to write into, for a new run or, with --resume, one to go on with.
+
+    Every option of the command counts for whether a run may go on, but for `UNASKED`; files by what they hold.
+    """
+    from cryoedu.records import open_folder
+
+    given, inputs = context.params, []
+    asked: dict[str, Any] = {"command": context.info_name}
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        value = given.get(name)
+        label = "the STAR file" if name == "star" else parameter.opts[0]
+        if name in FILES and value is not None:
+            files = [Path(v) for v in (value if isinstance(value, list | tuple) else [value])]
+            inputs += files
+            value = [_digest(file) for file in files]
+        if name not in UNASKED:
+            asked[label] = value
+    command = shlex.join(["cryoedu", *sys.argv[1:]])
+    return open_folder(Path(given["o"]), asked, inputs, command=command, resume=given["resume"],
+                       overwrite=given["overwrite"], memory=given["memory"], array_library=given["array_library"])
+
+
+def _digest(file: Path) -> str:
+    from cryoedu.checkpoints import file_digest
+
+    try:
+        return f"sha256:{file_digest(file)}"
+    except OSError:
+        return "sha256:"  # whoever reads it says what is wrong
+
+
+def particles_of(star: Path, pixel_size: float | None) -> Particles:
+    """Particles of a STAR file, checked before anything long starts: columns, optics, every image."""
     from cryoedu.particles import check_images, read_particles
 
-    if output is not None:
-        check_writable(output)
     particles = read_particles(star, resample_to=pixel_size)
     _ = particles.pixel_size  # refuses optics groups that differ
     check_images(particles.images, str(star))
@@ -96,7 +137,7 @@ def refinement_options(
     first: float | None,
     last: float | None,
     seed: int,
-    memory: str | None,
+    memory: int,
     array_library: str,
 ) -> dict[str, Any]:
     """Options of the command line as those of `refine`."""

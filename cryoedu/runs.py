@@ -3,6 +3,7 @@ the truth is known, what came out beside what could have come out."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from cryoedu.files import check_writable
+from cryoedu.checkpoints import Checkpoint
 from cryoedu.inference.expectation import Tick
 from cryoedu.inference.model import Iteration, Posterior
 from cryoedu.inference.oracle import noise_of_residuals, oracle
@@ -19,29 +20,34 @@ from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles.model_star import write_model
 from cryoedu.particles.particles import Particles
 from cryoedu.particles.star import write_particles
+from cryoedu.records import RunFolder
 from cryoedu.validation.classes import agreement, contingency
 from cryoedu.validation.poses import pose_errors
 
-Job = Callable[[Tick], Iterator[Iteration]]
+Job = Callable[[Tick, Checkpoint | None], Iterator[Iteration]]  # from the start, or on from a checkpoint
 
 
-def run(job: Job, particles: Particles, output: Path, iterations: int, *, tau2_fudge: float | None) -> Iteration:
-    """Run ``job`` to its end, writing OUTPUT/run_itNNN_{data,model}.star and the maps after every iteration.
+def run(job: Job, particles: Particles, folder: RunFolder, iterations: int, *, tau2_fudge: float | None) -> Iteration:
+    """Run ``job`` to its end, writing run_itNNN_{data,model}.star, the maps and a checkpoint after every iteration.
 
     The bar shows the iteration, log-likelihood, resolution and the time to the end. If the job is interrupted, what
-    it wrote until then stays.
+    it wrote until then stays, and can be gone on from. There has to be an iteration left to do.
     """
-    check_writable(output)
     last: Iteration | None = None
+    done = 0 if folder.last is None else folder.last.number
     style = "{l_bar}{bar}| {n:.1f}/{total} [{elapsed}<{remaining}{postfix}]"
-    with tqdm(total=iterations, delay=1, bar_format=style) as bar:
+    with tqdm(total=iterations, initial=done, delay=1, bar_format=style) as bar:
         def tick(share: float) -> None:
-            done = 0 if last is None else last.number
             bar.update(min(done + 0.95 * share, iterations) - bar.n)
 
-        for iteration in job(tick):
-            write_iteration(iteration, particles, output / f"run_it{iteration.number:03d}", tau2_fudge=tau2_fudge)
-            last = iteration
+        started = time.perf_counter()
+        for iteration in job(tick, folder.last):
+            if last is None:
+                folder.begin()
+            write_iteration(iteration, particles, folder.path / f"run_it{iteration.number:03d}", tau2_fudge=tau2_fudge)
+            now = time.perf_counter()
+            folder.add(iteration, now - started)
+            started, last, done = now, iteration, iteration.number
             bar.update(iteration.number - bar.n)
             bar.set_postfix_str(f"log L {iteration.log_likelihood:.0f}, {iteration.resolution:.1f} Å", refresh=False)
     assert last is not None

@@ -80,8 +80,9 @@ def test_classify2d_writes_what_relion_reads(simulated, tmp_path):
 
 def test_align2d_and_maxcc(simulated, tmp_path):
     for extra in ([], ["--maxcc"]):
+        folder = tmp_path / f"out{len(extra)}"
         text = cryoedu(
-            "align2d", simulated / "particles_data.star", "--o", tmp_path, "--iter", 1, "--psi-step", 45, *extra
+            "align2d", simulated / "particles_data.star", "--o", folder, "--iter", 1, "--psi-step", 45, *extra
         )
         assert "class weights: 1.000" in text
 
