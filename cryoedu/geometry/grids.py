@@ -101,3 +101,21 @@ def perturbed(search: Search, rng: np.random.Generator) -> Search:
         turn = euler_to_matrix([towards, offset[1], offset[2] - towards])
         angles = matrix_to_euler(search.rotations @ turn)
     return Search(angles, search.shifts + move, search.angular_step, search.shift_step)
+
+
+def subdivision(step: float, *, in_plane: bool = False) -> Floats:
+    """Small turns (8, 3, 3), or (2, 3, 3) in the plane, that split an orientation of a grid of ``step`` degrees.
+
+    Each goes a quarter of a step along all three axes, so that ``turns @ rotation`` are points of a grid with half the
+    step, whatever the grid.
+    """
+    from scipy.spatial.transform import Rotation
+
+    signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=np.float64)
+    axes = np.array([[0.0, 0.0, -1.0], [0.0, 0.0, 1.0]]) if in_plane else signs
+    return np.asarray(Rotation.from_rotvec(axes * step / 4, degrees=True).as_matrix())
+
+
+def shift_subdivision(step: float) -> Floats:
+    """Small shifts (4, 2) Å that split a shift of a grid of ``step`` Å into four of half the step."""
+    return np.array([[x, y] for x in (-step / 4, step / 4) for y in (-step / 4, step / 4)])

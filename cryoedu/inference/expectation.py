@@ -28,6 +28,7 @@ from cryoedu.arrays import Array, namespace, to_numpy
 from cryoedu.geometry.grids import Search
 from cryoedu.inference.assignment import Assignment
 from cryoedu.inference.blocks import Block, absolute2, as_columns, block_sizes, prepare, side_by_side
+from cryoedu.inference.maximisation import Equations, data_weight
 from cryoedu.inference.model import Floats, Model, Posterior
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
@@ -50,6 +51,16 @@ class Sums:
     counts: Floats
     shift_square: float
     log_likelihood: float
+
+    def equations(self, space: FourierSpace, search: Search) -> Equations:
+        """The normal equations of the maps, slice by slice of ``search``."""
+        rotations = search.rotations
+
+        def curvature(maps: Array) -> Array:
+            return space.backproject(self.denominator * space.project(maps, rotations), rotations)
+
+        return Equations(space.backproject(self.numerator, rotations),
+                         data_weight(space, rotations, self.denominator), curvature)
 
 
 @dataclass(frozen=True)

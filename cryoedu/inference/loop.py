@@ -18,15 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, library, memory_budget, to_numpy
+from cryoedu.arrays import library, memory_budget, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.fourier import fourier, radial_mean
 from cryoedu.geometry.grids import Search, perturbed
 from cryoedu.geometry.masks import check_mask
+from cryoedu.inference.adaptive import Adaptive, adaptive_expectation
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD, Assignment
 from cryoedu.inference.expectation import Sums, Tick, expectation
-from cryoedu.inference.maximisation import data_weight, solve
-from cryoedu.inference.model import Floats, Iteration, Model, check_model, signal_power
+from cryoedu.inference.gridsums import GridSums
+from cryoedu.inference.maximisation import solve
+from cryoedu.inference.model import Floats, Iteration, Model, Posterior, check_model, signal_power
 from cryoedu.inference.spaces import FourierSpace, RealSpace
 from cryoedu.particles.particles import Particles
 
@@ -36,6 +38,7 @@ SPACES = {"fourier": FourierSpace, "real": RealSpace}
 
 def refine(particles: Particles, model: Model, search: Search, *, iterations: int = 25,
            assignment: Assignment = MAXIMUM_LIKELIHOOD, space: str = "fourier", radii: Sequence[int] | None = None,
+           adaptive: Adaptive | None = None,
            tau2_fudge: float | None = None, mask: NDArray[np.floating] | None = None, fixed: Collection[str] = (),
            perturb_seed: int | None = None, steps: int = 4, number_from: int = 1, memory: str | int | None = None,
            array_library: str = "auto", tick: Tick = lambda share: None) -> Iterator[Iteration]:
@@ -45,6 +48,8 @@ def refine(particles: Particles, model: Model, search: Search, *, iterations: in
     assignment: `MAXIMUM_LIKELIHOOD` or `MAXIMUM_CROSS_CORRELATION`.
     space: "fourier" (CTF, one noise spectrum per optics group) or "real" (no CTF, white noise).
     radii: shells used in iteration 1, 2, …; the last one holds for the rest (default: all). `opening` makes them.
+    adaptive: follow what counts on ``search`` to finer steps (maximum likelihood in Fourier space only); None keeps to
+        ``search``.
     tau2_fudge: T of the regularised likelihood; None switches the prior off.
     mask: (n, …) from 0 to 1, multiplied into the maps, never into the images: the noise is estimated from whole
         images and stays unbiased.
@@ -68,19 +73,23 @@ def refine(particles: Particles, model: Model, search: Search, *, iterations: in
     radii = [box // 2] if not radii else [min(int(r), box // 2) for r in radii]
     if min(radii) < 1:
         raise InputError(f"radii {radii[:5]}…: a radius of at least 1 shell is needed")
-    return _loop(particles, model, search, range(number_from, iterations + 1), assignment, space, radii, tau2_fudge,
-                 mask, fixed, perturb_seed, steps, xp, budget, tick)
+    if adaptive is not None and (space != "fourier" or assignment is not MAXIMUM_LIKELIHOOD):
+        raise InputError("an adaptive search follows the posterior in Fourier space: leave it out, or use "
+                         "space='fourier' and MAXIMUM_LIKELIHOOD")
+    return _loop(particles, model, search, range(number_from, iterations + 1), assignment, space, radii, adaptive,
+                 tau2_fudge, mask, fixed, perturb_seed, steps, xp, budget, tick)
 
 
 def _loop(particles: Particles, model: Model, search: Search, numbers: range, assignment: Assignment, space_name: str,
-          radii: Sequence[int], tau2_fudge: float | None, mask: NDArray[np.float32] | None, fixed: Collection[str],
-          perturb_seed: int | None, steps: int, xp: ModuleType, budget: int, tick: Tick) -> Iterator[Iteration]:
+          radii: Sequence[int], adaptive: Adaptive | None, tau2_fudge: float | None, mask: NDArray[np.float32] | None,
+          fixed: Collection[str], perturb_seed: int | None, steps: int, xp: ModuleType, budget: int,
+          tick: Tick) -> Iterator[Iteration]:
     for number in numbers:
         t0 = time.perf_counter()
         grid = search if perturb_seed is None else perturbed(search, np.random.default_rng([perturb_seed, number]))
         radius = radii[min(number, len(radii)) - 1]
         space = SPACES[space_name](box=model.box, ndim=model.ndim, pixel_size=model.pixel_size, radius=radius)
-        posterior, sums = expectation(particles, model, grid, space, assignment, xp=xp, budget=budget, tick=tick)
+        posterior, sums = expect(particles, model, grid, space, assignment, adaptive, xp=xp, budget=budget, tick=tick)
         t1 = time.perf_counter()
         after, ssnr = maximisation(sums, posterior.class_probability.sum(axis=0), model, grid, space, tau2_fudge, mask,
                                    fixed, steps, xp)
@@ -89,23 +98,25 @@ def _loop(particles: Particles, model: Model, search: Search, numbers: range, as
         model = after
 
 
-def maximisation(sums: Sums, class_counts: Floats, model: Model, search: Search, space: FourierSpace,
+def expect(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment,
+           adaptive: Adaptive | None, *, xp: ModuleType, budget: int, tick: Tick) -> tuple[Posterior, Sums | GridSums]:
+    """The expectation step on all of ``search``, or from it to finer steps around what counts."""
+    if adaptive is None:
+        return expectation(particles, model, search, space, assignment, xp=xp, budget=budget, tick=tick)
+    return adaptive_expectation(particles, model, search, adaptive, space, xp=xp, budget=budget, tick=tick)
+
+
+def maximisation(sums: Sums | GridSums, class_counts: Floats, model: Model, search: Search, space: FourierSpace,
                  tau2_fudge: float | None, mask: NDArray[np.float32] | None, fixed: Collection[str], steps: int,
                  xp: ModuleType) -> tuple[Model, Floats]:
     """The model that the posterior asks for, and the maps' SSNR (K, n//2 + 1)."""
-    rotations, box = search.rotations, space.box
-    weight = data_weight(space, rotations, sums.denominator)
+    equations = sums.equations(space, search)
     fudge = 1.0 if tau2_fudge is None else tau2_fudge
-    ssnr = fudge * model.tau2 * radial_mean(to_numpy(weight), box, space.ndim)
+    ssnr = fudge * model.tau2 * radial_mean(to_numpy(equations.weight), space.box, space.ndim)
     new: dict[str, Any] = {}
     if "maps" not in fixed:
         prior = None if tau2_fudge is None else 1.0 / np.maximum(fudge * model.tau2, 1e-12 * model.tau2.max())
-        gradient = space.backproject(sums.numerator, rotations)
-
-        def curvature(maps: Array) -> Array:
-            return space.backproject(sums.denominator * space.project(maps, rotations), rotations)
-
-        maps = solve(space, gradient, curvature, weight, prior, xp.asarray(model.maps), steps)
+        maps = solve(space, equations, prior, xp.asarray(model.maps), steps)
         new["maps"] = to_numpy(maps).astype(np.float32) * (np.float32(1.0) if mask is None else mask)
     if "tau2" not in fixed:
         new["tau2"] = signal_power(new.get("maps", model.maps))

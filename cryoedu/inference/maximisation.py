@@ -15,6 +15,7 @@ map's own grid, so that no factor of the padding enters it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,19 @@ from cryoedu.microscope.projection import half_shape
 from cryoedu.microscope.slices import insert
 
 
+@dataclass(frozen=True)
+class Equations:
+    """The normal equations of a map.
+
+    gradient: (K, n, …) Pᵀ numerator.  weight: (K, n, …, n//2 + 1) Σ insert(denominator), the precision of every
+    component.  curvature: maps -> Pᵀ denominator P maps.
+    """
+
+    gradient: Array
+    weight: Array
+    curvature: Callable[[Array], Array]
+
+
 def data_weight(space: FourierSpace, rotations: NDArray[np.float64], denominator: Array) -> Array:
     """Σ insert(denominator) on the maps' own grid: half volumes (K, n, …), the precision of every component."""
     xp = namespace(denominator)
@@ -34,19 +48,23 @@ def data_weight(space: FourierSpace, rotations: NDArray[np.float64], denominator
     zeros = xp.zeros(weights.shape, dtype=xp.complex64 if weights.dtype == xp.float32 else xp.complex128)
     _, total = insert(zeros, weights, rotations, parts.kx, parts.ky, 1, half_shape(space.box, space.ndim, 1))
     assert total is not None
-    total = total if space.ndim == 3 else xp.squeeze(total, axis=1)
-    axes = tuple(range(1, space.ndim))
-    plane = total[..., :1]  # kx = 0 holds components and their conjugates: each gets the weight of both
+    return mirrored_plane(total if space.ndim == 3 else xp.squeeze(total, axis=1), space.ndim)
+
+
+def mirrored_plane(weights: Array, ndim: int) -> Array:
+    """Inserted weights (K, n, …, n//2 + 1) with the plane kx = 0 made symmetric: it holds components and their
+    conjugates, and each gets the weight of both."""
+    xp = namespace(weights)
+    axes = tuple(range(1, ndim))
+    plane = weights[..., :1]
     mirrored = xp.roll(xp.flip(plane, axis=axes), 1, axis=axes)
-    return xp.concat([plane + mirrored, total[..., 1:]], axis=-1)
+    return xp.concat([plane + mirrored, weights[..., 1:]], axis=-1)
 
 
-def solve(space: FourierSpace, gradient: Array, curvature: Callable[[Array], Array], weight: Array,
-          prior: NDArray[np.float64] | None, start: Array, steps: int) -> Array:
+def solve(space: FourierSpace, equations: Equations, prior: NDArray[np.float64] | None, start: Array,
+          steps: int) -> Array:
     """Maps (K, n, …) that (nearly) maximise Q, by ``steps`` preconditioned conjugate gradients from ``start``.
 
-    gradient: (K, n, …) adjoint of the projection applied to the numerator, Pᵀ numerator.
-    curvature: maps -> Pᵀ denominator P maps.  weight: `data_weight` of the denominator.
     prior: 1/(T τ²) (K, n//2 + 1) per shell, or None for none.
     """
     xp = namespace(start)
@@ -56,14 +74,14 @@ def solve(space: FourierSpace, gradient: Array, curvature: Callable[[Array], Arr
     band = xp.asarray(shell <= space.radius, dtype=start.dtype)
     ridge = None if prior is None else xp.asarray(prior[:, np.minimum(shell, box // 2)], dtype=start.dtype)
 
-    mean = radial_mean(to_numpy(weight), box, ndim)[:, np.minimum(shell, box // 2)]
+    mean = radial_mean(to_numpy(equations.weight), box, ndim)[:, np.minimum(shell, box // 2)]
     floor = xp.asarray(0.1 * mean + 1e-12 * mean.max(), dtype=start.dtype)
-    stiffness = xp.maximum(weight, floor) + (0.0 if ridge is None else ridge)
+    stiffness = xp.maximum(xp.asarray(equations.weight), floor) + (0.0 if ridge is None else ridge)
     gain = band / (half * stiffness + xp.finfo(start.dtype).tiny)
 
     def normal(maps: Array) -> Array:
         """Minus the Hessian of Q times ``maps``."""
-        out = curvature(maps)
+        out = equations.curvature(maps)
         return out if ridge is None else out + half * inverse(fourier(maps, ndim) * ridge, ndim)
 
     def precondition(maps: Array) -> Array:
@@ -74,7 +92,7 @@ def solve(space: FourierSpace, gradient: Array, curvature: Callable[[Array], Arr
         return xp.reshape(total, (-1, *[1] * ndim))
 
     maps = inverse(fourier(start, ndim) * band, ndim)
-    residual = gradient - normal(maps)
+    residual = equations.gradient - normal(maps)
     direction = step = precondition(residual)
     energy = dot(residual, step)
     tiny = 1e-300

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
@@ -17,7 +15,7 @@ from cryoedu.geometry.fourier import radial_mean
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.inference.blocks import as_columns, prepare
 from cryoedu.inference.loop import noise_power
-from cryoedu.inference.maximisation import data_weight, solve
+from cryoedu.inference.maximisation import Equations, data_weight, solve
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.ctf import ctf_components
 from cryoedu.microscope.specimen import Specimen
@@ -58,29 +56,20 @@ def reconstruct(particles: Particles, *, ndim: int = 3, wiener: bool = True, res
 
     halves = [_equations(particles, np.arange(h, len(particles), 2), space, sigma2, size, xp, progress) for h in (0, 1)]
     weak = [1e-2 * radial_mean(to_numpy(e.weight), box, ndim) for e in halves]
-    whole = _Equations(halves[0].gradient + halves[1].gradient, halves[0].weight + halves[1].weight,
+    whole = Equations(halves[0].gradient + halves[1].gradient, halves[0].weight + halves[1].weight,
                        lambda maps: halves[0].curvature(maps) + halves[1].curvature(maps))
     prior = weak[0] + weak[1]
     if wiener and len(particles) > 1:
-        first, second = (to_numpy(solve(space, e.gradient, e.curvature, e.weight, np.maximum(ridge, TINY), start, 2)[0])
+        first, second = (to_numpy(solve(space, e, np.maximum(ridge, TINY), start, 2)[0])
                          for e, ridge in zip(halves, weak, strict=True))
         correlation = np.clip(fsc(first, second, mask=mask), LEAST_FSC, 0.999)
         prior = radial_mean(to_numpy(whole.weight), box, ndim) * (1 - correlation) / (2 * correlation)
-    maps = solve(space, whole.gradient, whole.curvature, whole.weight, np.maximum(prior, TINY), start, steps)
+    maps = solve(space, whole, np.maximum(prior, TINY), start, steps)
     return Specimen((to_numpy(maps[0]) * mask).astype(np.float32), pixel_size, "reconstruction")
 
 
-@dataclass(frozen=True)
-class _Equations:
-    """Of some particles: Pᵀ numerator, Σ insert(denominator), and the function maps -> Pᵀ denominator P maps."""
-
-    gradient: Array
-    weight: Array
-    curvature: Callable[[Array], Array]
-
-
 def _equations(particles: Particles, chosen: NDArray[np.int64], space: FourierSpace, sigma2: NDArray[np.float64],
-               size: int, xp: ModuleType, progress: bool) -> _Equations:
+               size: int, xp: ModuleType, progress: bool) -> Equations:
     assert particles.angles is not None
     rotations = euler_to_matrix(particles.angles)
     lots = [(g, rows[i : i + size]) for g in range(len(particles.optics))
@@ -106,4 +95,4 @@ def _equations(particles: Particles, chosen: NDArray[np.int64], space: FourierSp
         block = prepare(particles, rows, group, sigma2[group], np.zeros((1, 2)), space, xp)
         gradient += space.backproject(as_columns(block.b[:, 0, :], space, xp)[None, ...], rotations[rows])
         weight += data_weight(space, rotations[rows], weights(group, rows))
-    return _Equations(gradient, weight, curvature)
+    return Equations(gradient, weight, curvature)

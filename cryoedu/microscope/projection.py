@@ -33,7 +33,7 @@ def transform(maps: Array, padding: int = PADDING) -> Array:
     xp = namespace(maps)
     ndim, box = maps.ndim - 1, maps.shape[-1]
     corrected = maps * _as(_gridding_correction(box, padding, ndim), maps)
-    half = fourier(_pad(corrected, box * padding, ndim), ndim)
+    half = fourier(pad(corrected, box * padding, ndim), ndim)
     return half if ndim == 3 else xp.expand_dims(half, axis=1)
 
 
@@ -45,8 +45,7 @@ def transform_adjoint(half: Array, box: int, ndim: int, padding: int = PADDING) 
     # `inverse` counts a component as often as it stands in the full transform, the adjoint counts it once
     real = xp.float32 if half.dtype == xp.complex64 else xp.float64
     full = inverse(flat * xp.asarray(wide**ndim / multiplicity(wide, ndim), dtype=real), ndim)
-    cut = slice(wide // 2 - box // 2, wide // 2 + box // 2)
-    maps = full[(slice(None), *[cut] * ndim)]
+    maps = cut(full, box, ndim)
     return maps * _as(_gridding_correction(box, padding, ndim), maps)
 
 
@@ -78,7 +77,7 @@ def half_shape(box: int, ndim: int, padding: int = PADDING) -> tuple[int, int, i
     return (wide if ndim == 3 else 1, wide, wide // 2 + 1)
 
 
-def _pad(x: Array, wide: int, ndim: int) -> Array:
+def pad(x: Array, wide: int, ndim: int) -> Array:
     """Zeros around the last ``ndim`` axes, the centre n // 2 going to wide // 2."""
     xp = namespace(x)
     before = (wide - x.shape[-1]) // 2
@@ -88,6 +87,12 @@ def _pad(x: Array, wide: int, ndim: int) -> Array:
         zeros = xp.zeros(tuple(shape), dtype=x.dtype)
         x = xp.concat([zeros, x, zeros], axis=axis)
     return x
+
+
+def cut(x: Array, box: int, ndim: int) -> Array:
+    """The middle ``box`` pixels of the last ``ndim`` axes of (K, …): what `pad` put zeros around."""
+    first = x.shape[-1] // 2 - box // 2
+    return x[(slice(None), *[slice(first, first + box)] * ndim)]
 
 
 def _as(values: np.ndarray, x: Array) -> Array:

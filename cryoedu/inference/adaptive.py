@@ -1,0 +1,218 @@
+"""Adaptive search: all orientations coarsely, then only the neighbourhood of what still counts, finer and finer.
+
+A coarse pass scores the whole grid at the few frequencies that can tell its points apart. For each image the
+hypotheses that hold nearly all the weight are kept, each is split into eight smaller turns (two in the plane) and
+each shift into four, and these are scored with more frequencies; and so on for ``levels`` levels. As in RELION
+(Scheres 2012, J Struct Biol 180:519), but image by image: the union over many images would be nearly the whole grid.
+
+Only hypotheses that hold weight on the last level are inserted. They are many and all different, so their sums are
+kept on the padded grid (`GridSums`), where the normal equations are a convolution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryoedu.arrays import Array, to_numpy
+from cryoedu.errors import InputError
+from cryoedu.geometry.euler import Floats, matrix_to_euler
+from cryoedu.geometry.fourier import shift_phases
+from cryoedu.geometry.grids import Search, shift_subdivision, subdivision
+from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
+from cryoedu.inference.blocks import absolute2, as_columns, prepare, side_by_side
+from cryoedu.inference.expectation import Tick, residuals, visits
+from cryoedu.inference.gridsums import GridSums, Inserter
+from cryoedu.inference.model import Model, Posterior
+from cryoedu.inference.spaces import FourierSpace
+from cryoedu.microscope.projection import PADDING, transform
+from cryoedu.microscope.slices import extract
+from cryoedu.particles.particles import Particles
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """How to search adaptively.
+
+    levels: how often the steps of the coarse grid are halved around what counts.
+    share: of the weight that is followed (RELION's adaptive fraction).  most: orientations followed for one image.
+    diameter: Å of the particle, from which each level knows how many frequencies can tell its orientations apart.
+    """
+
+    levels: int = 1
+    share: float = 0.999
+    most: int = 100
+    diameter: float = 300.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.levels <= 6 or not 0 < self.share < 1 or self.most < 1:
+            raise InputError(f"an adaptive search with levels={self.levels}, share={self.share}, most={self.most} is "
+                             "not possible: give 1 to 6 levels, a share between 0 and 1, and at least 1 orientation")
+
+    def space(self, level: int, finest: FourierSpace, step: float) -> FourierSpace:
+        """The shells for ``level`` of a grid of ``step`` degrees (0: the coarse grid itself): as many as move by less
+        than half a wavelength at the particle's edge when it turns by half a step; on the last level all."""
+        if level == self.levels:
+            return finest
+        arc = np.radians(step / 2**level) / 2 * self.diameter / 2
+        radius = np.ceil(finest.box * finest.pixel_size / (2 * arc))
+        return replace(finest, radius=int(min(max(radius, 3), finest.radius)))
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """Hypotheses of one image: classes (H,), rotations (H, 3, 3), shifts (S, 2) Å; all pairs of them."""
+
+    classes: NDArray[np.int64]
+    rotations: Floats
+    shifts: Floats
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the last level says of one image: the hypotheses (H,) that hold its weight, and their sums over shifts."""
+
+    classes: NDArray[np.int64]
+    rotations: Floats
+    numerator: Array
+    denominator: Array
+    predicted: Array
+    log_evidence: float
+    class_probability: Floats
+    best: int
+    shift: Floats
+    max_probability: float
+    shift_square: float
+
+
+def adaptive_expectation(particles: Particles, model: Model, search: Search, adaptive: Adaptive, space: FourierSpace, *,
+                         xp: ModuleType, budget: int,
+                         tick: Tick = lambda share: None) -> tuple[Posterior, GridSums]:
+    """The expectation step of a maximum-likelihood refinement from the coarse grid ``search`` to its finest level."""
+    coarse = adaptive.space(0, space, search.angular_step)
+    started = _significant(particles, model, search, adaptive, coarse, xp, budget, lambda share: tick(0.5 * share))
+    half = transform(xp.asarray(model.maps), PADDING)
+    sigma2 = model.sigma2[:, space.bins]
+    inserter = Inserter(space, model.classes, xp)
+    count = len(particles)
+    posterior = Posterior(np.zeros(count), np.zeros((count, model.classes)), np.zeros(count, dtype=np.int64),
+                          np.zeros((count, 3)), np.zeros((count, 2)), np.zeros(count))
+    squares, power = np.zeros(sigma2.shape), np.zeros(sigma2.shape)
+    shift_square, done = 0.0, 0
+    size = int(max(min(budget // 4 // (64 * len(space.bins)), 256), 1))
+    for group in range(len(particles.optics)):
+        rows = np.flatnonzero(particles.optics_group == group)
+        for first in range(0, len(rows), size):
+            some = rows[first : first + size]
+            block = prepare(particles, some, group, sigma2[group], np.zeros((1, 2)), space, xp)
+            b, c = as_columns(block.b[:, 0, :], space, xp), xp.broadcast_to(block.c, (len(some), len(space.bins)))
+            power[group] += block.power
+            for k, i in enumerate(some):
+                found = _explore(b[k, :], c[k, :], started[i], half, model, search, adaptive, space, xp)
+                for m in np.unique(found.classes):
+                    mine = np.flatnonzero(found.classes == m)
+                    at = xp.asarray(mine)
+                    inserter.add(int(m), xp.take(found.numerator, at, axis=0), xp.take(found.denominator, at, axis=0),
+                                 found.rotations[mine])
+                squares[group] += _misfit(found, xp) * sigma2[group]
+                shift_square += found.shift_square
+                posterior.log_evidence[i], posterior.max_probability[i] = found.log_evidence, found.max_probability
+                posterior.class_probability[i], posterior.shifts[i] = found.class_probability, found.shift
+                posterior.angles[i] = matrix_to_euler(found.rotations[found.best])
+            done += len(some)
+            tick(0.5 + 0.5 * done / count)
+    posterior.classes[:] = posterior.class_probability.argmax(axis=1)
+    sizes = np.bincount(particles.optics_group, minlength=len(particles.optics)).astype(np.float64)
+    binned, counts, log_likelihood = residuals(squares, power, sizes, sigma2, posterior, space, MAXIMUM_LIKELIHOOD)
+    return posterior, inserter.sums(binned, counts, shift_square, log_likelihood)
+
+
+def _significant(particles: Particles, model: Model, search: Search, adaptive: Adaptive, space: FourierSpace,
+                 xp: ModuleType, budget: int, tick: Tick) -> list[_Candidates]:
+    """For each image the orientations and the shifts of the coarse grid that hold its weight."""
+    kept: list[list[tuple[NDArray[np.int64], Floats]]] = [[] for _ in range(len(particles))]
+    shift_weight = np.zeros((len(particles), len(search.shifts)))
+    for visit in visits(particles, model, search, space, MAXIMUM_LIKELIHOOD, xp=xp, budget=budget, tick=tick):
+        weights = to_numpy(xp.sum(visit.gamma, axis=1))  # (N', K · O'), classes outermost
+        shift_weight[visit.block.rows] += to_numpy(xp.sum(visit.gamma, axis=2))
+        width = visit.predicted.lot.stop - visit.predicted.lot.start
+        top = min(adaptive.most, weights.shape[1])
+        best = np.argpartition(weights, -top, axis=1)[:, -top:]
+        for row, columns, values in zip(visit.block.rows, best, np.take_along_axis(weights, best, 1), strict=True):
+            k, orientation = np.divmod(columns, width)
+            kept[row].append((k * len(search.angles) + orientation + visit.predicted.lot.start, values))
+    rotations = search.rotations
+    out = []
+    for i, lots in enumerate(kept):
+        hypotheses, weights = (np.concatenate(part) for part in zip(*lots, strict=True))
+        chosen = hypotheses[_holding(weights, adaptive.share, adaptive.most)]
+        k, orientation = np.divmod(chosen, len(rotations))
+        shifts = search.shifts[_holding(shift_weight[i], adaptive.share, len(search.shifts))]
+        out.append(_Candidates(k, rotations[orientation], shifts))
+    return out
+
+
+def _explore(b: Array, c: Array, start: _Candidates, half: Array, model: Model, search: Search, adaptive: Adaptive,
+             finest: FourierSpace, xp: ModuleType) -> _Found:
+    """Follow the candidates of one image, b and c (J,), down to the finest level."""
+    classes, rotations, shifts = start.classes, start.rotations, start.shifts
+    variance = max(model.offset_sigma, 1e-3) ** 2
+    with np.errstate(divide="ignore"):
+        class_prior = np.maximum(np.log(model.class_weights), -80.0)
+    constant = -np.log(len(search.angles)) - np.log(np.sum(np.exp(-np.sum(search.shifts**2, axis=1) / (2 * variance))))
+    for level in range(1, adaptive.levels + 1):
+        space = adaptive.space(level, finest, search.angular_step)
+        turns = subdivision(search.angular_step / 2 ** (level - 1), in_plane=finest.ndim == 2)
+        rotations = (turns[None] @ rotations[:, None]).reshape(-1, 3, 3)
+        classes = np.repeat(classes, len(turns))
+        constant -= np.log(len(turns))
+        if len(search.shifts) > 1:
+            steps = shift_subdivision(search.shift_step / 2 ** (level - 1))
+            shifts = (shifts[:, None] + steps[None]).reshape(-1, 2)
+            constant -= np.log(len(steps))
+        parts = space.parts
+        phases = xp.asarray(shift_phases(-shifts / space.pixel_size, parts), dtype=b.dtype)
+        moved = side_by_side(b[None, : len(parts)] * phases, xp)
+        order = np.argsort(classes, kind="stable")
+        classes, rotations = classes[order], rotations[order]
+        predicted = xp.concat([extract(half[m : m + 1, ...], rotations[classes == m], parts.kx, parts.ky,
+                                       PADDING)[0, ...] for m in np.unique(classes)], axis=0)
+        flat, energy = side_by_side(predicted, xp), absolute2(predicted, xp)
+        match = to_numpy(moved[:, 1:] @ flat[:, 1:].T).astype(np.float64)
+        fit = to_numpy(energy[:, 1:] @ c[1 : len(parts)]).astype(np.float64)
+        scores = match - 0.5 * fit + class_prior[classes] + constant
+        scores -= np.sum(shifts**2, axis=1)[:, None] / (2 * variance)
+        top = scores.max()
+        gamma = np.exp(scores - top)
+        evidence = gamma.sum()
+        gamma /= evidence
+        keep = np.sort(_holding(gamma.sum(axis=0), adaptive.share, adaptive.most))
+        if level < adaptive.levels:
+            shifts = shifts[_holding(gamma.sum(axis=1), adaptive.share, len(shifts))]
+            classes, rotations = classes[keep], rotations[keep]
+    gamma = gamma[:, keep] / gamma[:, keep].sum()
+    shift, best = np.unravel_index(gamma.argmax(), gamma.shape)
+    weights = xp.asarray(gamma.T, dtype=c.dtype)
+    predicted = xp.take(predicted, xp.asarray(keep), axis=0)
+    numerator = as_columns(weights @ moved, space, xp)
+    denominator = xp.sum(weights, axis=1)[:, None] * c[None, ...]
+    per_class: Floats = np.bincount(classes[keep], gamma.sum(axis=0), model.classes).astype(np.float64)
+    return _Found(classes[keep], rotations[keep], numerator, denominator, predicted, float(top + np.log(evidence)),
+                  per_class, int(best), shifts[shift], float(gamma.max()),
+                  float(gamma.sum(axis=1) @ np.sum(shifts**2, axis=1)))
+
+
+def _misfit(found: _Found, xp: ModuleType) -> Floats:
+    """Σ Γ (|CTF A|² - 2 Re X* CTF A) / σ² of each column (J,)."""
+    cross = xp.real(found.numerator) * xp.real(found.predicted) + xp.imag(found.numerator) * xp.imag(found.predicted)
+    return to_numpy(xp.sum(found.denominator * absolute2(found.predicted, xp) - 2 * cross, axis=0)).astype(np.float64)
+
+
+def _holding(weights: Floats, share: float, most: int) -> NDArray[np.int64]:
+    """Indices of the largest weights that together hold ``share`` of their sum, ``most`` at the most."""
+    order = np.argsort(-weights, kind="stable")
+    total = np.cumsum(weights[order])
+    return order[: min(int(np.searchsorted(total, share * total[-1])) + 1, most)]

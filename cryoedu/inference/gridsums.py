@@ -1,0 +1,115 @@
+"""Sums of an adaptive expectation step, kept on the padded grid.
+
+A dense search has one slice for each point of its grid, and the maximisation can go back to every one of them. An
+adaptive search has other slices for every image. Their numerators and weights are inserted at once. Weights on the
+padded grid stand for the slices: P^T W P V is then V padded, transformed, weighed, and cut again, a convolution. Its
+difference from the sum over slices was 1 to 3 percent on random maps (relative norm), and the FSC of a
+reconstruction with the truth moved by 0.001.
+
+The mean (DC) is kept apart. It always meets a grid point, where the gridding correction is too strong, and with the
+weight of all images behind it, it would print the correction onto the map.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryoedu.arrays import Array, namespace, to_numpy
+from cryoedu.geometry.euler import Floats
+from cryoedu.geometry.fourier import fourier, inverse
+from cryoedu.geometry.grids import Search
+from cryoedu.inference.maximisation import Equations, mirrored_plane
+from cryoedu.inference.spaces import FourierSpace
+from cryoedu.microscope.projection import PADDING, cut, half_shape, pad, transform_adjoint
+from cryoedu.microscope.slices import insert
+
+BATCH = 4096  # slices inserted at a time
+
+
+@dataclass(frozen=True)
+class GridSums:
+    """What the maximisation needs, as `cryoedu.inference.expectation.Sums`, with slices already inserted.
+
+    inserted, weights: (K, Z, Y, X//2 + 1) on the padded grid, without DC.
+    dc: (K, 2) numerator and weight of DC.
+    """
+
+    inserted: Array
+    weights: Array
+    dc: Floats
+    squares: Floats
+    counts: Floats
+    shift_square: float
+    log_likelihood: float
+
+    def equations(self, space: FourierSpace, search: Search) -> Equations:
+        """The normal equations; the grid of ``search`` has no part in them."""
+        ndim, box = space.ndim, space.box
+        weights = mirrored_plane(self.weights, ndim)
+        half = (box * PADDING) ** ndim / 2
+        xp = namespace(weights)
+        numerator, weight = (xp.asarray(column.reshape(-1, *[1] * ndim), dtype=weights.dtype) for column in self.dc.T)
+
+        def curvature(maps: Array) -> Array:
+            wide = fourier(pad(maps, box * PADDING, ndim), ndim)
+            mean = weight * xp.sum(maps, axis=tuple(range(1, ndim + 1)), keepdims=True)
+            return half * cut(inverse(wide * weights, ndim), box, ndim) + mean
+
+        precision = _halved(weights, ndim)
+        precision.reshape(len(precision), -1)[:, 0] += 2 * self.dc[:, 1]  # DC has no mate: see `mirrored_plane`
+        return Equations(transform_adjoint(self.inserted, box, ndim) + numerator, precision, curvature)
+
+
+class Inserter:
+    """Collects slices and inserts them in batches, class by class."""
+
+    def __init__(self, space: FourierSpace, classes: int, xp: ModuleType) -> None:
+        shape = (classes, *half_shape(space.box, space.ndim))
+        self.space, self.xp = space, xp
+        self.inserted, self.weights = xp.zeros(shape, dtype=xp.complex64), xp.zeros(shape, dtype=xp.float32)
+        self.dc = np.zeros((classes, 2))
+        self.waiting: list[list[tuple[Array, Array, Floats]]] = [[] for _ in range(classes)]
+        self.held = 0
+
+    def add(self, k: int, numerator: Array, denominator: Array, rotations: Floats) -> None:
+        """Slices (M, J) of class ``k``, their weights (M, J) and rotations (M, 3, 3)."""
+        self.dc[k] += [float(self.xp.sum(part[:, :1])) for part in (self.xp.real(numerator), denominator)]
+        self.waiting[k].append((numerator[:, 1:], denominator[:, 1:], rotations))
+        self.held += len(rotations)
+        if self.held >= BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Insert what waits."""
+        parts, shape = self.space.parts, half_shape(self.space.box, self.space.ndim)
+        for k, lots in enumerate(self.waiting):
+            if lots:
+                numerator, denominator = (self.xp.concat([lot[i] for lot in lots], axis=0)[None, ...] for i in (0, 1))
+                rotations = np.concatenate([lot[2] for lot in lots])
+                sums, weights = insert(numerator, denominator, rotations, parts.kx[1:], parts.ky[1:], PADDING, shape)
+                self.inserted[k, ...] += sums[0, ...]
+                self.weights[k, ...] += weights[0, ...] if weights is not None else 0.0
+                lots.clear()
+        self.held = 0
+
+    def sums(self, squares: Floats, counts: Floats, shift_square: float, log_likelihood: float) -> GridSums:
+        """What was collected, in the shape of the maps."""
+        self.flush()
+        inserted, weights = self.inserted, self.weights
+        if self.space.ndim == 2:
+            weights = self.xp.squeeze(weights, axis=1)
+        return GridSums(inserted, weights, self.dc, squares, counts, shift_square, log_likelihood)
+
+
+def _halved(weights: Array, ndim: int) -> NDArray[np.float32]:
+    """Weights on the padded grid as weights on the maps' own: each takes its share of the neighbours between."""
+    w = to_numpy(weights)
+    for axis in range(1, ndim):
+        w = np.take(w + (np.roll(w, 1, axis) + np.roll(w, -1, axis)) / 2, range(0, w.shape[axis], PADDING), axis)
+    before = np.concatenate([w[..., 1:2], w[..., :-1]], axis=-1)
+    after = np.concatenate([w[..., 1:], w[..., -2:-1]], axis=-1)
+    return np.asarray((w + (before + after) / 2)[..., ::PADDING], dtype=np.float32)

@@ -1,0 +1,141 @@
+"""The adaptive search against the dense one on its finest grid: it may skip what holds no weight, nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cryoedu.errors import InputError
+from cryoedu.geometry.euler import angular_distance, matrix_to_euler
+from cryoedu.geometry.grids import Search, search_2d, search_3d, shift_subdivision, subdivision
+from cryoedu.inference.adaptive import Adaptive, adaptive_expectation
+from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
+from cryoedu.inference.expectation import expectation
+from cryoedu.inference.loop import refine, start_model
+from cryoedu.inference.spaces import FourierSpace
+from cryoedu.microscope.experiment import simulate
+from cryoedu.microscope.noise import coloured
+from cryoedu.microscope.specimen import Specimen
+from cryoedu.validation.fsc import fsc
+from cryoedu.validation.poses import pose_errors
+
+BOX, PIXEL = 16, 6.0
+
+
+def blobs(ndim: int, seed: int, box: int = BOX) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    axes = np.meshgrid(*[np.arange(box) - box // 2] * ndim, indexing="ij")
+    out = np.zeros((box,) * ndim)
+    for _ in range(6):
+        centre = rng.uniform(-0.2, 0.2, ndim) * box
+        out += np.exp(-sum((a - c) ** 2 for a, c in zip(axes, centre, strict=True)) / 4.0)
+    return out.astype(np.float32)
+
+
+def finest(search: Search) -> Search:
+    """All points that one level of subdivision reaches from all of ``search``."""
+    turns = subdivision(search.angular_step, in_plane=search.in_plane)
+    rotations = (turns[None] @ search.rotations[:, None]).reshape(-1, 3, 3)
+    shifts = (search.shifts[:, None] + shift_subdivision(search.shift_step)[None]).reshape(-1, 2)
+    return Search(matrix_to_euler(rotations), shifts, search.angular_step / 2, search.shift_step / 2)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("classes", [1, 2])
+def test_with_everything_kept_it_is_the_dense_search_on_the_finest_grid(ndim, classes):
+    specimens = [Specimen(blobs(ndim, k), PIXEL) for k in range(classes)]
+    experiment = simulate(specimens, 8, seed=1, snr=0.3, noise=coloured, defocus=(8e3, 1.2e4), progress=False)
+    model = start_model(experiment.particles, np.stack([s.density for s in experiment.specimens]))
+    model = replace(model, offset_sigma=1e6)  # the prior of the shifts is then the same on both grids
+    options = {"shift_range": PIXEL, "shift_step": PIXEL}
+    search = search_2d(30, **options) if ndim == 2 else search_3d(0, **options)
+    space = FourierSpace(BOX, ndim, PIXEL, BOX // 2)
+    everything = Adaptive(levels=1, share=1 - 1e-12, most=10**6, diameter=1.0)
+    found, gridded = adaptive_expectation(experiment.particles, model, search, everything, space, xp=np, budget=10**9)
+    fine = finest(search)
+    dense, sums = expectation(experiment.particles, model, fine, space, MAXIMUM_LIKELIHOOD, xp=np, budget=10**9)
+    np.testing.assert_allclose(found.class_probability, dense.class_probability, atol=1e-3)
+    np.testing.assert_allclose(found.max_probability, dense.max_probability, atol=1e-3)
+    assert angular_distance_of(found.angles, dense.angles).max() < 1e-3
+    np.testing.assert_allclose(found.shifts, dense.shifts, atol=1e-9)
+    np.testing.assert_allclose(gridded.log_likelihood, sums.log_likelihood, atol=0.02)
+    np.testing.assert_allclose(gridded.squares, sums.squares, rtol=1e-4)
+    mine, theirs = gridded.equations(space, fine), sums.equations(space, fine)
+    only_mean = np.zeros_like(sums.numerator)
+    only_mean[..., 0] = sums.numerator[..., 0]  # kept apart on the grid, without the gridding correction
+    corrected = space.backproject(only_mean, fine.rotations)
+    plain = only_mean.sum(axis=(1, 2)).real.reshape(-1, *[1] * ndim)
+    scale = np.abs(theirs.gradient).max()
+    np.testing.assert_allclose(mine.gradient, theirs.gradient - corrected + plain, atol=1e-3 * scale)
+    maps = experiment.specimens[0].density[None] * np.ones((classes, *[1] * ndim), dtype=np.float32)
+    ours, exact = mine.curvature(maps), theirs.curvature(maps)
+    assert np.linalg.norm(ours - exact) < 0.1 * np.linalg.norm(exact)
+
+
+def angular_distance_of(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    from cryoedu.geometry.euler import euler_to_matrix
+
+    return angular_distance(euler_to_matrix(a), euler_to_matrix(b))
+
+
+def test_two_levels_below_thirty_degrees_find_what_a_dense_grid_of_seven_finds():
+    """The same errors as from 36,864 orientations, by following at most a hundred of 576."""
+    experiment = simulate(Specimen(blobs(3, 1, 24), 4.0), 30, seed=2, snr=5.0, progress=False)
+    model = start_model(experiment.particles, experiment.specimens[0].density[None])
+    steps = {"dense": (search_3d(3), None), "adaptive": (search_3d(1), Adaptive(levels=2, diameter=60.0))}
+    errors = {}
+    for name, (search, adaptive) in steps.items():
+        turn = next(refine(experiment.particles, model, search, adaptive=adaptive, array_library="numpy"))
+        found = pose_errors(turn.posterior.angles, experiment.truth.angles, common_frame=False)
+        errors[name] = found.median_angle
+    assert errors["adaptive"] < 1.15 * errors["dense"] < 8.0
+
+
+def test_refinement_with_four_levels_comes_closer_than_its_coarse_grid():
+    experiment = simulate(Specimen(blobs(3, 1, 24), 4.0), 150, seed=3, snr=5.0, shift_sigma=3.0, progress=False)
+    truth = experiment.specimens[0].density
+    model = start_model(experiment.particles, truth[None])
+    search = search_3d(1, shift_range=8, shift_step=4)
+    options = {"iterations": 3, "perturb_seed": 1, "array_library": "numpy"}
+    *_, coarse = refine(experiment.particles, model, search, **options)
+    *_, fine = refine(experiment.particles, model, search, adaptive=Adaptive(levels=4, diameter=60.0), **options)
+    near, far = (pose_errors(i.posterior.angles, experiment.truth.angles).median_angle
+                 for i in (fine, coarse))
+    assert near < 7 < 14 < far
+    assert fsc(fine.model.maps[0], truth)[1:8].min() > fsc(coarse.model.maps[0], truth)[1:8].min()
+
+
+def test_sums_run_under_the_strict_array_standard():
+    import array_api_strict
+
+    experiment = simulate(Specimen(blobs(2, 1), PIXEL), 3, seed=1, snr=0.5, progress=False)
+    model = start_model(experiment.particles, experiment.specimens[0].density[None])
+    space = FourierSpace(BOX, 2, PIXEL, BOX // 2)
+    results = [adaptive_expectation(experiment.particles, model, search_2d(30), Adaptive(), space, xp=xp, budget=10**9)
+               for xp in (np, array_api_strict)]
+    np.testing.assert_allclose(np.asarray(results[1][1].weights), results[0][1].weights, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"assignment": MAXIMUM_CROSS_CORRELATION}, {"space": "real"}])
+def test_it_needs_a_posterior_in_fourier_space(options):
+    experiment = simulate(Specimen(blobs(2, 1), PIXEL), 3, seed=1, snr=0.5, progress=False)
+    space = options.get("space", "fourier")
+    model = start_model(experiment.particles, experiment.specimens[0].density[None], space=space)
+    with pytest.raises(InputError, match="adaptive search"):
+        refine(experiment.particles, model, search_2d(30), adaptive=Adaptive(), **options)
+
+
+def test_impossible_levels_are_refused():
+    with pytest.raises(InputError, match="levels=0"):
+        Adaptive(levels=0)
+
+
+def test_a_subdivision_halves_the_step():
+    """Eight turns around each point: neighbours half a step apart, none further than half a step from its parent."""
+    turns = subdivision(20.0)
+    apart = angular_distance(turns[:, None], turns[None])
+    assert np.sort(apart, axis=1)[:, 1] == pytest.approx(10.0, abs=0.05)
+    assert angular_distance(turns, np.eye(3)).max() < 10.0
+    assert angular_distance(*subdivision(20.0, in_plane=True)) == pytest.approx(10.0)
