@@ -310,6 +310,16 @@ def fsc(
 
 
 @app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="of a run, finished or not", show_default=False)],
+) -> None:
+    """One HTML page about a run: maps, spectra, convergence, and how it was made."""
+    from cryoedu.report import write_report
+
+    typer.echo(f"report: {write_report(folder)}")
+
+
+@app.command()
 def doctor() -> None:
     """What is on this machine, and the next step for anything missing."""
     from cryoedu.doctor import main as examine
@@ -348,7 +358,7 @@ def _run(
     maps = [reference_of(path, particles) for path in truth_maps or []]
     if folder.last is not None and folder.last.number >= iterations:
         typer.echo(f"the run in {folder.path} is finished: there is nothing left to do")
-        return
+        return report(folder.path)
     try:
         last = runs.run(job, particles, folder, iterations, tau2_fudge=tau2_fudge or None)
     except KeyboardInterrupt:
@@ -357,6 +367,7 @@ def _run(
         raise typer.Exit(130) from None
     weights = ", ".join(f"{w:.3f}" for w in last.model.class_weights)
     typer.echo(f"class weights: {weights}; results: {folder.path}/run_it{last.number:03d}_*")
+    report(folder.path)
     if known is not None:
         typer.echo(runs.compare(last.posterior, known, maps))
 
