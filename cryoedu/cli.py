@@ -356,7 +356,7 @@ def _run(
 
     known = None if truth is None else truth_of(truth, particles)
     maps = [reference_of(path, particles) for path in truth_maps or []]
-    if folder.last is not None and folder.last.number >= iterations:
+    if folder.finished or (folder.last is not None and folder.last.number >= iterations):
         typer.echo(f"the run in {folder.path} is finished: there is nothing left to do")
         return report(folder.path)
     try:

@@ -41,6 +41,7 @@ class RunFolder:
     asked: what the results depend on, by option; files stand there as their digests.
     starts: one entry for each time that the run was started or resumed.  history: one row for each iteration.
     last: the state to go on from, None for a new run.  memory: bytes that blocks may fill.
+    finished: whether the run came to its end, by its last iteration or because it converged.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class RunFolder:
     last: Checkpoint | None = None
     overwrite: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
+    finished: bool = False
 
     def begin(self) -> None:
         """Make the folder this run's: remove what an older run left there, and write down what was started."""
@@ -60,9 +62,17 @@ class RunFolder:
                 path.unlink()
         for part in self.path.glob(".run_*.part"):  # what a killed process was writing
             part.unlink(missing_ok=True)
+        self._write_job()
+
+    def finish(self) -> None:
+        """Write down that there is nothing left to do."""
+        self.finished = True
+        self._write_job()
+
+    def _write_job(self) -> None:
+        job = {"asked": self.asked, "starts": self.starts, "finished": self.finished}
         with replace_when_done(self.path / JOB) as part:
-            part.write_text(json.dumps({"asked": self.asked, "starts": self.starts}, indent=1, ensure_ascii=False),
-                            encoding="utf-8")
+            part.write_text(json.dumps(job, indent=1, ensure_ascii=False), encoding="utf-8")
 
     def add(self, iteration: Iteration, seconds: float) -> None:
         """Keep the iteration, once its outputs are written: a row of the history, and the state to go on from."""
@@ -107,7 +117,15 @@ def open_folder(path: Path, asked: Mapping[str, Any], inputs: Iterable[Path] = (
     if memory is None and notes["memory"] < 2 * budget:  # still free: the same blocks give the same rounding
         budget = notes["memory"]
     start["from_iteration"] = last.number + 1
-    return RunFolder(path, asked, [*notes["starts"], start], budget, last, history=list(notes["history"]))
+    return RunFolder(path, asked, [*notes["starts"], start], budget, last, history=list(notes["history"]),
+                     finished=_is_finished(path))
+
+
+def _is_finished(path: Path) -> bool:
+    try:
+        return bool(json.loads((path / JOB).read_text(encoding="utf-8"))["finished"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # then the last iterations are looked for, and there are none
 
 
 def outputs_of(path: Path) -> list[Path]:

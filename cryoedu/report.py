@@ -94,11 +94,12 @@ def read_history(folder: Path) -> DataFrame:
 
 
 def read_job(folder: Path) -> dict[str, Any]:
-    """What run_job.json holds: what was asked for, and each start. Raises InputError if it cannot be read."""
+    """What run_job.json holds: what was asked for, each start, whether it ended. InputError if it cannot be read."""
     path = folder / JOB
     try:
         job = json.loads(path.read_text(encoding="utf-8"))
-        return {"asked": dict(job["asked"]), "starts": [dict(start) for start in job["starts"]]}
+        return {"asked": dict(job["asked"]), "starts": [dict(start) for start in job["starts"]],
+                "finished": bool(job["finished"])}
     except FileNotFoundError:
         raise InputError(f"{path} is missing, which says how the run was made: restore it, or run again") from None
     except (ValueError, KeyError, TypeError):
@@ -233,7 +234,7 @@ def _columns(history: DataFrame) -> dict[str, Floats]:
 
 def _subtitle(job: Mapping[str, Any], number: int) -> str:
     planned = job["asked"].get("--iter")
-    state = f"Stopped after iteration {number} of {planned}." if planned and number < planned else "Finished."
+    state = "Finished." if job["finished"] else f"Not finished: iteration {number} of {planned or 'an open number'}."
     times = f" Resumed {len(job['starts']) - 1} times." if len(job["starts"]) > 2 else \
         " Resumed once." if len(job["starts"]) == 2 else ""
     return f"{state}{times}"

@@ -51,6 +51,7 @@ def run(job: Job, particles: Particles, folder: RunFolder, iterations: int, *, t
             bar.update(iteration.number - bar.n)
             bar.set_postfix_str(f"log L {iteration.log_likelihood:.0f}, {iteration.resolution:.1f} Å", refresh=False)
     assert last is not None
+    folder.finish()
     return last
 
 

@@ -122,7 +122,7 @@ def test_the_page_of_a_resumed_run_tells_of_every_iteration_and_start(work, monk
     with monkeypatch.context() as patch, pytest.raises(AssertionError, match="130"):
         patch.setattr(RunFolder, "add", stop)
         cryoedu(*options)
-    assert "Stopped after iteration 2 of 4." in write_report(folder).read_text()
+    assert "Not finished: iteration 2 of 4." in write_report(folder).read_text()
     cryoedu(*options, "--resume")
     page = Page(folder / "run_report.html")
     assert "Finished. Resumed once." in page.text["p"] and "Resumed from iteration 3" in page.text["h3"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -178,6 +179,19 @@ def test_a_finished_run_and_an_empty_folder_have_nothing_to_resume(whole, out, c
     assert "finished: there is nothing left to do" in capsys.readouterr().out
     assert (folder / "run_it004_data.star").stat().st_mtime_ns == before
     assert "no interrupted run" in cryoedu(*JOBS["classify2d"], "--o", out, "--resume")
+
+
+def test_a_run_that_converged_early_is_finished(out, monkeypatch, capsys):
+    """A refinement may end before its last iteration; resuming it must not start it again."""
+    from cryoedu.inference import jobs
+
+    whole_job = jobs.classify2d
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "classify2d", lambda *a, **k: itertools.islice(whole_job(*a, **k), 2))
+        assert cryoedu(*JOBS["classify2d"], "--o", out) == ""
+    assert cryoedu(*JOBS["classify2d"], "--o", out, "--resume") == ""
+    assert "nothing left to do" in capsys.readouterr().out
+    assert read_checkpoint(out / "run_checkpoint.npz").number == 2
 
 
 def test_other_options_or_files_are_named(whole, out, work):
