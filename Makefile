@@ -29,6 +29,7 @@ lab:
 	$(call environment,--port $(PORT))
 	@echo "Opening the course at http://localhost:$(PORT) (stop it with Ctrl-C) …"
 	@.venv/bin/python -m jupyterlab --port=$(PORT) --ServerApp.port_retries=0 --ServerApp.root_dir=notebooks \
+	  --LabApp.default_url=/lab/tree/index.ipynb \
 	  $$([ "$$(id -u)" = 0 ] && echo --allow-root) $(ARGS)
 
 test:

@@ -5,17 +5,20 @@ stretched by the padding factor; it is read from, or spread over, the eight voxe
 weights. A 2D reference is a map of one layer (z = 0) and goes through the same code: its upper voxels get
 weight zero and are never touched. Half volumes hold x ≥ 0; a point with x < 0 is the conjugate of its mate.
 
-On the CPU these are compiled by Numba (cached on disk), on a GPU they are the CUDA kernels of slices.cu.
+On the CPU these are compiled by Numba (cached on disk), on a GPU they are the CUDA kernels of slices.cu. The arithmetic
+of the CUDA source is tested by compiling it for the CPU; it has not yet run on a GPU.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from importlib import resources
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, njit, prange, set_num_threads
 
 from cryoedu.arrays import Array, is_cupy, like, to_numpy
 
@@ -27,7 +30,8 @@ def extract(transform: Array, rotations: np.ndarray, kx: np.ndarray, ky: np.ndar
         return _cuda_extract(transform, axes, kx, ky)
     source = np.ascontiguousarray(to_numpy(transform))
     out = np.empty((len(source), len(axes), len(kx)), dtype=source.dtype)
-    _extract(source, axes, kx, ky, out)
+    with _threads(out.size):
+        _extract(source, axes, kx, ky, out)
     return like(out, transform)
 
 
@@ -41,13 +45,30 @@ def insert(slices: Array, weights: Array | None, rotations: np.ndarray, kx: np.n
     values = np.ascontiguousarray(to_numpy(slices))
     real = values.real.dtype
     heavy = np.empty((len(values), 0, 0), dtype=real) if weights is None else np.ascontiguousarray(to_numpy(weights))
-    # one copy of the sums for each thread, so that no two threads write to one voxel
-    copies = max(1, min(get_num_threads(), len(axes) // 64))
+    with _threads(values.size) as copies:  # of the sums, one for each thread, so that no two write to one voxel
+        sums, totals = _inserted(values, heavy, axes, kx, ky, shape, copies)
+    return like(sums, slices), None if weights is None else like(totals, slices)
+
+
+@contextmanager
+def _threads(points: int) -> Iterator[int]:
+    """As many threads as ``points`` are worth: starting one costs as much as some ten thousand of them."""
+    all_of_them = get_num_threads()
+    wanted = max(1, min(all_of_them, points // 2**17))
+    set_num_threads(wanted)
+    try:
+        yield wanted
+    finally:
+        set_num_threads(all_of_them)
+
+
+def _inserted(values: np.ndarray, weights: np.ndarray, axes: np.ndarray, kx: np.ndarray, ky: np.ndarray,
+              shape: tuple[int, int, int], copies: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sums and totals (K, *shape); the totals are empty where there are no weights."""
     sums = np.zeros((copies, len(values), *shape), dtype=values.dtype)
-    totals = np.zeros((copies, len(values), *(shape if weights is not None else (0, 0, 0))), dtype=real)
-    _insert(values, heavy, axes, kx, ky, sums, totals)
-    total = None if weights is None else like(totals.sum(axis=0), slices)
-    return like(sums.sum(axis=0), slices), total
+    totals = np.zeros((copies, len(values), *(shape if weights.shape[1] else (0, 0, 0))), dtype=values.real.dtype)
+    _insert(values, weights, axes, kx, ky, sums, totals)
+    return sums.sum(axis=0), totals.sum(axis=0)
 
 
 @njit(inline="always")
