@@ -233,6 +233,9 @@ def classify3d(
     healpix_order: Annotated[
         int, typer.Option("--healpix-order", min=0, max=5, help="sampling of the orientations: 1: 30°, 2: 15°, 3: 7.5°")
     ] = 2,
+    oversampling: Annotated[
+        int, typer.Option(min=0, max=4, help="how often the steps are halved around what counts for each particle")
+    ] = 0,
     offset_range: Range = 15.0,
     offset_step: Step = None,
     ini_high: Annotated[float, typer.Option("--ini-high", help="Å: low-pass filter of the reference")] = 60.0,
@@ -257,6 +260,7 @@ def classify3d(
 
     from cryoedu.geometry.grids import search_3d
     from cryoedu.inference import jobs
+    from cryoedu.inference.adaptive import Adaptive
     from cryoedu.inference.loop import refine, start_model
 
     folder = folder_of(context)
@@ -271,6 +275,9 @@ def classify3d(
         strict_highres, random_seed, folder.memory, array_library,
     )
     options["fixed"] = ("maps", "tau2") if supervised else ()
+    if oversampling:
+        diameter = particle_diameter or 0.8 * particles.box * particles.pixel_size
+        options["adaptive"] = Adaptive(levels=oversampling, diameter=diameter)
 
     def job(tick: Any, at: Checkpoint | None) -> Any:
         if at is not None:

@@ -105,6 +105,9 @@ def test_classify3d_with_the_truth_and_the_oracle_beside_it(simulated, tmp_path)
         simulated / "truth_class001.mrc",
     )
     assert "median pose error" in text and "oracle" in text
+    finer = cryoedu("classify3d", simulated / "particles_data.star", "--o", tmp_path / "finer", "--reference",
+                    RELION / "map.mrc", *options, "--oversampling", 1, "--truth", simulated / "truth_data.star")
+    assert "median pose error" in finer
     assert read_map(tmp_path / "run_it002_class001.mrc").pixel_size == pytest.approx(4.0)
     kept = cryoedu(
         "classify3d",
