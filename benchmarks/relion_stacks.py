@@ -63,8 +63,8 @@ def classes_3d(stacks: Path, out: Path) -> list[str]:
     rows = ["| particles | SNR | seed | agreement | oracle | wall time | peak memory |", "|---" * 7 + "|"]
     for name, snr, seeds in (("large_subunit_32", 0.25, SEEDS), ("large_subunit_32_snr0.5", 0.5, SEEDS[:1])):
         for seed in seeds:
-            command = (f"cryoedu classify3d {name}/particles.star --o {out}/c3d --k 2 --iter 20 --healpix-order 2 "
-                       f"--reference {name}/true_class001.mrc --offset-range 22 --random-seed {seed} "
+            command = (f"cryoedu classify3d {name}/particles.star --o {out}/{name}_{seed} --k 2 --iter 20 "
+                       f"--healpix-order 2 --reference {name}/true_class001.mrc --offset-range 22 --random-seed {seed} "
                        f"--truth {name}/truth.star --truth-map {name}/true_class001.mrc "
                        f"--truth-map {name}/true_class002.mrc")
             text, seconds, memory = run(command, stacks)
