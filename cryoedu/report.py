@@ -173,8 +173,9 @@ def _sections(results: Results, history: DataFrame) -> Iterator[dict[str, Any]]:
                    "iterations of the same resolution only: a line joins those.", draw.convergence(_columns(history)),
                    _history_table(history), folded=True)
     if results.is_3d:
-        yield _section("Directions of view", "How many particles are seen from each direction, smoothed over 10°, "
-                       "relative to a uniform distribution. Directions that are missing leave a map smeared.",
+        yield _section("Directions of view", "How many particles are seen from each direction, relative to a uniform "
+                       f"distribution, smoothed over {draw.smoothing_width(results.angles):.0f}°. Directions that are "
+                       "missing leave a map smeared.",
                        draw.directions(results.angles))
     yield _section("Noise and signal", "The power of the noise, σ², and of the maps, τ², in each component, divided by "
                    "the box to the fourth as RELION writes them. SSNR weighs the data against the prior: 1 is where a "

@@ -188,11 +188,12 @@ def cost(history: Mapping[str, ArrayLike]) -> Figure:
                             f"{np.nanmax(column['peak_memory_mb']):.0f} MB at most.")
 
 
-def directions(angles: ArrayLike, *, width: float = 10.0) -> Figure:
+def directions(angles: ArrayLike) -> Figure:
     """How often each direction of view was found: angles (N, 3) rot, tilt, psi in degrees on a Mollweide map.
 
-    The number of particles around each direction, smoothed over ``width`` degrees, relative to a uniform distribution.
+    The number of particles around each direction relative to a uniform distribution, smoothed over `smoothing_width`.
     """
+    width = smoothing_width(angles)
     longitude, latitude, density = direction_density(angles, width=width)
     figure = new_figure(7.2, 3.7)
     ax = figure.add_subplot(projection="mollweide")
@@ -206,9 +207,22 @@ def directions(angles: ArrayLike, *, width: float = 10.0) -> Figure:
     ax.set_xlabel("rot", fontsize=9)
     figure.colorbar(drawn, ax=ax, label="particles / uniform", shrink=0.75)
     top = np.unravel_index(int(density.argmax()), density.shape)
-    return describe(figure, f"Directions of view of {len(np.asarray(angles))} particles: most crowded, "
-                            f"{density.max():.1f} times a uniform distribution, at rot {longitude[top[1]]:.0f}°, tilt "
-                            f"{90 - latitude[top[0]]:.0f}°; least crowded {density.min():.1f} times.")
+    return describe(figure, f"Directions of view of {len(np.asarray(angles))} particles, smoothed over {width:.0f}°: "
+                            f"most crowded, {density.max():.1f} times a uniform distribution, at rot "
+                            f"{longitude[top[1]]:.0f}°, tilt {90 - latitude[top[0]]:.0f}°; least crowded "
+                            f"{density.min():.1f} times.")
+
+
+def smoothing_width(angles: ArrayLike, *, least: float = 10.0) -> float:
+    """Degrees over which the directions of ``angles`` (N, 3) are smoothed: not so few that the search grid shows."""
+    different = len(np.unique(np.round(_views(angles), 4), axis=0))
+    return max(least, 0.6 * float(np.sqrt(4 * np.pi / different) * 180 / np.pi))
+
+
+def _views(angles: ArrayLike) -> Floats:
+    """Unit vectors (N, 3) to where the particles are looked at from."""
+    rot, tilt = np.radians(np.asarray(angles, dtype=float)[:, :2]).T
+    return np.stack([np.sin(tilt) * np.cos(rot), np.sin(tilt) * np.sin(rot), np.cos(tilt)], axis=1)
 
 
 def direction_density(angles: ArrayLike, *, width: float = 10.0) -> tuple[Floats, Floats, Floats]:
@@ -218,8 +232,7 @@ def direction_density(angles: ArrayLike, *, width: float = 10.0) -> tuple[Floats
     """
     import healpix
 
-    rot, tilt = np.radians(np.asarray(angles, dtype=float)[:, :2]).T
-    view = np.stack([np.sin(tilt) * np.cos(rot), np.sin(tilt) * np.sin(rot), np.cos(tilt)], axis=1)
+    view = _views(angles)
     nside = 16  # pixels of 3.7°, finer than the kernel
     pixels, counts = np.unique(healpix.vec2pix(nside, *view.T), return_counts=True)
     centres = np.stack(healpix.pix2vec(nside, pixels), axis=1)

@@ -66,7 +66,7 @@ def refine(particles: Particles, model: Model, search: Search, *, iterations: in
     """
     xp = library(array_library)
     budget = memory_budget(memory, xp)
-    model = _checked(particles, model, search, space, fixed)
+    model = _checked(particles, model, search, space, fixed, start=number_from == 1)
     if mask is not None:
         mask = check_mask(mask, model.maps.shape[1:])
     box = particles.box
@@ -162,8 +162,9 @@ def start_model(particles: Particles, maps: NDArray[np.floating], *, space: str 
                  np.full(len(maps), 1.0 / len(maps)), offset_sigma)
 
 
-def _checked(particles: Particles, model: Model, search: Search, space: str, fixed: Collection[str]) -> Model:
-    check_model(model, particles.box, particles.pixel_size)
+def _checked(particles: Particles, model: Model, search: Search, space: str, fixed: Collection[str], *,
+             start: bool) -> Model:
+    check_model(model, particles.box, particles.pixel_size, start=start)
     if space not in SPACES:
         raise InputError(f"space {space!r} is unknown: choose 'fourier' or 'real'")
     if space == "real" and particles.ctf is not None:

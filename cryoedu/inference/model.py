@@ -125,12 +125,16 @@ def check_size(box: int, pixel_size: float, particle_box: int, particle_pixel_si
                          "resample one of them, or correct its header")
 
 
-def check_model(model: Model, box: int, pixel_size: float) -> None:
-    """Raise InputError unless ``model`` can describe particles of this box and pixel size."""
+def check_model(model: Model, box: int, pixel_size: float, *, start: bool = True) -> None:
+    """Raise InputError unless ``model`` can describe particles of this box and pixel size.
+
+    start: nothing has been estimated yet, so that no map may be zero everywhere, as that of a class becomes that loses
+        all its particles.
+    """
     check_size(model.box, model.pixel_size, box, pixel_size, "the reference")
     if not np.isfinite(model.maps).all():
         raise InputError("the reference holds NaN or infinite values: replace them first")
     empty = [k + 1 for k, m in enumerate(model.maps) if not m.any()]
-    if empty:
+    if empty and start:
         raise InputError(f"reference {empty[0]} is zero everywhere, so no image can be aligned to it: start from an "
                          "average or a map")

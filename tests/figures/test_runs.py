@@ -14,6 +14,7 @@ from cryoedu.figures.runs import (
     directions,
     fsc_curves,
     map_views,
+    smoothing_width,
     spectra,
 )
 from cryoedu.geometry.euler import matrix_to_euler, random_rotations
@@ -66,6 +67,18 @@ def test_descriptions_tell_the_numbers():
     assert "SSNR above 1 to 26.7 Å" in spectra(Q, {}, {}, {"map": curve}).get_label()
     assert "falls below 0.143 at 20.0 Å" in fsc_curves(Q, {"map": (curve > 1).astype(float)}).get_label()
     assert "ends at -33" in convergence(history(3, 2)).get_label()
+
+
+def test_the_search_grid_does_not_show_in_the_directions():
+    """A grid of 30° drawn sharply looks like preferred orientations where there are none."""
+    from cryoedu.geometry.grids import search_3d
+
+    angles = search_3d(1).angles
+    assert smoothing_width(angles) == pytest.approx(0.6 * 29.3, abs=0.1)
+    assert smoothing_width(search_3d(3).angles) == 10.0
+    density = direction_density(angles, width=smoothing_width(angles))[2]
+    assert density.max() < 1.15 and density.min() > 0.7
+    assert direction_density(angles, width=10.0)[2].max() > 1.5
 
 
 def test_the_density_of_directions_is_relative_to_uniform():

@@ -76,6 +76,18 @@ def test_a_loop_goes_on_from_a_model_as_if_it_had_not_stopped():
         assert once.log_likelihood == again.log_likelihood and once.radius == again.radius
 
 
+def test_a_loop_goes_on_with_a_class_that_lost_all_its_particles():
+    """Its map fades to zero: no start for anybody, but a run that has come so far can be gone on with."""
+    experiment = simulate(Specimen(blobs(2), 5.0), 40, seed=1, snr=0.5, progress=False)
+    image = experiment.particles.images[:20].mean(axis=0)
+    model = replace(start_model(experiment.particles, np.stack([image, 0 * image])), class_weights=np.array([1.0, 0.0]))
+    with pytest.raises(InputError, match="reference 2 is zero everywhere"):
+        refine(experiment.particles, model, search_2d(20), array_library="numpy")
+    (last,) = refine(experiment.particles, model, search_2d(20), iterations=3, number_from=3, tau2_fudge=2.0,
+                     array_library="numpy")
+    assert last.model.class_weights[1] == pytest.approx(0, abs=1e-6) and np.isfinite(last.model.maps).all()
+
+
 def test_the_noise_is_found_whatever_the_mask():
     """A mask on the map must not leak into σ²: RELION's, taken inside a zeroed mask, comes out too low."""
     experiment = simulate(Specimen(blobs(3), 5.0), 300, seed=4, snr=0.2, noise=coloured, progress=False)
