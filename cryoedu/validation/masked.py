@@ -63,8 +63,8 @@ def masked_fsc(half1: ArrayLike, half2: ArrayLike, mask: ArrayLike, pixel_size: 
     rng = np.random.default_rng(seed)
     randomised = fsc(_random_phases(one, first, rng), _random_phases(two, first, rng), mask=mask)
     true = masked.copy()
-    t, r = masked[first + GAP:], np.maximum(randomised[first + GAP:], 0.0)
-    true[first + GAP:] = np.where(r > t, np.minimum(t, 0.0), (t - r) / np.maximum(1 - r, 1e-9))
+    t, r = masked[first + GAP:], randomised[first + GAP:]
+    true[first + GAP:] = np.clip((t - r) / np.maximum(1 - r, 1e-9), -1.0, 1.0)
     return MaskedFSC(unmasked, masked, randomised, true, first, pixel_size)
 
 
