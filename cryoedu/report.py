@@ -242,16 +242,18 @@ def _subtitle(job: Mapping[str, Any], number: int) -> str:
 
 
 def _starts(starts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Each time the run was started, in words."""
-    told = []
+    """Each time the run was started, in words; of a resumed run only what differs from the start before."""
+    told: list[dict[str, Any]] = []
+    before: list[tuple[str, str]] = []
     for i, start in enumerate(starts):
         versions = ", ".join(f"{name} {version}" for name, version in dict(start.get("versions", {})).items())
-        first = start.get("from_iteration", 1)
-        told.append({"heading": f"Resumed from iteration {first}" if i else "Command",
+        rows = [("started", str(start.get("time", ""))), ("in folder", str(start.get("folder", ""))),
+                ("versions", versions), ("array library", str(start.get("array_library", ""))),
+                ("machine", str(start.get("machine", "")))]
+        told.append({"heading": f"Resumed from iteration {start.get('from_iteration', '?')}" if i else "Command",
                      "command": str(start.get("command", "")).split(" "),
-                     "rows": [("started", start.get("time", "")), ("in folder", start.get("folder", "")),
-                              ("versions", versions), ("array library", start.get("array_library", "")),
-                              ("machine", start.get("machine", ""))]})
+                     "rows": [row for row in rows if row not in before]})
+        before = rows
     return told
 
 

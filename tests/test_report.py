@@ -128,6 +128,7 @@ def test_the_page_of_a_resumed_run_tells_of_every_iteration_and_start(work, monk
     assert "Finished. Resumed once." in page.text["p"] and "Resumed from iteration 3" in page.text["h3"]
     assert read_history(folder)["iteration"].tolist() == [1, 2, 3, 4]
     assert "--resume" in page.text["span"]
+    assert page.source.count("python 3.") == 1  # what did not change is not told twice
 
 
 def test_halves_have_their_fsc_drawn(work):
