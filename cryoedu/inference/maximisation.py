@@ -91,18 +91,21 @@ def solve(space: FourierSpace, equations: Equations, prior: NDArray[np.float64] 
         total = xp.sum(xp.astype(a, xp.float64) * xp.astype(b, xp.float64), axis=tuple(range(1, ndim + 1)))
         return xp.reshape(total, (-1, *[1] * ndim))
 
+    def ratio(top: Array, bottom: Array) -> Array:
+        """top / bottom, and 0 for a class that no particle belongs to: less than 1e-20 nat is to be gained there."""
+        return xp.where(bottom > 1e-20, top / xp.maximum(bottom, xp.asarray(1e-20, dtype=bottom.dtype)), 0.0 * top)
+
     maps = inverse(fourier(start, ndim) * band, ndim)
     residual = equations.gradient - normal(maps)
     direction = step = precondition(residual)
     energy = dot(residual, step)
-    tiny = 1e-300
     for _ in range(steps):
         curved = normal(direction)
-        length = energy / (dot(direction, curved) + tiny)
+        length = ratio(energy, dot(direction, curved))
         maps = maps + xp.astype(length, start.dtype) * direction
         residual = residual - xp.astype(length, start.dtype) * curved
         step = precondition(residual)
         last, energy = energy, dot(residual, step)
-        direction = step + xp.astype(energy / (last + tiny), start.dtype) * direction
+        direction = step + xp.astype(ratio(energy, last), start.dtype) * direction
     return maps
 

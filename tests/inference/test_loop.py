@@ -196,6 +196,19 @@ def test_a_reference_that_does_not_fit_is_refused():
             refine(experiment.particles, model, search, array_library="numpy")
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e-30])
+def test_a_class_without_particles_stays_as_it_is(scale):
+    """Empty classes are common; one must not spoil the others, nor turn into NaN."""
+    experiment = simulate(Specimen(blobs(3), 5.0), 60, seed=1, snr=0.5, progress=False)
+    density = experiment.specimens[0].density
+    start = start_model(experiment.particles, np.stack([density, np.full_like(density, scale)]))
+    start = replace(start, class_weights=np.array([1.0, 0.0]))
+    with np.errstate(all="raise", under="ignore"):
+        *_, last = refine(experiment.particles, start, search_3d(0), iterations=3, array_library="numpy")
+    assert np.isfinite(last.model.maps).all()
+    assert last.model.class_weights[0] > 0.999
+
+
 def test_an_image_with_nan_is_named():
     experiment = simulate(Specimen(blobs(2), 5.0), 10, seed=1, progress=False)
     experiment.particles.images[6, 3, 3] = np.nan
