@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from cryoedu.arrays import Array, to_numpy
 from cryoedu.errors import InputError
-from cryoedu.geometry.euler import Floats, matrix_to_euler
+from cryoedu.geometry.euler import Floats, euler_to_matrix, matrix_to_euler
 from cryoedu.geometry.fourier import shift_phases
 from cryoedu.geometry.grids import Search, shift_subdivision, subdivision
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
@@ -64,11 +64,10 @@ class Adaptive:
 
 @dataclass(frozen=True)
 class _Candidates:
-    """Hypotheses of one image: classes (H,), rotations (H, 3, 3), shifts (S, 2) Å; all pairs of them."""
+    """Points of the coarse grid that one image follows: class · O + orientation (H,) and shift (S,), as indices."""
 
-    classes: NDArray[np.int64]
-    rotations: Floats
-    shifts: Floats
+    hypotheses: NDArray[np.int32]
+    shifts: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -133,8 +132,9 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
 def _significant(particles: Particles, model: Model, search: Search, adaptive: Adaptive, space: FourierSpace,
                  xp: ModuleType, budget: int, tick: Tick) -> list[_Candidates]:
     """For each image the orientations and the shifts of the coarse grid that hold its weight."""
-    kept: list[list[tuple[NDArray[np.int64], Floats]]] = [[] for _ in range(len(particles))]
-    shift_weight = np.zeros((len(particles), len(search.shifts)))
+    kept: list[list[tuple[NDArray[np.int32], NDArray[np.float32]]]] = [[] for _ in range(len(particles))]
+    shift_weight = np.zeros((len(particles), len(search.shifts)), dtype=np.float32)
+    least = (1 - adaptive.share) / (model.classes * len(search.angles))  # all that are lighter cannot matter together
     for visit in visits(particles, model, search, space, MAXIMUM_LIKELIHOOD, xp=xp, budget=budget, tick=tick):
         weights = to_numpy(xp.sum(visit.gamma, axis=1))  # (N', K · O'), classes outermost
         shift_weight[visit.block.rows] += to_numpy(xp.sum(visit.gamma, axis=2))
@@ -142,23 +142,24 @@ def _significant(particles: Particles, model: Model, search: Search, adaptive: A
         top = min(adaptive.most, weights.shape[1])
         best = np.argpartition(weights, -top, axis=1)[:, -top:]
         for row, columns, values in zip(visit.block.rows, best, np.take_along_axis(weights, best, 1), strict=True):
-            k, orientation = np.divmod(columns, width)
-            kept[row].append((k * len(search.angles) + orientation + visit.predicted.lot.start, values))
-    rotations = search.rotations
+            k, orientation = np.divmod(columns[values >= least], width)
+            hypotheses = k * len(search.angles) + orientation + visit.predicted.lot.start
+            kept[row].append((hypotheses.astype(np.int32), values[values >= least]))
     out = []
     for i, lots in enumerate(kept):
         hypotheses, weights = (np.concatenate(part) for part in zip(*lots, strict=True))
         chosen = hypotheses[_holding(weights, adaptive.share, adaptive.most)]
-        k, orientation = np.divmod(chosen, len(rotations))
-        shifts = search.shifts[_holding(shift_weight[i], adaptive.share, len(search.shifts))]
-        out.append(_Candidates(k, rotations[orientation], shifts))
+        shifts = _holding(shift_weight[i], adaptive.share, len(search.shifts)).astype(np.int32)
+        out.append(_Candidates(chosen, shifts))
+        lots.clear()
     return out
 
 
 def _explore(b: Array, c: Array, start: _Candidates, half: Array, model: Model, search: Search, adaptive: Adaptive,
              finest: FourierSpace, xp: ModuleType) -> _Found:
     """Follow the candidates of one image, b and c (J,), down to the finest level."""
-    classes, rotations, shifts = start.classes, start.rotations, start.shifts
+    classes, orientations = np.divmod(start.hypotheses.astype(np.int64), len(search.angles))
+    rotations, shifts = euler_to_matrix(search.angles[orientations]), search.shifts[start.shifts]
     variance = max(model.offset_sigma, 1e-3) ** 2
     with np.errstate(divide="ignore"):
         class_prior = np.maximum(np.log(model.class_weights), -80.0)
