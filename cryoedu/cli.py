@@ -56,8 +56,8 @@ def simulate(
     o: Output,
     n: Annotated[int, typer.Option("--n", min=1, help="number of particles")] = 1000,
     snr: Annotated[float, typer.Option(help="variance of signal over noise inside the particle; 0: no noise")] = 0.1,
-    box: Annotated[int, typer.Option(help="pixels")] = 64,
-    pixel_size: Annotated[float, typer.Option("--pixel-size", help="Å")] = 5.0,
+    box: Annotated[int, typer.Option(help="pixels (an MRC map keeps its own)")] = 64,
+    pixel_size: Annotated[float, typer.Option("--pixel-size", help="Å (an MRC map keeps its own)")] = 5.0,
     defocus: Annotated[tuple[float, float], typer.Option(help="lowest and highest, Å; 0 0: no CTF")] = (
         10000.0,
         25000.0,
@@ -228,7 +228,9 @@ def classify3d(
     reference: Annotated[
         list[Path], typer.Option(help="map (MRC) to start from; one for each class makes them the starts")
     ],
-    k: Annotated[int, typer.Option("--k", min=1, help="number of classes, seeded from random subsets")] = 2,
+    k: Annotated[
+        int | None, typer.Option("--k", min=1, help="classes from random subsets (default: 2; or the references)")
+    ] = None,
     iterations: Iterations = 25,
     healpix_order: Annotated[
         int, typer.Option("--healpix-order", min=0, max=5, help="sampling of the orientations: 1: 30°, 2: 15°, 3: 7.5°")
@@ -238,7 +240,7 @@ def classify3d(
     ] = 0,
     offset_range: Range = 15.0,
     offset_step: Step = None,
-    ini_high: Annotated[float, typer.Option("--ini-high", help="Å: low-pass filter of the reference")] = 60.0,
+    ini_high: Annotated[float, typer.Option("--ini-high", help="Å: low-pass filter of a single reference")] = 60.0,
     tau2_fudge: Fudge = 4.0,
     particle_diameter: Diameter = None,
     solvent_mask: Mask = None,
@@ -266,6 +268,9 @@ def classify3d(
     folder = folder_of(context)
     particles = particles_of(star, pixel_size)
     maps = [reference_of(path, particles) for path in reference]
+    if len(maps) > 1 and k not in (None, len(maps)):
+        raise InputError(f"--k {k} does not fit {len(maps)} references, each of which starts a class: leave --k out, "
+                         "or give one reference")
     if supervised and len(maps) < 2:
         raise InputError("--supervised needs at least two maps to choose between: give --reference once for each")
     step = offset_step or particles.pixel_size
@@ -285,7 +290,7 @@ def classify3d(
         if len(maps) > 1:
             return refine(particles, start_model(particles, np.stack(maps)), search, tick=tick, **options)
         return jobs.classify3d(
-            particles, maps[0], k, search, seed=random_seed, resolution=ini_high, tick=tick, **options
+            particles, maps[0], k or 2, search, seed=random_seed, resolution=ini_high, tick=tick, **options
         )
 
     _run(job, particles, folder, iterations, tau2_fudge, truth, truth_map)

@@ -205,3 +205,20 @@ def test_ctrl_c_keeps_what_was_written(simulated, tmp_path):
     assert run.returncode == 130 and "stopped" in errors and "Traceback" not in errors
     assert not list(tmp_path.glob("*.part")) and not list(tmp_path.glob(".*part*"))
     assert len(read_particles(tmp_path / "run_it001_data.star")) == 150
+
+
+def test_a_number_of_classes_that_the_references_contradict_is_refused(tmp_path):
+    """Each of several references starts a class: --k beside them would be an option that does nothing."""
+    maps = ["--reference", RELION / "map.mrc", "--reference", RELION / "reconstruction.mrc"]
+    text = cryoedu("classify3d", RELION / "particles.star", "--o", tmp_path / "out", *maps, "--k", 3, status=1)
+    assert "--k 3 does not fit 2 references" in text
+
+
+def test_a_part_of_a_stack_stays_on_disk():
+    """Seeds from random subsets must not read a stack that is larger than memory."""
+    from cryoedu.particles import ImageStack
+
+    particles = read_particles(RELION / "particles.star")
+    part = particles.subset_of(np.array([5, 2]))
+    assert isinstance(part.images, ImageStack)
+    np.testing.assert_array_equal(part.images[:], particles.images[np.array([5, 2])])

@@ -129,12 +129,14 @@ class Particles:
         return sizes.pop()
 
     def subset_of(self, rows: Any) -> Particles:
-        """The particles of these rows (indices or a mask), read into memory if they are on disk."""
+        """The particles of these rows (indices or a mask); images in stacks on disk stay there."""
         rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows)
 
         def pick(column: Any) -> Any:
             return None if column is None else column[rows]
 
-        return replace(self, images=self.images[rows], optics_group=self.optics_group[rows], ctf=pick(self.ctf),
+        on_disk = None if isinstance(self.images, np.ndarray) else getattr(self.images, "take", None)
+        images = self.images[rows] if on_disk is None else on_disk(rows)
+        return replace(self, images=images, optics_group=self.optics_group[rows], ctf=pick(self.ctf),
                        angles=pick(self.angles), shifts=pick(self.shifts), classes=pick(self.classes),
                        subset=pick(self.subset), extra={k: v[rows] for k, v in self.extra.items()})
