@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import Floats, euler_to_matrix, matrix_to_euler
@@ -32,6 +34,29 @@ class Search:
     def in_plane(self) -> bool:
         """Whether the orientations only turn in the image plane (a 2D search)."""
         return not self.angles[:, :2].any()
+
+
+@dataclass(frozen=True)
+class LocalSearch:
+    """Orientations and shifts around what is known of each particle: turns × steps, the same for all of them.
+
+    rotations: (N, 3, 3) and centres: (N, 2) Å from the known centre, the poses so far.
+    turns: (T, 3, 3); particle i is tried at ``turns @ rotations[i]``.  shifts: (S, 2) Å, added to its centre.
+    angular_step: degrees and shift_step: Å between neighbours.
+    """
+
+    rotations: Floats
+    centres: Floats
+    turns: Floats
+    shifts: Floats
+    angular_step: float
+    shift_step: float
+
+    in_plane = False
+
+    def of(self, rows: NDArray[np.int64]) -> LocalSearch:
+        """The search of the particles ``rows``."""
+        return replace(self, rotations=self.rotations[rows], centres=self.centres[rows])
 
 
 def shift_grid(reach: float, step: float) -> Floats:
@@ -85,14 +110,44 @@ def search_3d(healpix_order: int = 2, *, shift_range: float = 0.0, shift_step: f
     return Search(angles.reshape(-1, 3), shift_grid(shift_range, shift_step), 360.0 / count, shift_step)
 
 
-def perturbed(search: Search, rng: np.random.Generator) -> Search:
+def local_search(angles: ArrayLike, shifts: ArrayLike, *, angular_range: float = 0.0, angular_step: float = 1.0,
+                 shift_range: float = 0.0, shift_step: float = 1.0) -> LocalSearch:
+    """Turns by up to ``angular_range`` degrees about any axis, and shifts, around poses: angles (N, 3), shifts (N, 2).
+
+    With ranges of 0 the poses are taken as they are. The turns are rotation vectors on a cubic grid.
+    Raises InputError for a step that is not positive, or a range of more than 20 steps.
+    """
+    from scipy.spatial.transform import Rotation
+
+    if not (angular_step > 0 and 0 <= angular_range <= 20 * angular_step):
+        raise InputError(f"turns up to {angular_range}° in steps of {angular_step}° make no grid: give a positive step "
+                         "and a range of 0 to 20 steps")
+    k = np.arange(-int(angular_range / angular_step + 1e-9), int(angular_range / angular_step + 1e-9) + 1)
+    vectors = np.stack(np.meshgrid(k, k, k, indexing="ij"), axis=-1).reshape(-1, 3) * angular_step
+    vectors = vectors[np.linalg.norm(vectors, axis=1) <= angular_range + 1e-9]
+    turns = np.asarray(Rotation.from_rotvec(vectors, degrees=True).as_matrix())
+    return LocalSearch(euler_to_matrix(angles), np.asarray(shifts, dtype=np.float64), turns,
+                       shift_grid(shift_range, shift_step), float(angular_step), float(shift_step))
+
+
+@overload
+def perturbed(search: Search, rng: np.random.Generator) -> Search: ...
+@overload
+def perturbed(search: LocalSearch, rng: np.random.Generator) -> LocalSearch: ...
+def perturbed(search: Search | LocalSearch, rng: np.random.Generator) -> Search | LocalSearch:
     """The same grid turned and moved as a whole, by up to half a step each way.
 
     Each iteration of a refinement then looks between the points of the last one. Distances inside the grid
-    do not change. A 2D search stays in the plane.
+    do not change. A 2D search stays in the plane, and poses that are taken as they are stay.
     """
     half = search.angular_step / 2
     offset = rng.uniform(-half, half, 3)
+    if isinstance(search, LocalSearch):
+        from scipy.spatial.transform import Rotation
+
+        turn = Rotation.from_rotvec(offset if len(search.turns) > 1 else np.zeros(3), degrees=True).as_matrix()
+        step = rng.uniform(-search.shift_step / 2, search.shift_step / 2, 2) if len(search.shifts) > 1 else 0.0
+        return replace(search, turns=search.turns @ turn, shifts=search.shifts + step)
     move = rng.uniform(-search.shift_step / 2, search.shift_step / 2, 2) if len(search.shifts) > 1 else 0.0
     if search.in_plane:
         angles = search.angles + [0.0, 0.0, offset[2]]
@@ -100,7 +155,7 @@ def perturbed(search: Search, rng: np.random.Generator) -> Search:
         towards = rng.uniform(0, 360)  # tilted to any side, or views along one axis would stay where they are
         turn = euler_to_matrix([towards, offset[1], offset[2] - towards])
         angles = matrix_to_euler(search.rotations @ turn)
-    return Search(angles, search.shifts + move, search.angular_step, search.shift_step)
+    return replace(search, angles=angles, shifts=search.shifts + move)
 
 
 def subdivision(step: float, *, in_plane: bool = False) -> Floats:

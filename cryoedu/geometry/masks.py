@@ -29,6 +29,26 @@ def soft_sphere(box: int, pixel_size: float, diameter: float, *, edge_pixels: fl
     return ((1 + np.cos(np.pi * t)) / 2).astype(np.float32)
 
 
+def solvent_mask(density: NDArray[np.floating], pixel_size: float, *, resolution: float = 30.0,
+                 threshold: float = 0.15, extend: float = 10.0, edge: float = 20.0) -> NDArray[np.float32]:
+    """A mask (n, n, n) that follows the particle: 1 where the smoothed map is dense, falling to 0 around it.
+
+    density: (n, n, n).  resolution: Å, a Gaussian of this full width at half maximum smooths the map first.
+    threshold: share of the smoothed map's 99.9th percentile that counts as particle.  extend and edge: Å around that,
+    and the width of the raised-cosine edge outside. If nothing is that dense (a flat map), all of the box is kept.
+    """
+    from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+    smooth = gaussian_filter(np.asarray(density, dtype=np.float64), resolution / pixel_size / 2.355)
+    top = np.percentile(smooth, 99.9)
+    inside = smooth > threshold * top
+    if top <= 0 or not inside.any():
+        return np.ones(smooth.shape, dtype=np.float32)
+    away = distance_transform_edt(~inside) * pixel_size
+    t = np.clip((away - extend) / max(edge, 1e-9), 0.0, 1.0)
+    return ((1 + np.cos(np.pi * t)) / 2).astype(np.float32)
+
+
 def check_mask(mask: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.float32]:
     """A user's mask as float32, or InputError if its shape or values cannot be a mask for a map of ``shape``."""
     mask = np.asarray(mask, dtype=np.float32)

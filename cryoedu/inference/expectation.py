@@ -28,6 +28,7 @@ from cryoedu.arrays import Array, namespace, to_numpy
 from cryoedu.geometry.grids import Search
 from cryoedu.inference.assignment import Assignment
 from cryoedu.inference.blocks import Block, absolute2, as_columns, block_sizes, prepare, side_by_side
+from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.maximisation import Equations, data_weight
 from cryoedu.inference.model import Floats, Model, Posterior
 from cryoedu.inference.spaces import FourierSpace
@@ -61,6 +62,13 @@ class Sums:
 
         return Equations(space.backproject(self.numerator, rotations),
                          data_weight(space, rotations, self.denominator), curvature)
+
+    def on_grid(self, space: FourierSpace, search: Search) -> GridSums:
+        """The same sums with the slices inserted, which can be added to those of other particles."""
+        inserter = Inserter(space, len(self.numerator), namespace(self.denominator))
+        for k in range(len(self.numerator)):
+            inserter.add(k, self.numerator[k, ...], self.denominator[k, ...], search.rotations)
+        return inserter.sums(self.squares, self.counts, self.shift_square, self.log_likelihood)
 
 
 @dataclass(frozen=True)

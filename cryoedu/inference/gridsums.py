@@ -12,7 +12,7 @@ weight of all images behind it, it would print the correction onto the map.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 import numpy as np
@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from cryoedu.arrays import Array, namespace, to_numpy
 from cryoedu.geometry.euler import Floats
 from cryoedu.geometry.fourier import fourier, inverse
-from cryoedu.geometry.grids import Search
 from cryoedu.inference.maximisation import Equations, mirrored_plane
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import PADDING, cut, half_shape, pad, transform_adjoint
@@ -46,8 +45,32 @@ class GridSums:
     shift_square: float
     log_likelihood: float
 
-    def equations(self, space: FourierSpace, search: Search) -> Equations:
-        """The normal equations; the grid of ``search`` has no part in them."""
+    def __add__(self, other: GridSums) -> GridSums:
+        """The sums of both lots of particles."""
+        return self._with(other, 1)
+
+    def __sub__(self, other: GridSums) -> GridSums:
+        """The sums without those of the particles behind ``other``."""
+        return self._with(other, -1)
+
+    def _with(self, other: GridSums, sign: int) -> GridSums:
+        # weights that cancel may come out a rounding below zero, and the equations must stay positive
+        xp = namespace(self.weights)
+        weights = self.weights + sign * other.weights
+        return GridSums(self.inserted + sign * other.inserted,
+                        xp.maximum(weights, xp.asarray(0.0, dtype=weights.dtype)), self.dc + sign * other.dc,
+                        self.squares + sign * other.squares, self.counts + sign * other.counts,
+                        self.shift_square + sign * other.shift_square,
+                        self.log_likelihood + sign * other.log_likelihood)
+
+    def of_all_classes(self) -> GridSums:
+        """The sums of one map for all particles, whatever their class."""
+        xp = namespace(self.weights)
+        return replace(self, inserted=xp.sum(self.inserted, axis=0, keepdims=True),
+                       weights=xp.sum(self.weights, axis=0, keepdims=True), dc=self.dc.sum(axis=0, keepdims=True))
+
+    def equations(self, space: FourierSpace) -> Equations:
+        """The normal equations; the grid that was searched has no part in them."""
         ndim, box = space.ndim, space.box
         weights = mirrored_plane(self.weights, ndim)
         half = (box * PADDING) ** ndim / 2

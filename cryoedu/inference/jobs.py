@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoedu.errors import InputError
-from cryoedu.geometry.grids import Search
+from cryoedu.geometry.grids import LocalSearch, Search
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
 from cryoedu.inference.loop import noise_power, refine, start_model
 from cryoedu.inference.model import Iteration, Model, low_pass, signal_power
@@ -45,8 +45,8 @@ def classify2d(particles: Particles, classes: int, search: Search, *, seed: int,
     return refine(particles, model, search, space=space, **{"perturb_seed": seed, **options})
 
 
-def classify3d(particles: Particles, reference: NDArray[np.floating], classes: int, search: Search, *, seed: int,
-               resolution: float = 60.0, **options: Any) -> Iterator[Iteration]:
+def classify3d(particles: Particles, reference: NDArray[np.floating], classes: int, search: Search | LocalSearch, *,
+               seed: int, resolution: float = 60.0, **options: Any) -> Iterator[Iteration]:
     """Classify particles in 3D into ``classes`` maps, seeded from random subsets aligned once against ``reference``.
 
     reference: (n, n, n) on any grey scale, low-passed to ``resolution`` Å first, so that it cannot leave its detail
@@ -57,10 +57,11 @@ def classify3d(particles: Particles, reference: NDArray[np.floating], classes: i
     return refine(particles, model, search, **{"perturb_seed": seed, **options})
 
 
-def seeds_from_subsets(particles: Particles, reference: NDArray[np.floating], classes: int, search: Search, *,
-                       seed: int, resolution: float = 60.0, memory: str | int | None = None,
-                       array_library: str = "auto", mask: NDArray[np.floating] | None = None,
-                       tau2_fudge: float | None = None, **_options: Any) -> Model:
+def seeds_from_subsets(particles: Particles, reference: NDArray[np.floating], classes: int,
+                       search: Search | LocalSearch, *, seed: int, resolution: float = 60.0,
+                       memory: str | int | None = None, array_library: str = "auto",
+                       mask: NDArray[np.floating] | None = None, tau2_fudge: float | None = None,
+                       **_options: Any) -> Model:
     """A model of K seeds: one turn of maxCC, which does not care for the reference's grey scale, for each subset."""
     smooth = low_pass(np.asarray(reference)[None], particles.pixel_size, resolution)
     radius = max(round(particles.box * particles.pixel_size / resolution), 2)
@@ -69,7 +70,8 @@ def seeds_from_subsets(particles: Particles, reference: NDArray[np.floating], cl
     for rows in random_subsets(len(particles), classes, seed):
         mine = particles.subset_of(rows)
         start = replace(start_model(mine, smooth), sigma2=sigma2)
-        turn = next(refine(mine, start, search, iterations=1, assignment=MAXIMUM_CROSS_CORRELATION, radii=[radius],
+        around = search.of(rows) if isinstance(search, LocalSearch) else search
+        turn = next(refine(mine, start, around, iterations=1, assignment=MAXIMUM_CROSS_CORRELATION, radii=[radius],
                            fixed=("sigma2",), mask=mask, memory=memory, array_library=array_library))
         maps.append(turn.model.maps[0])
     seeds = np.stack(maps)

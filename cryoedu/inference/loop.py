@@ -10,8 +10,8 @@ between two iterations loses nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from types import ModuleType
 from typing import Any
 
@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from cryoedu.arrays import library, memory_budget, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.fourier import fourier, radial_mean
-from cryoedu.geometry.grids import Search, perturbed
+from cryoedu.geometry.grids import LocalSearch, Search, perturbed
 from cryoedu.geometry.masks import check_mask
 from cryoedu.inference.adaptive import Adaptive, adaptive_expectation
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD, Assignment
 from cryoedu.inference.expectation import Sums, Tick, expectation
 from cryoedu.inference.gridsums import GridSums
-from cryoedu.inference.maximisation import solve
+from cryoedu.inference.local import local_expectation
+from cryoedu.inference.maximisation import Equations, solve
 from cryoedu.inference.model import Floats, Iteration, Model, Posterior, check_model, signal_power
 from cryoedu.inference.spaces import FourierSpace, RealSpace
 from cryoedu.particles.particles import Particles
@@ -36,7 +37,7 @@ PARTS = ("maps", "sigma2", "tau2", "class_weights", "offset_sigma")
 SPACES = {"fourier": FourierSpace, "real": RealSpace}
 
 
-def refine(particles: Particles, model: Model, search: Search, *, iterations: int = 25,
+def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, iterations: int = 25,
            assignment: Assignment = MAXIMUM_LIKELIHOOD, space: str = "fourier", radii: Sequence[int] | None = None,
            adaptive: Adaptive | None = None,
            tau2_fudge: float | None = None, mask: NDArray[np.floating] | None = None, fixed: Collection[str] = (),
@@ -44,7 +45,8 @@ def refine(particles: Particles, model: Model, search: Search, *, iterations: in
            array_library: str = "auto", tick: Tick = lambda share: None) -> Iterator[Iteration]:
     """Refine ``model`` against ``particles``, yielding an `Iteration` each time round.
 
-    search: the hypotheses; 2D searches for (K, n, n) references, 3D searches for (K, n, n, n) maps.
+    search: the hypotheses; 2D searches for (K, n, n) references, 3D searches for (K, n, n, n) maps, a local search
+        around poses that are nearly known.
     assignment: `MAXIMUM_LIKELIHOOD` or `MAXIMUM_CROSS_CORRELATION`.
     space: "fourier" (CTF, one noise spectrum per optics group) or "real" (no CTF, white noise).
     radii: shells used in iteration 1, 2, …; the last one holds for the rest (default: all). `opening` makes them.
@@ -65,52 +67,122 @@ def refine(particles: Particles, model: Model, search: Search, *, iterations: in
     Raises InputError before the first iteration if particles, model, search and options do not fit together.
     """
     xp = library(array_library)
-    budget = memory_budget(memory, xp)
-    model = _checked(particles, model, search, space, fixed, start=number_from == 1)
-    if mask is not None:
-        mask = check_mask(mask, model.maps.shape[1:])
-    box = particles.box
-    radii = [box // 2] if not radii else [min(int(r), box // 2) for r in radii]
-    if min(radii) < 1:
-        raise InputError(f"radii {radii[:5]}…: a radius of at least 1 shell is needed")
-    if adaptive is not None and (space != "fourier" or assignment is not MAXIMUM_LIKELIHOOD):
-        raise InputError("an adaptive search follows the posterior in Fourier space: leave it out, or use "
-                         "space='fourier' and MAXIMUM_LIKELIHOOD")
-    return _loop(particles, model, search, range(number_from, iterations + 1), assignment, space, radii, adaptive,
-                 tau2_fudge, mask, fixed, perturb_seed, steps, xp, budget, tick)
+    model = checked(particles, model, search, space, fixed, start=number_from == 1)
+    mask = None if mask is None else check_mask(mask, model.maps.shape[1:])
+    radii = checked_radii(radii, particles.box)
+    if space != "fourier" and (adaptive is not None or isinstance(search, LocalSearch)):
+        raise InputError("an adaptive search, or a local one, works in Fourier space: use space='fourier', or a whole "
+                         "grid")
+    if adaptive is not None and (assignment is not MAXIMUM_LIKELIHOOD or isinstance(search, LocalSearch)):
+        raise InputError("an adaptive search follows the posterior from a whole grid: leave it out, or use search_2d "
+                         "or search_3d and MAXIMUM_LIKELIHOOD")
+
+    def stage(number: int, last: Iteration | None) -> Stage:
+        return Stage(turned_grid(search, perturb_seed, number), radii[min(number, len(radii)) - 1], adaptive)
+
+    def update(found: Sequence[Sums | GridSums], counts: Floats, models: Sequence[Model], at: Stage,
+               where: FourierSpace) -> Update:
+        after, ssnr = maximisation(found[0], counts, models[0], at.search, where, tau2_fudge, mask, fixed, steps, xp)
+        return Update(after, ssnr)
+
+    return iterate([particles], [np.arange(len(particles))], [model], stage, update,
+                   numbers=range(number_from, iterations + 1), assignment=assignment, space_name=space, xp=xp,
+                   budget=memory_budget(memory, xp), tick=tick)
 
 
-def _loop(particles: Particles, model: Model, search: Search, numbers: range, assignment: Assignment, space_name: str,
-          radii: Sequence[int], adaptive: Adaptive | None, tau2_fudge: float | None, mask: NDArray[np.float32] | None,
-          fixed: Collection[str], perturb_seed: int | None, steps: int, xp: ModuleType, budget: int,
-          tick: Tick) -> Iterator[Iteration]:
+@dataclass(frozen=True)
+class Stage:
+    """What one iteration looks at: hypotheses, shells, and how the hypotheses are searched."""
+
+    search: Search | LocalSearch
+    radius: int
+    adaptive: Adaptive | None = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """What an iteration makes of its sums: the model of all particles, its SSNR, the models of the parts (none: the
+    one of all), and what else `Iteration` keeps."""
+
+    model: Model
+    ssnr: Floats
+    parts: Sequence[Model] = ()
+    state: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    fsc: Floats | None = None
+
+
+Schedule = Callable[[int, Iteration | None], Stage | None]
+Maximiser = Callable[[Sequence[Sums | GridSums], Floats, Sequence[Model], Stage, FourierSpace], Update]
+
+
+def iterate(parts: Sequence[Particles], rows: Sequence[NDArray[np.int64]], models: Sequence[Model], schedule: Schedule,
+            update: Maximiser, *, numbers: range, assignment: Assignment, space_name: str, xp: ModuleType, budget: int,
+            tick: Tick, before: Model | None = None, last: Iteration | None = None) -> Iterator[Iteration]:
+    """The loop itself. The particles come in ``parts`` (their ``rows`` in the whole), each scored against a model of
+    its own; ``update`` decides what sums go into which model. One part and its own sums are the EM of the lecture.
+
+    schedule: what to look at in an iteration, given the last one; None ends the loop.
+    before: model of all particles at the start, if there are several parts.
+    """
+    count = sum(len(part) for part in rows)
+    before = models[0] if before is None else before
     for number in numbers:
         t0 = time.perf_counter()
-        grid = search if perturb_seed is None else perturbed(search, np.random.default_rng([perturb_seed, number]))
-        radius = radii[min(number, len(radii)) - 1]
-        space = SPACES[space_name](box=model.box, ndim=model.ndim, pixel_size=model.pixel_size, radius=radius)
-        posterior, sums = expect(particles, model, grid, space, assignment, adaptive, xp=xp, budget=budget, tick=tick)
+        if (stage := schedule(number, last)) is None:
+            return
+        first = models[0]
+        space = SPACES[space_name](first.box, first.ndim, first.pixel_size, stage.radius)
+        found = []
+        for f, (particles, mine, model) in enumerate(zip(parts, rows, models, strict=True)):
+            search = stage.search.of(mine) if isinstance(stage.search, LocalSearch) else stage.search
+            found.append(expect(particles, model, search, space, assignment, stage.adaptive, xp=xp, budget=budget,
+                                tick=_share_of(tick, f, len(parts))))
+        posterior = found[0][0] if len(parts) == 1 else joined([p for p, _ in found], rows, count)
         t1 = time.perf_counter()
-        after, ssnr = maximisation(sums, posterior.class_probability.sum(axis=0), model, grid, space, tau2_fudge, mask,
-                                   fixed, steps, xp)
+        new = update([sums for _, sums in found], posterior.class_probability.sum(axis=0), models, stage, space)
         seconds = {"expectation": t1 - t0, "maximisation": time.perf_counter() - t1}
-        yield Iteration(number, model, after, posterior, sums.log_likelihood, radius, ssnr, seconds)
-        model = after
+        last = Iteration(number, before, new.model, posterior, sum(sums.log_likelihood for _, sums in found),
+                         stage.radius, new.ssnr, seconds, new.parts, new.state, new.fsc)
+        yield last
+        before, models = new.model, new.parts or [new.model]
 
 
-def expect(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment,
-           adaptive: Adaptive | None, *, xp: ModuleType, budget: int, tick: Tick) -> tuple[Posterior, Sums | GridSums]:
-    """The expectation step on all of ``search``, or from it to finer steps around what counts."""
+def _share_of(tick: Tick, done: int, parts: int) -> Tick:
+    return lambda share: tick((done + share) / parts)
+
+
+def joined(posteriors: Sequence[Posterior], rows: Sequence[NDArray[np.int64]], count: int) -> Posterior:
+    """What is known of all ``count`` particles, from the posteriors of the parts that hold their ``rows``."""
+    out = {}
+    for name in (f.name for f in fields(Posterior)):
+        values = [getattr(p, name) for p in posteriors]
+        out[name] = np.empty((count, *values[0].shape[1:]), dtype=values[0].dtype)
+        for mine, value in zip(rows, values, strict=True):
+            out[name][mine] = value
+    return Posterior(**out)
+
+
+def turned_grid(search: Search | LocalSearch, seed: int | None, number: int) -> Search | LocalSearch:
+    """The hypotheses of iteration ``number``: turned a little, as a whole, unless ``seed`` is None."""
+    return search if seed is None else perturbed(search, np.random.default_rng([seed, number]))
+
+
+def expect(particles: Particles, model: Model, search: Search | LocalSearch, space: FourierSpace,
+           assignment: Assignment, adaptive: Adaptive | None, *, xp: ModuleType, budget: int,
+           tick: Tick) -> tuple[Posterior, Sums | GridSums]:
+    """The expectation step: on all of a grid, from there to finer steps around what counts, or around known poses."""
+    if isinstance(search, LocalSearch):
+        return local_expectation(particles, model, search, space, assignment, xp=xp, budget=budget, tick=tick)
     if adaptive is None:
         return expectation(particles, model, search, space, assignment, xp=xp, budget=budget, tick=tick)
     return adaptive_expectation(particles, model, search, adaptive, space, xp=xp, budget=budget, tick=tick)
 
 
-def maximisation(sums: Sums | GridSums, class_counts: Floats, model: Model, search: Search, space: FourierSpace,
-                 tau2_fudge: float | None, mask: NDArray[np.float32] | None, fixed: Collection[str], steps: int,
-                 xp: ModuleType) -> tuple[Model, Floats]:
+def maximisation(sums: Sums | GridSums, class_counts: Floats, model: Model, search: Search | LocalSearch,
+                 space: FourierSpace, tau2_fudge: float | None, mask: NDArray[np.float32] | None,
+                 fixed: Collection[str], steps: int, xp: ModuleType) -> tuple[Model, Floats]:
     """The model that the posterior asks for, and the maps' SSNR (K, n//2 + 1)."""
-    equations = sums.equations(space, search)
+    equations = equations_of(sums, space, search)
     fudge = 1.0 if tau2_fudge is None else tau2_fudge
     ssnr = fudge * model.tau2 * radial_mean(to_numpy(equations.weight), space.box, space.ndim)
     new: dict[str, Any] = {}
@@ -120,6 +192,29 @@ def maximisation(sums: Sums | GridSums, class_counts: Floats, model: Model, sear
         new["maps"] = to_numpy(maps).astype(np.float32) * (np.float32(1.0) if mask is None else mask)
     if "tau2" not in fixed:
         new["tau2"] = signal_power(new.get("maps", model.maps))
+    return replace(model, **new, **hidden_parts(sums, class_counts, model, search, space, fixed)), ssnr
+
+
+def equations_of(sums: Sums | GridSums, space: FourierSpace, search: Search | LocalSearch) -> Equations:
+    """The normal equations behind ``sums``."""
+    if isinstance(sums, GridSums):
+        return sums.equations(space)
+    assert isinstance(search, Search)  # slices of a whole grid
+    return sums.equations(space, search)
+
+
+def on_grid(sums: Sums | GridSums, space: FourierSpace, search: Search | LocalSearch) -> GridSums:
+    """The sums with their slices inserted, which can be added to those of other particles and taken off again."""
+    if isinstance(sums, GridSums):
+        return sums
+    assert isinstance(search, Search)
+    return sums.on_grid(space, search)
+
+
+def hidden_parts(sums: Sums | GridSums, class_counts: Floats, model: Model, search: Search | LocalSearch,
+                 space: FourierSpace, fixed: Collection[str]) -> dict[str, Any]:
+    """The parts of the model that are not maps, re-estimated: noise, class weights and the spread of the shifts."""
+    new: dict[str, Any] = {}
     if "sigma2" not in fixed:
         measured = sums.squares / np.maximum(space.unknowns * sums.counts, 1.0)
         new["sigma2"] = np.where(sums.counts > 0, np.maximum(measured, 1e-9 * measured.max()), model.sigma2)
@@ -128,7 +223,7 @@ def maximisation(sums: Sums | GridSums, class_counts: Floats, model: Model, sear
     if "offset_sigma" not in fixed and len(search.shifts) > 1:
         variance = sums.shift_square / (2 * class_counts.sum())
         new["offset_sigma"] = float(np.sqrt(max(variance, search.shift_step**2 / 12)))  # no finer than the grid
-    return replace(model, **new), ssnr
+    return new
 
 
 def opening(first: int, last: int, iterations: int) -> list[int]:
@@ -162,13 +257,25 @@ def start_model(particles: Particles, maps: NDArray[np.floating], *, space: str 
                  np.full(len(maps), 1.0 / len(maps)), offset_sigma)
 
 
-def _checked(particles: Particles, model: Model, search: Search, space: str, fixed: Collection[str], *,
-             start: bool) -> Model:
+def checked_radii(radii: Sequence[int] | None, box: int) -> list[int]:
+    """Shells for each iteration, none beyond Nyquist; all of them if ``radii`` is None. Raises InputError below 1."""
+    out = [min(int(r), box // 2) for r in radii] if radii else [box // 2]
+    if min(out) < 1:
+        raise InputError(f"radii {out[:5]}…: a radius of at least 1 shell is needed")
+    return out
+
+
+def checked(particles: Particles, model: Model, search: Search | LocalSearch, space: str, fixed: Collection[str], *,
+            start: bool) -> Model:
+    """The model, once particles, model, search and options are known to fit together; else raises InputError."""
     check_model(model, particles.box, particles.pixel_size, start=start)
     if space not in SPACES:
         raise InputError(f"space {space!r} is unknown: choose 'fourier' or 'real'")
     if space == "real" and particles.ctf is not None:
         raise InputError("real space has no CTF: use space='fourier', or particles without defocus columns")
+    if isinstance(search, LocalSearch) and len(search.rotations) != len(particles):
+        raise InputError(f"the local search is around {len(search.rotations)} poses, but there are {len(particles)} "
+                         "particles: give one pose for each")
     if (model.ndim == 2) != search.in_plane:
         raise InputError(f"a {'2D' if search.in_plane else '3D'} search does not fit {model.ndim}D references: use "
                          "search_2d for images and search_3d for maps")

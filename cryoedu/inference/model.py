@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -76,7 +76,10 @@ class Iteration:
     number: from 1.  radius: shells used.  resolution: Å of the outermost shell used.
     log_likelihood: Σ_i log P(X_i | model before), over the components used.
     ssnr: (K, n//2 + 1) signal-to-noise ratio of each map, per shell (data weight against prior weight).
-    seconds: wall time of each part.
+    seconds: wall time of each step.
+    parts: where the particles are kept in parts with a model each, the models after; `model` is then that of them all.
+    state: further arrays, by name, that the next iteration looks back to.
+    fsc: (n//2 + 1,) between two independent halves, if there are such.
     """
 
     number: int
@@ -87,6 +90,9 @@ class Iteration:
     radius: int
     ssnr: Floats
     seconds: Mapping[str, float] = field(default_factory=dict)
+    parts: Sequence[Model] = ()
+    state: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    fsc: Floats | None = None
 
     @property
     def resolution(self) -> float:

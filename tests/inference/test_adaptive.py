@@ -62,7 +62,7 @@ def test_with_everything_kept_it_is_the_dense_search_on_the_finest_grid(ndim, cl
     np.testing.assert_allclose(found.shifts, dense.shifts, atol=1e-9)
     np.testing.assert_allclose(gridded.log_likelihood, sums.log_likelihood, atol=0.02)
     np.testing.assert_allclose(gridded.squares, sums.squares, rtol=1e-4)
-    mine, theirs = gridded.equations(space, fine), sums.equations(space, fine)
+    mine, theirs = gridded.equations(space), sums.equations(space, fine)
     only_mean = np.zeros_like(sums.numerator)
     only_mean[..., 0] = sums.numerator[..., 0]  # kept apart on the grid, without the gridding correction
     corrected = space.backproject(only_mean, fine.rotations)

@@ -1,0 +1,155 @@
+"""Cross-fitted classification: no particle is scored against a map that holds its own noise.
+
+In plain EM a particle's noise sits in the map of its class. It finds itself there again, and confirms the class that it
+is in, whatever the truth. Where classes differ by little, this self-agreement is stronger than the signal. Here the
+particles are split into folds. Each fold is scored against maps made without it: the sums of all less its own.
+
+Two further steps make the posteriors honest. The maps of the classes share nearly everything, so what is estimated is
+the map of all particles, and each class's difference from it. And the held-out fold says, shell by shell, how much of
+a difference is real: with r = X - CTF A what the common map's slice A leaves of its images, and D that of the
+difference,
+
+    gain_l = Σ Γ Re r* CTF D / Σ Γ |CTF D|²      over the components of shell l
+
+is one if the fold sees all of the difference, and zero if it is noise. It is the Wiener filter of the difference,
+measured instead of assumed. Cross-fitting is known from econometrics (Chernozhukov et al. 2018, Econom J 21:C1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryoedu.arrays import Array, library, memory_budget, namespace, to_numpy
+from cryoedu.errors import InputError
+from cryoedu.geometry.fourier import fourier, inverse, radial_mean, shells
+from cryoedu.geometry.grids import LocalSearch, Search
+from cryoedu.geometry.masks import check_mask
+from cryoedu.inference.adaptive import Adaptive
+from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
+from cryoedu.inference.expectation import Sums, Tick
+from cryoedu.inference.gridsums import GridSums
+from cryoedu.inference.loop import Stage, Update, checked, checked_radii, hidden_parts, iterate, on_grid, turned_grid
+from cryoedu.inference.maximisation import Equations, solve
+from cryoedu.inference.model import Floats, Iteration, Model, signal_power
+from cryoedu.inference.spaces import FourierSpace
+from cryoedu.particles.particles import Particles
+
+WEAK = 1e-2  # of a shell's mean weight: holds back what hardly any slice has seen
+MaskOf = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+def cross_fit(particles: Particles, model: Model, search: Search | LocalSearch, *, seed: int, folds: int = 5,
+              iterations: int = 40, radii: Sequence[int] | None = None, adaptive: Adaptive | None = None,
+              mask: NDArray[np.floating] | MaskOf | None = None, fixed: Collection[str] = (),
+              perturb_seed: int | None = None, steps: int = 2, number_from: int = 1, parts: Sequence[Model] = (),
+              memory: str | int | None = None, array_library: str = "auto",
+              tick: Tick = lambda share: None) -> Iterator[Iteration]:
+    """Classify ``particles`` from ``model``, yielding an `Iteration` each time round, as `refine` does.
+
+    folds: number of parts, drawn from ``seed``; each is scored against maps without it.
+    mask: (n, n, n) from 0 to 1 on the maps, or a function that makes one from the map of all particles (n, n, n). The
+        tighter it is, the less noise is in the differences.
+    parts: models of the folds, to go on from; with ``number_from``, as in `refine`.
+    Other options are those of `refine`. There is no tau2_fudge: the held-out fold sets the filter.
+
+    Raises InputError before the first iteration if something does not fit together.
+    """
+    if not 2 <= folds <= len(particles) // 2:
+        raise InputError(f"{folds} folds of {len(particles)} particles: give at least 2, and at most one for every two "
+                         "particles")
+    xp = library(array_library)
+    model = checked(particles, model, search, "fourier", fixed, start=number_from == 1)
+    radii = checked_radii(radii, particles.box)
+    mask_of = mask if callable(mask) else _always(mask, model)
+    order = np.random.default_rng([seed, 1]).permutation(len(particles))
+    rows = [np.sort(part) for part in np.array_split(order, folds)]
+
+    def schedule(number: int, last: Iteration | None) -> Stage:
+        return Stage(turned_grid(search, perturb_seed, number), radii[min(number, len(radii)) - 1], adaptive)
+
+    def update(found: Sequence[Sums | GridSums], counts: Floats, models: Sequence[Model], at: Stage,
+               space: FourierSpace) -> Update:
+        sums = [on_grid(s, space, at.search) for s in found]
+        return _update(sums, counts, models, at.search, space, mask_of, fixed, steps, xp)
+
+    return iterate([particles.subset_of(mine) for mine in rows], rows, list(parts) or [model] * folds, schedule, update,
+                   numbers=range(number_from, iterations + 1), assignment=MAXIMUM_LIKELIHOOD, space_name="fourier",
+                   xp=xp, budget=memory_budget(memory, xp), tick=tick, before=model)
+
+
+def _always(mask: NDArray[np.floating] | None, model: Model) -> MaskOf:
+    fixed = np.float32(1.0) if mask is None else check_mask(mask, model.maps.shape[1:])
+    return lambda density: np.asarray(fixed, dtype=np.float32)
+
+
+def _update(sums: Sequence[GridSums], counts: Floats, models: Sequence[Model], search: Search | LocalSearch,
+            space: FourierSpace, mask_of: MaskOf, fixed: Collection[str], steps: int, xp: ModuleType) -> Update:
+    total = sums[0]
+    for more in sums[1:]:
+        total = total + more
+    shared = hidden_parts(total, counts, models[0], search, space, fixed)
+    common = np.mean([np.tensordot(m.class_weights, m.maps, 1) for m in models], axis=0)[None].astype(np.float32)
+    mask = xp.asarray(mask_of(common[0]))
+    start = xp.asarray(common)
+    apart = []
+    judged, weighed = np.zeros(space.box // 2 + 1), np.zeros(space.box // 2 + 1)
+    for mine, model in zip(sums, models, strict=True):
+        consensus, differences = separate(total - mine, start, xp.asarray(model.maps), mask, space, steps)
+        over, under = confirmed(mine.equations(space), consensus, differences, space)
+        judged, weighed = judged + over, weighed + under
+        apart.append((consensus, differences))
+    gain = np.clip(judged / np.maximum(weighed, 1e-30), 0.0, 1.0)
+    parts = []
+    for (consensus, differences), model in zip(apart, models, strict=True):
+        maps = to_numpy(consensus + filtered(differences, gain, space)).astype(np.float32)
+        parts.append(replace(model, maps=maps, tau2=signal_power(maps), **shared))
+    mean = np.mean([m.maps for m in models], axis=0, dtype=np.float32)
+    consensus, differences = separate(total, start, xp.asarray(mean), mask, space, steps)
+    maps = to_numpy(consensus + filtered(differences, gain, space)).astype(np.float32)
+    tau2 = signal_power(maps)
+    ssnr = tau2 * radial_mean(to_numpy(total.equations(space).weight), space.box, space.ndim)
+    return Update(replace(models[0], maps=maps, tau2=tau2, **shared), ssnr, parts, {"difference_gain": gain})
+
+
+def separate(sums: GridSums, common: Array, maps: Array, mask: Array, space: FourierSpace,
+             steps: int) -> tuple[Array, Array]:
+    """The map of all particles (1, n, …) and each class's difference from it (K, n, …), within ``mask``.
+
+    common: (1, n, …) and maps: (K, n, …) where the solution starts.
+    """
+    whole = sums.of_all_classes().equations(space)
+    consensus = solve(space, whole, _weak(whole, space), common, steps) * mask
+    each = sums.equations(space)
+    base = maps * 0.0 + consensus
+    left = Equations(each.gradient - each.curvature(base), each.weight, each.curvature)
+    return consensus, solve(space, left, _weak(each, space), maps - base, steps) * mask
+
+
+def confirmed(held_out: Equations, consensus: Array, differences: Array, space: FourierSpace) -> tuple[Floats, Floats]:
+    """Numerator and denominator (n//2 + 1,) of the gain of each shell: what particles that had no part in them find of
+    the differences (K, n, …), and what they would find if all of it were real."""
+    base = differences * 0.0 + consensus
+    seen = held_out.gradient - held_out.curvature(base)
+    f = fourier(differences, space.ndim)
+
+    def along(other: Array) -> Floats:
+        product = to_numpy(fourier(other, space.ndim)) * np.conj(to_numpy(f))
+        return np.asarray(radial_mean(product.real, space.box, space.ndim).sum(axis=0))
+
+    return along(seen), along(held_out.curvature(differences))
+
+
+def filtered(maps: Array, gain: Floats, space: FourierSpace) -> Array:
+    """Maps (K, n, …) with each shell multiplied by its ``gain`` (n//2 + 1,)."""
+    shell = np.minimum(shells(space.box, space.ndim), space.box // 2)
+    xp = namespace(maps)
+    return inverse(fourier(maps, space.ndim) * xp.asarray(gain[shell], dtype=maps.dtype), space.ndim)
+
+
+def _weak(equations: Equations, space: FourierSpace) -> Floats:
+    return np.maximum(WEAK * radial_mean(to_numpy(equations.weight), space.box, space.ndim), 1e-30)
