@@ -164,3 +164,10 @@ def resize(x: Array, box: int, ndim: int = 2) -> Array:
     kept = f[..., :half]
     tail = xp.zeros((*f.shape[:-1], box // 2 + 1 - half), dtype=f.dtype)
     return inverse(xp.concat([kept, tail], axis=-1), ndim) * (box / n) ** ndim
+
+
+def shellwise(x: Array, gain: NDArray[np.floating], ndim: int) -> Array:
+    """``x`` (…, n, …) with each Fourier shell multiplied by its ``gain`` (n//2 + 1,), the corners by the last."""
+    xp, box = namespace(x), x.shape[-1]
+    shell = np.minimum(shells(box, ndim), box // 2)
+    return inverse(fourier(x, ndim) * xp.asarray(np.asarray(gain)[shell], dtype=x.dtype), ndim)

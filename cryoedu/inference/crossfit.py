@@ -24,22 +24,31 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, library, memory_budget, namespace, to_numpy
+from cryoedu.arrays import Array, library, memory_budget, to_numpy
 from cryoedu.errors import InputError
-from cryoedu.geometry.fourier import fourier, inverse, radial_mean, shells
+from cryoedu.geometry.fourier import fourier, radial_mean, shellwise
 from cryoedu.geometry.grids import LocalSearch, Search
 from cryoedu.geometry.masks import check_mask
 from cryoedu.inference.adaptive import Adaptive
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
 from cryoedu.inference.expectation import Sums, Tick
 from cryoedu.inference.gridsums import GridSums
-from cryoedu.inference.loop import Stage, Update, checked, checked_radii, hidden_parts, iterate, on_grid, turned_grid
-from cryoedu.inference.maximisation import Equations, solve
-from cryoedu.inference.model import Floats, Iteration, Model, signal_power
+from cryoedu.inference.loop import (
+    Stage,
+    State,
+    Update,
+    checked,
+    checked_radii,
+    hidden_parts,
+    iterate,
+    on_grid,
+    turned_grid,
+)
+from cryoedu.inference.maximisation import Equations, solve, weak_prior
+from cryoedu.inference.model import Floats, Iteration, Model, Posterior, signal_power
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
 
-WEAK = 1e-2  # of a shell's mean weight: holds back what hardly any slice has seen
 MaskOf = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
@@ -69,12 +78,13 @@ def cross_fit(particles: Particles, model: Model, search: Search | LocalSearch, 
     order = np.random.default_rng([seed, 1]).permutation(len(particles))
     rows = [np.sort(part) for part in np.array_split(order, folds)]
 
-    def schedule(number: int, last: Iteration | None) -> Stage:
+    def schedule(number: int, state: State) -> Stage:
         return Stage(turned_grid(search, perturb_seed, number), radii[min(number, len(radii)) - 1], adaptive)
 
-    def update(found: Sequence[Sums | GridSums], counts: Floats, models: Sequence[Model], at: Stage,
-               space: FourierSpace) -> Update:
+    def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], at: Stage,
+               space: FourierSpace, state: State) -> Update:
         sums = [on_grid(s, space, at.search) for s in found]
+        counts = posterior.class_probability.sum(axis=0)
         return _update(sums, counts, models, at.search, space, mask_of, fixed, steps, xp)
 
     return iterate([particles.subset_of(mine) for mine in rows], rows, list(parts) or [model] * folds, schedule, update,
@@ -106,11 +116,11 @@ def _update(sums: Sequence[GridSums], counts: Floats, models: Sequence[Model], s
     gain = np.clip(judged / np.maximum(weighed, 1e-30), 0.0, 1.0)
     parts = []
     for (consensus, differences), model in zip(apart, models, strict=True):
-        maps = to_numpy(consensus + filtered(differences, gain, space)).astype(np.float32)
+        maps = to_numpy(consensus + shellwise(differences, gain, space.ndim)).astype(np.float32)
         parts.append(replace(model, maps=maps, tau2=signal_power(maps), **shared))
     mean = np.mean([m.maps for m in models], axis=0, dtype=np.float32)
     consensus, differences = separate(total, start, xp.asarray(mean), mask, space, steps)
-    maps = to_numpy(consensus + filtered(differences, gain, space)).astype(np.float32)
+    maps = to_numpy(consensus + shellwise(differences, gain, space.ndim)).astype(np.float32)
     tau2 = signal_power(maps)
     ssnr = tau2 * radial_mean(to_numpy(total.equations(space).weight), space.box, space.ndim)
     return Update(replace(models[0], maps=maps, tau2=tau2, **shared), ssnr, parts, {"difference_gain": gain})
@@ -123,11 +133,11 @@ def separate(sums: GridSums, common: Array, maps: Array, mask: Array, space: Fou
     common: (1, n, …) and maps: (K, n, …) where the solution starts.
     """
     whole = sums.of_all_classes().equations(space)
-    consensus = solve(space, whole, _weak(whole, space), common, steps) * mask
+    consensus = solve(space, whole, weak_prior(whole.weight), common, steps) * mask
     each = sums.equations(space)
     base = maps * 0.0 + consensus
     left = Equations(each.gradient - each.curvature(base), each.weight, each.curvature)
-    return consensus, solve(space, left, _weak(each, space), maps - base, steps) * mask
+    return consensus, solve(space, left, weak_prior(each.weight), maps - base, steps) * mask
 
 
 def confirmed(held_out: Equations, consensus: Array, differences: Array, space: FourierSpace) -> tuple[Floats, Floats]:
@@ -142,14 +152,3 @@ def confirmed(held_out: Equations, consensus: Array, differences: Array, space: 
         return np.asarray(radial_mean(product.real, space.box, space.ndim).sum(axis=0))
 
     return along(seen), along(held_out.curvature(differences))
-
-
-def filtered(maps: Array, gain: Floats, space: FourierSpace) -> Array:
-    """Maps (K, n, …) with each shell multiplied by its ``gain`` (n//2 + 1,)."""
-    shell = np.minimum(shells(space.box, space.ndim), space.box // 2)
-    xp = namespace(maps)
-    return inverse(fourier(maps, space.ndim) * xp.asarray(gain[shell], dtype=maps.dtype), space.ndim)
-
-
-def _weak(equations: Equations, space: FourierSpace) -> Floats:
-    return np.maximum(WEAK * radial_mean(to_numpy(equations.weight), space.box, space.ndim), 1e-30)

@@ -33,6 +33,7 @@ from cryoedu.inference.model import Floats, Iteration, Model, Posterior, check_m
 from cryoedu.inference.spaces import FourierSpace, RealSpace
 from cryoedu.particles.particles import Particles
 
+State = Mapping[str, NDArray[Any]]
 PARTS = ("maps", "sigma2", "tau2", "class_weights", "offset_sigma")
 SPACES = {"fourier": FourierSpace, "real": RealSpace}
 
@@ -77,11 +78,12 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
         raise InputError("an adaptive search follows the posterior from a whole grid: leave it out, or use search_2d "
                          "or search_3d and MAXIMUM_LIKELIHOOD")
 
-    def stage(number: int, last: Iteration | None) -> Stage:
+    def stage(number: int, state: State) -> Stage:
         return Stage(turned_grid(search, perturb_seed, number), radii[min(number, len(radii)) - 1], adaptive)
 
-    def update(found: Sequence[Sums | GridSums], counts: Floats, models: Sequence[Model], at: Stage,
-               where: FourierSpace) -> Update:
+    def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], at: Stage,
+               where: FourierSpace, state: State) -> Update:
+        counts = posterior.class_probability.sum(axis=0)
         after, ssnr = maximisation(found[0], counts, models[0], at.search, where, tau2_fudge, mask, fixed, steps, xp)
         return Update(after, ssnr)
 
@@ -107,28 +109,29 @@ class Update:
     model: Model
     ssnr: Floats
     parts: Sequence[Model] = ()
-    state: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    state: State = field(default_factory=dict)
     fsc: Floats | None = None
 
 
-Schedule = Callable[[int, Iteration | None], Stage | None]
-Maximiser = Callable[[Sequence[Sums | GridSums], Floats, Sequence[Model], Stage, FourierSpace], Update]
+Schedule = Callable[[int, State], Stage | None]
+Maximiser = Callable[[Sequence[Sums | GridSums], Posterior, Sequence[Model], Stage, FourierSpace, State], Update]
 
 
 def iterate(parts: Sequence[Particles], rows: Sequence[NDArray[np.int64]], models: Sequence[Model], schedule: Schedule,
             update: Maximiser, *, numbers: range, assignment: Assignment, space_name: str, xp: ModuleType, budget: int,
-            tick: Tick, before: Model | None = None, last: Iteration | None = None) -> Iterator[Iteration]:
+            tick: Tick, before: Model | None = None, state: State | None = None) -> Iterator[Iteration]:
     """The loop itself. The particles come in ``parts`` (their ``rows`` in the whole), each scored against a model of
     its own; ``update`` decides what sums go into which model. One part and its own sums are the EM of the lecture.
 
-    schedule: what to look at in an iteration, given the last one; None ends the loop.
+    schedule: what to look at in an iteration, given what the last one left in its ``state``; None ends the loop.
     before: model of all particles at the start, if there are several parts.
     """
+    state = state or {}
     count = sum(len(part) for part in rows)
     before = models[0] if before is None else before
     for number in numbers:
         t0 = time.perf_counter()
-        if (stage := schedule(number, last)) is None:
+        if (stage := schedule(number, state)) is None:
             return
         first = models[0]
         space = SPACES[space_name](first.box, first.ndim, first.pixel_size, stage.radius)
@@ -139,12 +142,12 @@ def iterate(parts: Sequence[Particles], rows: Sequence[NDArray[np.int64]], model
                                 tick=_share_of(tick, f, len(parts))))
         posterior = found[0][0] if len(parts) == 1 else joined([p for p, _ in found], rows, count)
         t1 = time.perf_counter()
-        new = update([sums for _, sums in found], posterior.class_probability.sum(axis=0), models, stage, space)
+        new = update([sums for _, sums in found], posterior, models, stage, space, state)
         seconds = {"expectation": t1 - t0, "maximisation": time.perf_counter() - t1}
-        last = Iteration(number, before, new.model, posterior, sum(sums.log_likelihood for _, sums in found),
-                         stage.radius, new.ssnr, seconds, new.parts, new.state, new.fsc)
-        yield last
-        before, models = new.model, new.parts or [new.model]
+        log_likelihood = float(sum(sums.log_likelihood for _, sums in found))
+        yield Iteration(number, before, new.model, posterior, log_likelihood, stage.radius, new.ssnr, seconds,
+                        new.parts, new.state, new.fsc)
+        before, models, state = new.model, new.parts or [new.model], new.state
 
 
 def _share_of(tick: Tick, done: int, parts: int) -> Tick:

@@ -26,6 +26,8 @@ from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import half_shape
 from cryoedu.microscope.slices import insert
 
+WEAK = 1e-2  # of a shell's mean weight
+
 
 @dataclass(frozen=True)
 class Equations:
@@ -59,6 +61,13 @@ def mirrored_plane(weights: Array, ndim: int) -> Array:
     plane = weights[..., :1]
     mirrored = xp.roll(xp.flip(plane, axis=axes), 1, axis=axes)
     return xp.concat([plane + mirrored, weights[..., 1:]], axis=-1)
+
+
+def weak_prior(weight: Array) -> NDArray[np.float64]:
+    """A prior (K, n//2 + 1) for `solve` that only holds back what hardly any slice has seen; ``weight`` as in
+    `Equations`."""
+    ndim = weight.ndim - 1
+    return np.maximum(WEAK * radial_mean(to_numpy(weight), weight.shape[1], ndim), 1e-30)
 
 
 def solve(space: FourierSpace, equations: Equations, prior: NDArray[np.float64] | None, start: Array,

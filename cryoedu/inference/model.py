@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +92,7 @@ class Iteration:
     ssnr: Floats
     seconds: Mapping[str, float] = field(default_factory=dict)
     parts: Sequence[Model] = ()
-    state: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    state: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     fsc: Floats | None = None
 
     @property
