@@ -12,7 +12,10 @@ difference,
     gain_l = Σ Γ Re r* CTF D / Σ Γ |CTF D|²      over the components of shell l
 
 is one if the fold sees all of the difference, and zero if it is noise. It is the Wiener filter of the difference,
-measured instead of assumed. Cross-fitting is known from econometrics (Chernozhukov et al. 2018, Econom J 21:C1).
+measured instead of assumed. A difference that is filtered out cannot grow, and at the start none is confirmed; so the
+gain is held up at first, and falls to what is measured over the first half of the iterations.
+
+Cross-fitting is known from econometrics (Chernozhukov et al. 2018, Econom J 21:C1).
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, library, memory_budget, to_numpy
+from cryoedu.arrays import Array, library, memory_budget, namespace, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.fourier import fourier, radial_mean, shellwise
 from cryoedu.geometry.grids import LocalSearch, Search
@@ -79,13 +82,14 @@ def cross_fit(particles: Particles, model: Model, search: Search | LocalSearch, 
     rows = [np.sort(part) for part in np.array_split(order, folds)]
 
     def schedule(number: int, state: State) -> Stage:
-        return Stage(turned_grid(search, perturb_seed, number), radii[min(number, len(radii)) - 1], adaptive)
+        return Stage(number, turned_grid(search, perturb_seed, number), radii[min(number, len(radii)) - 1], adaptive)
 
     def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], at: Stage,
                space: FourierSpace, state: State) -> Update:
         sums = [on_grid(s, space, at.search) for s in found]
         counts = posterior.class_probability.sum(axis=0)
-        return _update(sums, counts, models, at.search, space, mask_of, fixed, steps, xp)
+        least = max(1.0 - 2.0 * at.number / iterations, 0.0)
+        return _update(sums, counts, models, at.search, space, mask_of, fixed, least, steps, xp)
 
     return iterate([particles.subset_of(mine) for mine in rows], rows, list(parts) or [model] * folds, schedule, update,
                    numbers=range(number_from, iterations + 1), assignment=MAXIMUM_LIKELIHOOD, space_name="fourier",
@@ -98,42 +102,40 @@ def _always(mask: NDArray[np.floating] | None, model: Model) -> MaskOf:
 
 
 def _update(sums: Sequence[GridSums], counts: Floats, models: Sequence[Model], search: Search | LocalSearch,
-            space: FourierSpace, mask_of: MaskOf, fixed: Collection[str], steps: int, xp: ModuleType) -> Update:
+            space: FourierSpace, mask_of: MaskOf, fixed: Collection[str], least: float, steps: int,
+            xp: ModuleType) -> Update:
     total = sums[0]
     for more in sums[1:]:
         total = total + more
     shared = hidden_parts(total, counts, models[0], search, space, fixed)
-    common = np.mean([np.tensordot(m.class_weights, m.maps, 1) for m in models], axis=0)[None].astype(np.float32)
-    mask = xp.asarray(mask_of(common[0]))
-    start = xp.asarray(common)
+    mean = np.mean([m.maps for m in models], axis=0, dtype=np.float32)
+    mask = xp.asarray(mask_of(mean.mean(axis=0)))
     apart = []
     judged, weighed = np.zeros(space.box // 2 + 1), np.zeros(space.box // 2 + 1)
     for mine, model in zip(sums, models, strict=True):
-        consensus, differences = separate(total - mine, start, xp.asarray(model.maps), mask, space, steps)
+        consensus, differences = separate(total - mine, xp.asarray(model.maps), mask, space, steps)
         over, under = confirmed(mine.equations(space), consensus, differences, space)
         judged, weighed = judged + over, weighed + under
         apart.append((consensus, differences))
-    gain = np.clip(judged / np.maximum(weighed, 1e-30), 0.0, 1.0)
+    gain = np.clip(judged / np.maximum(weighed, 1e-30), least, 1.0)
     parts = []
     for (consensus, differences), model in zip(apart, models, strict=True):
         maps = to_numpy(consensus + shellwise(differences, gain, space.ndim)).astype(np.float32)
         parts.append(replace(model, maps=maps, tau2=signal_power(maps), **shared))
-    mean = np.mean([m.maps for m in models], axis=0, dtype=np.float32)
-    consensus, differences = separate(total, start, xp.asarray(mean), mask, space, steps)
+    consensus, differences = separate(total, xp.asarray(mean), mask, space, steps)
     maps = to_numpy(consensus + shellwise(differences, gain, space.ndim)).astype(np.float32)
     tau2 = signal_power(maps)
     ssnr = tau2 * radial_mean(to_numpy(total.equations(space).weight), space.box, space.ndim)
     return Update(replace(models[0], maps=maps, tau2=tau2, **shared), ssnr, parts, {"difference_gain": gain})
 
 
-def separate(sums: GridSums, common: Array, maps: Array, mask: Array, space: FourierSpace,
-             steps: int) -> tuple[Array, Array]:
+def separate(sums: GridSums, maps: Array, mask: Array, space: FourierSpace, steps: int) -> tuple[Array, Array]:
     """The map of all particles (1, n, …) and each class's difference from it (K, n, …), within ``mask``.
 
-    common: (1, n, …) and maps: (K, n, …) where the solution starts.
+    maps: (K, n, …), where the solution starts.
     """
-    whole = sums.of_all_classes().equations(space)
-    consensus = solve(space, whole, weak_prior(whole.weight), common, steps) * mask
+    xp, whole = namespace(maps), sums.of_all_classes().equations(space)
+    consensus = solve(space, whole, weak_prior(whole.weight), xp.mean(maps, axis=0, keepdims=True), steps) * mask
     each = sums.equations(space)
     base = maps * 0.0 + consensus
     left = Equations(each.gradient - each.curvature(base), each.weight, each.curvature)

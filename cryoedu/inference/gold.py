@@ -44,6 +44,7 @@ from cryoedu.inference.maximisation import solve, weak_prior
 from cryoedu.inference.model import Iteration, Model, Posterior, low_pass, signal_power
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
+from cryoedu.validation.fsc import fsc as correlate
 from cryoedu.validation.masked import masked_fsc
 
 MARGIN = 5  # shells beyond the resolution that are looked at next, so that it can grow
@@ -75,7 +76,9 @@ def gold_standard(particles: Particles, reference: NDArray[np.floating], search:
     reference: (n, n, n), low-passed to ``initial_resolution`` Å, so that the halves share nothing finer.
     search: the coarsest grid; each iteration turns it a little, and follows what counts to finer steps.
     seed: of the halves, where the particles have none (rlnRandomSubset), and of the turns.
-    diameter: Å of the particle (default: 0.8 of the box).  mask: (n, n, n) from 0 to 1 on the maps (default: a sphere).
+    diameter: Å of the particle (default: 0.8 of the box), of the sphere that the maps are kept in.
+    mask: (n, n, n) from 0 to 1 on the maps instead. The FSC is then taken within it, and freed of what the mask brings
+        (`masked_fsc`); else it is that of the whole boxes, noise around the particle included, which errs downwards.
     join: Å; coarser than that the halves share their map.  iterations: at most; the last one takes all shells.
     number_from, parts, state: to go on after an iteration, what it left in its number, parts and state.
 
@@ -86,7 +89,7 @@ def gold_standard(particles: Particles, reference: NDArray[np.floating], search:
     box, pixel_size = particles.box, particles.pixel_size
     diameter = 0.8 * box * pixel_size if diameter is None else diameter
     sphere = soft_sphere(box, pixel_size, min(diameter, (box - 6) * pixel_size))
-    soft = sphere if mask is None else check_mask(mask, (box,) * 3)
+    mask = None if mask is None else check_mask(mask, (box,) * 3)
     smooth = low_pass(np.asarray(reference)[None], pixel_size, initial_resolution)
     model = checked(particles, start_model(particles, smooth), search, "fourier", (), start=True)
     rows = halves_of(particles, seed)
@@ -98,7 +101,8 @@ def gold_standard(particles: Particles, reference: NDArray[np.floating], search:
     def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], stage: Stage,
                space: FourierSpace, before: State) -> Update:
         sums = [on_grid(s, space, stage.search) for s in found]
-        new = _update(sums, models, stage, space, soft, int(box * pixel_size / join), [*map(len, rows)], steps, xp)
+        sizes = [len(mine) for mine in rows]
+        new = _update(sums, sizes, models, stage, space, sphere, mask, int(box * pixel_size / join), steps, xp)
         return replace(new, state={**new.state, **_progress(new, posterior, stage, search, before)})
 
     return iterate([particles.subset_of(mine) for mine in rows], rows, list(parts) or [model] * 2, schedule, update,
@@ -132,7 +136,7 @@ def next_stage(number: int, before: State, search: Search, sampling: Sampling, f
     grid = turned_grid(search, seed, number)
     assert isinstance(grid, Search)
     if not before:
-        return Stage(grid, first, Adaptive(levels=1, diameter=diameter))
+        return Stage(number, grid, first, Adaptive(levels=1, diameter=diameter))
     if before["finished"]:
         return None
     shells_so_far, halvings = before["resolved"], before["halvings"]
@@ -148,11 +152,11 @@ def next_stage(number: int, before: State, search: Search, sampling: Sampling, f
     nyquist = int(before["nyquist"])
     radius = nyquist if last else int(min(shells_so_far[-1] + MARGIN, nyquist))
     if level < sampling.local_from:
-        return Stage(grid, radius, Adaptive(levels=level, diameter=diameter))
+        return Stage(number, grid, radius, Adaptive(levels=level, diameter=diameter))
     step, shift_step = search.angular_step / 2**level, search.shift_step / 2**level
     around = local_search(before["angles"], before["shifts"], angular_range=sampling.reach * step, angular_step=step,
                           shift_range=sampling.reach * shift_step, shift_step=shift_step)
-    return Stage(turned_grid(around, seed, number), radius)
+    return Stage(number, turned_grid(around, seed, number), radius)
 
 
 def _progress(new: Update, posterior: Posterior, stage: Stage, search: Search, before: State) -> State:
@@ -167,15 +171,17 @@ def _progress(new: Update, posterior: Posterior, stage: Stage, search: Search, b
             "angles": posterior.angles, "shifts": posterior.shifts}
 
 
-def _update(sums: Sequence[GridSums], models: Sequence[Model], stage: Stage, space: FourierSpace,
-            mask: NDArray[np.float32], joined: int, sizes: Sequence[int], steps: int, xp: ModuleType) -> Update:
-    box, soft = space.box, xp.asarray(mask)
+def _update(sums: Sequence[GridSums], sizes: Sequence[int], models: Sequence[Model], stage: Stage, space: FourierSpace,
+            sphere: NDArray[np.float32], mask: NDArray[np.float32] | None, joined: int, steps: int,
+            xp: ModuleType) -> Update:
+    box, soft = space.box, xp.asarray(sphere if mask is None else mask)
     equations = [s.equations(space) for s in sums]
     weights = [radial_mean(to_numpy(e.weight), box, 3) for e in equations]
     plain = [solve(space, e, weak_prior(e.weight), xp.asarray(m.maps), steps)
              for e, m in zip(equations, models, strict=True)]
     halves = [to_numpy(maps[0]) for maps in plain]
-    fsc = masked_fsc(halves[0], halves[1], mask, space.pixel_size).true
+    one, two = halves
+    fsc = correlate(one, two) if mask is None else masked_fsc(one, two, mask, space.pixel_size).true
     fsc[space.radius + 1:] = 0.0  # nothing was looked at there
     safe = np.clip(fsc, LEAST_FSC, MOST_FSC)
     ssnr = safe / (1 - safe)

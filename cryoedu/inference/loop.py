@@ -79,7 +79,7 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
                          "or search_3d and MAXIMUM_LIKELIHOOD")
 
     def stage(number: int, state: State) -> Stage:
-        return Stage(turned_grid(search, perturb_seed, number), radii[min(number, len(radii)) - 1], adaptive)
+        return Stage(number, turned_grid(search, perturb_seed, number), radii[min(number, len(radii)) - 1], adaptive)
 
     def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], at: Stage,
                where: FourierSpace, state: State) -> Update:
@@ -94,8 +94,9 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
 
 @dataclass(frozen=True)
 class Stage:
-    """What one iteration looks at: hypotheses, shells, and how the hypotheses are searched."""
+    """What iteration ``number`` looks at: hypotheses, shells, and how the hypotheses are searched."""
 
+    number: int
     search: Search | LocalSearch
     radius: int
     adaptive: Adaptive | None = None
