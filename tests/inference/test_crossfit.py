@@ -58,7 +58,7 @@ def test_a_fold_has_no_part_in_the_maps_that_it_is_scored_against(experiment):
     """If it had, each particle would find its own noise there and confirm the class that it is in."""
     few = experiment.particles.subset_of(np.arange(60))
     small = replace(experiment, particles=few, truth=experiment.truth.subset_of(np.arange(60)))
-    model, search, options = start(small, 1, 1)
+    model, search, options = start(small, 1)
     options |= {"folds": 3, "seed": 5}
     before = next(cross_fit(few, model, search, **options))
     order = np.random.default_rng([5, 1]).permutation(60)
@@ -91,7 +91,7 @@ def test_the_gain_is_the_regression_of_held_out_images_on_the_difference(experim
     seen = np.sum(weights * ((b - c * slices[0]).conj() * slices[1:]).real)
     all_of_it = np.sum(weights * c * np.abs(slices[1:]) ** 2)
     sizes = shell_sizes() / BOX**3  # Parseval: from a mean over a shell to the inner product of maps
-    assert np.sum(over * sizes) == pytest.approx(seen, rel=0.05)
+    assert np.sum(over * sizes) == pytest.approx(seen, rel=0.1)
     assert np.sum(under * sizes) == pytest.approx(all_of_it, rel=0.05)
 
 
@@ -118,7 +118,7 @@ def test_small_differences_are_found_and_the_posteriors_are_honest(experiment):
     best = np.mean(oracle(experiment.truth, experiment.specimens, experiment.sigma2).argmax(axis=1) == truth)
     found = agreement(last.posterior.classes, truth)
     assert found > best - 0.08 and found >= agreement(plain.posterior.classes, truth) - 0.01
-    assert abs(overconfidence(last.posterior)) < 0.05 < overconfidence(plain.posterior)
+    assert abs(overconfidence(last.posterior)) < 0.02 < overconfidence(plain.posterior)
 
 
 def test_poses_may_be_searched_as_well():
