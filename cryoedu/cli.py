@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cryoedu.cli_initial import initial_model
 from cryoedu.errors import InputError
 from cryoedu.options import (
     Diameter,
@@ -35,12 +36,11 @@ from cryoedu.options import (
     reference_of,
     refinement_options,
     specimen_of,
-    truth_of,
 )
+from cryoedu.shell import run_job
 
 if TYPE_CHECKING:
     from cryoedu.checkpoints import Checkpoint
-    from cryoedu.records import RunFolder
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -217,7 +217,7 @@ def classify2d(
             return refine(particles, at.model, search, number_from=at.number + 1, tick=tick, **options)
         return jobs.classify2d(particles, k, search, seed=random_seed, tick=tick, **options)
 
-    _run(job, particles, folder, iterations, tau2_fudge, truth, None)
+    run_job(job, particles, folder, iterations, tau2_fudge, truth, None)
 
 
 @app.command()
@@ -293,7 +293,10 @@ def classify3d(
             particles, maps[0], k or 2, search, seed=random_seed, resolution=ini_high, tick=tick, **options
         )
 
-    _run(job, particles, folder, iterations, tau2_fudge, truth, truth_map)
+    run_job(job, particles, folder, iterations, tau2_fudge, truth, truth_map)
+
+
+app.command("initial-model")(initial_model)
 
 
 @app.command()
@@ -352,36 +355,6 @@ def main() -> None:
             f"cryoedu: {error.filename or 'a file'} could not be read or written ({error.strerror or error}): check "
             "the path, its permissions and the room on the disk"
         )
-
-
-def _run(
-    job: Any,
-    particles: Any,
-    folder: RunFolder,
-    iterations: int,
-    tau2_fudge: float,
-    truth: Path | None,
-    truth_maps: list[Path] | None,
-) -> None:
-    """Check the truth, run the job, say where the results are and how they compare."""
-    from cryoedu import runs
-
-    known = None if truth is None else truth_of(truth, particles)
-    maps = [reference_of(path, particles) for path in truth_maps or []]
-    if folder.finished or (folder.last is not None and folder.last.number >= iterations):
-        typer.echo(f"the run in {folder.path} is finished: there is nothing left to do")
-        return report(folder.path)
-    try:
-        last = runs.run(job, particles, folder, iterations, tau2_fudge=tau2_fudge or None)
-    except KeyboardInterrupt:
-        done = f"the iterations that were finished are in {folder.path}: go on with --resume"
-        typer.echo(f"\ncryoedu: stopped; {done if folder.last else 'no iteration was finished'}", err=True)
-        raise typer.Exit(130) from None
-    weights = ", ".join(f"{w:.3f}" for w in last.model.class_weights)
-    typer.echo(f"class weights: {weights}; results: {folder.path}/run_it{last.number:03d}_*")
-    report(folder.path)
-    if known is not None:
-        typer.echo(runs.compare(last.posterior, known, maps))
 
 
 if __name__ == "__main__":

@@ -141,23 +141,10 @@ def refinement_options(
     array_library: str,
 ) -> dict[str, Any]:
     """Options of the command line as those of `refine`."""
-    from cryoedu.geometry.masks import soft_sphere
     from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
     from cryoedu.inference.loop import opening
-    from cryoedu.particles import read_map
 
-    box, pixel = particles.box, particles.pixel_size
-    if diameter is not None and mask is not None:
-        raise InputError("--particle-diameter and --solvent-mask are both given: choose one")
-
-    def shell(resolution: float) -> int:
-        return min(max(round(box * pixel / resolution), 2), box // 2)
-
-    end = shell(3 * pixel if last is None else last)
-    if mask is not None:
-        soft = read_map(mask).density
-    else:
-        soft = soft_sphere(box, pixel, (box - 6) * pixel if diameter is None else diameter, ndim=ndim)
+    end = shell_of(3 * particles.pixel_size if last is None else last, particles)
     return {
         "iterations": iterations,
         "tau2_fudge": tau2_fudge or None,
@@ -165,9 +152,30 @@ def refinement_options(
         "array_library": array_library,
         "assignment": MAXIMUM_CROSS_CORRELATION if maxcc else MAXIMUM_LIKELIHOOD,
         "perturb_seed": seed,
-        "mask": soft,
-        "radii": [end] if first is None else opening(min(shell(first), end), end, iterations),
+        "mask": mask_of(particles, ndim, diameter, mask),
+        "radii": [end] if first is None else opening(min(shell_of(first, particles), end), end, iterations),
     }
+
+
+def shell_of(resolution: float, particles: Particles) -> int:
+    """The Fourier shell of a resolution in Å, between 2 and Nyquist."""
+    return min(max(round(particles.box * particles.pixel_size / resolution), 2), particles.box // 2)
+
+
+def mask_of(particles: Particles, ndim: int, diameter: float | None, mask: Path | None) -> NDArray[np.float32]:
+    """A soft sphere (or disc) of ``diameter`` Å, by default as large as fits the box, or what the file ``mask`` holds.
+
+    Raises InputError if both are given.
+    """
+    from cryoedu.geometry.masks import soft_sphere
+    from cryoedu.particles import read_map
+
+    box, pixel = particles.box, particles.pixel_size
+    if diameter is not None and mask is not None:
+        raise InputError("--particle-diameter and --solvent-mask are both given: choose one")
+    if mask is not None:
+        return read_map(mask).density
+    return soft_sphere(box, pixel, (box - 6) * pixel if diameter is None else diameter, ndim=ndim)
 
 
 def truth_of(path: Path, particles: Particles) -> Particles:

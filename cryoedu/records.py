@@ -80,7 +80,7 @@ class RunFolder:
         before = {} if self.last is None else self.last.arrays
         self.history.append(history_row(iteration, before, seconds))
         write_history(self.history, self.path / HISTORY)
-        arrays = {"classes": found.classes, "angles": found.angles, "shifts": found.shifts}
+        arrays = {"classes": found.classes, "angles": found.angles, "shifts": found.shifts, **iteration.state}
         notes = {"asked": self.asked, "starts": self.starts, "memory": self.memory, "history": self.history}
         self.last = Checkpoint(iteration.number, [iteration.model], arrays, notes)
         write_checkpoint(self.last, self.path / CHECKPOINT)

@@ -27,8 +27,11 @@ from cryoedu.validation.poses import pose_errors
 Job = Callable[[Tick, Checkpoint | None], Iterator[Iteration]]  # from the start, or on from a checkpoint
 
 
-def run(job: Job, particles: Particles, folder: RunFolder, iterations: int, *, tau2_fudge: float | None) -> Iteration:
+def run(job: Job, particles: Particles, folder: RunFolder, iterations: int, *, tau2_fudge: float | None,
+        every: int = 1) -> Iteration:
     """Run ``job`` to its end, writing run_itNNN_{data,model}.star, the maps and a checkpoint after every iteration.
+
+    every: only after each so many of them, and after the last one.
 
     The bar shows the iteration, log-likelihood, resolution and the time to the end. If the job is interrupted, what
     it wrote until then stays, and can be gone on from. There has to be an iteration left to do.
@@ -41,16 +44,25 @@ def run(job: Job, particles: Particles, folder: RunFolder, iterations: int, *, t
             bar.update(min(done + 0.95 * share, iterations) - bar.n)
 
         started = time.perf_counter()
-        for iteration in job(tick, folder.last):
-            if last is None:
-                folder.begin()
+
+        def keep(iteration: Iteration) -> None:
+            nonlocal started
             write_iteration(iteration, particles, folder.path / f"run_it{iteration.number:03d}", tau2_fudge=tau2_fudge)
             now = time.perf_counter()
             folder.add(iteration, now - started)
-            started, last, done = now, iteration, iteration.number
-            bar.update(iteration.number - bar.n)
+            started = now
+
+        for iteration in job(tick, folder.last):
+            if last is None:
+                folder.begin()
+            last, done = iteration, iteration.number
+            if done % every == 0 or done == iterations:
+                keep(iteration)
+            bar.update(done - bar.n)
             bar.set_postfix_str(f"log L {iteration.log_likelihood:.0f}, {iteration.resolution:.1f} Å", refresh=False)
-    assert last is not None
+        assert last is not None
+        if folder.last is None or folder.last.number < last.number:  # it converged between two that are written
+            keep(last)
     folder.finish()
     return last
 

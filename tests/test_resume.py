@@ -23,12 +23,15 @@ from cryoedu.records import RunFolder, outputs_of
 RELION = Path(__file__).parent / "data" / "relion"
 PLANE = ["--psi-step", 30, "--offset-range", 4, "--iter", 4]
 SPACE = ["--reference", "map.mrc", "--healpix-order", 0, "--offset-range", 4, "--strict-highres", 16, "--iter", 3]
+START = ["--healpix-order", 0, "--offset-range", 4, "--iter", 4, "--write-iter", 1]
 JOBS = {"align2d": ["align2d", "sim/particles_data.star", *PLANE],
         "classify2d": ["classify2d", "sim/particles_data.star", "--k", 2, *PLANE],
         "classify2d, maxCC": ["classify2d", "sim/particles_data.star", "--k", 2, "--maxcc", *PLANE],
         "classify3d": ["classify3d", "sim/particles_data.star", "--k", 2, *SPACE],
         "classify3d, supervised": ["classify3d", "sim/particles_data.star", "--supervised", "--reference", "map2.mrc",
-                                   *SPACE]}
+                                   *SPACE],
+        "initial-model, sgd": ["initial-model", "sim/particles_data.star", "--k", 2, *START],
+        "initial-model, shc": ["initial-model", "sim/particles_data.star", "--algorithm", "shc", *START]}
 LONG = ["classify2d", "sim/particles_data.star", "--k", 2, *PLANE[:-1], 40]
 
 

@@ -1,0 +1,56 @@
+"""A job of the command line from its checks to its report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from cryoedu.options import reference_of, truth_of
+
+if TYPE_CHECKING:
+    from cryoedu.inference.model import Iteration
+    from cryoedu.records import RunFolder
+
+
+def run_job(
+    job: Any,
+    particles: Any,
+    folder: RunFolder,
+    iterations: int,
+    tau2_fudge: float,
+    truth: Path | None,
+    truth_maps: list[Path] | None,
+) -> None:
+    """Check the truth, run the job, say where the results are and how they compare."""
+    from cryoedu import runs
+
+    known = None if truth is None else truth_of(truth, particles)
+    maps = [reference_of(path, particles) for path in truth_maps or []]
+    last = run_to_end(job, particles, folder, iterations, tau2_fudge)
+    if last is not None and known is not None:
+        typer.echo(runs.compare(last.posterior, known, maps))
+
+
+def run_to_end(
+    job: Any, particles: Any, folder: RunFolder, iterations: int, tau2_fudge: float, *, every: int = 1
+) -> Iteration | None:
+    """Run the job, say where the results are, write the report; its last iteration, or None if none was left to do."""
+    from cryoedu import runs
+    from cryoedu.report import write_report
+
+    if folder.finished or (folder.last is not None and folder.last.number >= iterations):
+        typer.echo(f"the run in {folder.path} is finished: there is nothing left to do")
+        typer.echo(f"report: {write_report(folder.path)}")
+        return None
+    try:
+        last = runs.run(job, particles, folder, iterations, tau2_fudge=tau2_fudge or None, every=every)
+    except KeyboardInterrupt:
+        done = f"the iterations that were finished are in {folder.path}: go on with --resume"
+        typer.echo(f"\ncryoedu: stopped; {done if folder.last else 'no iteration was finished'}", err=True)
+        raise typer.Exit(130) from None
+    weights = ", ".join(f"{w:.3f}" for w in last.model.class_weights)
+    typer.echo(f"class weights: {weights}; results: {folder.path}/run_it{last.number:03d}_*")
+    typer.echo(f"report: {write_report(folder.path)}")
+    return last

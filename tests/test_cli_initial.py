@@ -1,0 +1,79 @@
+"""``cryoedu initial-model`` as a person types it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cryoedu import cli
+from cryoedu.checkpoints import read_checkpoint
+from cryoedu.particles import read_map, read_particles
+from cryoedu.records import outputs_of
+
+RELION = Path(__file__).parent / "data" / "relion"
+QUICK = ["--healpix-order", 0, "--offset-range", 4]
+
+
+def cryoedu(*arguments: object) -> str:
+    """The command in this process: the sentence that it ended with, empty if it ended well."""
+    before, sys.argv = sys.argv, ["cryoedu", *map(str, arguments)]
+    try:
+        cli.main()
+    except SystemExit as end:
+        return "" if end.code in (0, None) else str(end.code)
+    finally:
+        sys.argv = before
+    return ""
+
+
+@pytest.fixture(scope="module")
+def sim(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sim")
+    cryoedu("simulate", RELION / "map.mrc", "--o", folder, "--n", 60, "--snr", 1.0, "--random-seed", 1)
+    return folder
+
+
+@pytest.mark.parametrize("algorithm", ["sgd", "shc"])
+def test_maps_poses_report_and_how_far_it_came(sim, tmp_path, capsys, algorithm):
+    """Everything that a person needs to judge a start, in files that RELION and ChimeraX open."""
+    assert cryoedu("initial-model", sim / "particles_data.star", "--o", tmp_path, "--algorithm", algorithm, "--iter", 5,
+                   "--write-iter", 2, *QUICK, "--truth-map", sim / "truth_class001.mrc") == ""
+    text = capsys.readouterr().out
+    assert "truth_class001.mrc: FSC 0.5 against the truth at" in text and ("true hand" in text or "mirror" in text)
+    written = {path.name[:9] for path in outputs_of(tmp_path)}
+    assert written == {"run_it002", "run_it004", "run_it005"}
+    assert read_checkpoint(tmp_path / "run_checkpoint.npz").number == 5
+    found = read_particles(tmp_path / "run_it005_data.star")
+    assert found.angles is not None and len(np.unique(found.angles[:, 0])) > 10
+    assert (found.extra["rlnMaxValueProbDistribution"] > 0).all()  # each has been looked at by the end
+    assert read_map(tmp_path / "run_it005_class001.mrc").density.std() > 0
+    page = (tmp_path / "run_report.html").read_text()
+    assert "Directions of view" in page and "initial-model" in page
+
+
+def test_a_run_that_converges_between_two_that_are_written_keeps_its_last(sim, tmp_path, monkeypatch):
+    """Hill climbing ends by itself; what it ended with must not be lost."""
+    import itertools
+
+    from cryoedu.inference import hillclimbing
+
+    whole = hillclimbing.stochastic_hill_climbing
+    monkeypatch.setattr(hillclimbing, "stochastic_hill_climbing", lambda *a, **k: itertools.islice(whole(*a, **k), 3))
+    assert cryoedu("initial-model", sim / "particles_data.star", "--o", tmp_path, "--algorithm", "shc", "--iter", 9,
+                   "--write-iter", 2, *QUICK) == ""
+    assert {path.name[:9] for path in outputs_of(tmp_path)} == {"run_it002", "run_it003"}
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    (["--algorithm", "shc", "--k", 2], "--k 2 does not go with --algorithm shc"),
+    (["--k", 100], "100 classes for 60 particles"),
+    (["--particle-diameter", 900], "900 Å does not fit"),
+    (["--particle-diameter", 90, "--solvent-mask", "mask.mrc"], "choose one"),
+    (["--truth-map", "no.mrc"], "no.mrc"),
+], ids=str)
+def test_bad_input_gets_one_sentence(sim, tmp_path, options, words):
+    said = cryoedu("initial-model", sim / "particles_data.star", "--o", tmp_path / "out", *options)
+    assert words in said and said.startswith("cryoedu: ") and "\n" not in said
