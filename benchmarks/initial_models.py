@@ -54,8 +54,8 @@ def main() -> None:
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     lines = ["# Initial models from random starts", "",
              "Written by `python benchmarks/initial_models.py --stacks STACKS`: the 80S ribosome, poses unknown, CTF",
-             "and coloured noise, default options of `cryoedu initial-model` with `--particle-diameter 310`. Success: FSC",
-             f"with the truth above 0.5 to {WANTED:.0f} Å, after alignment in either hand.",
+             "and coloured noise, default options of `cryoedu initial-model` with `--particle-diameter 310`. Success:",
+             f"FSC with the truth above 0.5 to {WANTED:.0f} Å, after alignment in either hand.", "",
              f"Machine: {processor()}; {asked.processes} runs at a time, a thread each.", "",
              "| particles | algorithm | successes | resolution, median (worst) | mirrored | seconds, median |",
              "|---" * 6 + "|"]
@@ -78,7 +78,7 @@ def main() -> None:
                          f"{np.median(resolution):.1f} Å ({resolution.max():.1f} Å) | {mirrored.sum()} | "
                          f"{np.median(seconds):.0f} |")
             print(lines[-1], flush=True)
-    Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
