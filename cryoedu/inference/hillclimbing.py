@@ -95,7 +95,8 @@ def _climb(particles: Particles, searches: Sequence[Search], radii: Sequence[int
         posterior = replace(posterior, classes=np.zeros_like(part), class_probability=np.ones((count, 1)))
         state = {"angles": angles, "shifts": shifts, "without": both.maps[1:]}
         seconds = {"expectation": t1 - t0, "maximisation": time.perf_counter() - t1}
-        yield Iteration(number, model, after, posterior, sums.log_likelihood, space.radius, ssnr[:1], seconds, state)
+        yield Iteration(number, model, after, posterior, sums.log_likelihood, space.radius, ssnr[:1], seconds,
+                        state=state)
         model = after
         if number >= max(len(radii), len(searches)) and np.mean(moved) <= few:
             return

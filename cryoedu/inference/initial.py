@@ -100,7 +100,7 @@ def _descend(particles: Particles, searches: Sequence[Search], radii: Sequence[i
         state = {"velocity": velocity.astype(np.float32)} | _columns(posterior)
         seconds = {"expectation": t1 - t0, "maximisation": time.perf_counter() - t1}
         yield Iteration(number, model, after, posterior, sums.log_likelihood * count / size, space.radius, ssnr,
-                        seconds, state)
+                        seconds, state=state)
         model = after
 
 
