@@ -21,7 +21,7 @@ from relion_stacks import processor, run
 
 WANTED = 40.0  # Å
 DIAMETER = 310.0  # Å of the ribosome
-SETS = {"500, SNR 0.5": (500, 0.5), "500, SNR 0.25": (500, 0.25), "1,000, SNR 0.25": (1000, 0.25)}
+SETS = {"500, SNR 0.5": (500, 0.5), "500, SNR 0.25": (500, 0.25)}
 RELION = "1,000 by relion_project, SNR 0.1 at 5 Å, read at 10 Å"
 ALGORITHMS = {"sgd": "gradient descent", "shc": "hill climbing"}
 
