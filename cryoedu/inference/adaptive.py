@@ -17,14 +17,14 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, to_numpy
+from cryoedu.arrays import Array, attempt, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import Floats, euler_to_matrix, matrix_to_euler
 from cryoedu.geometry.fourier import shift_phases
 from cryoedu.geometry.grids import Search, shift_subdivision, subdivision
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
-from cryoedu.inference.blocks import absolute2, as_columns, prepare, side_by_side
-from cryoedu.inference.expectation import Tick, residuals, visits
+from cryoedu.inference.blocks import absolute2, as_columns, half_as_many, prepare, side_by_side
+from cryoedu.inference.expectation import Tick, Visit, residuals, visits
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.model import Model, Posterior
 from cryoedu.inference.spaces import FourierSpace
@@ -104,9 +104,14 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
     size = int(max(min(budget // 4 // (64 * len(space.bins)), 256), 1))
     for group in range(len(particles.optics)):
         rows = np.flatnonzero(particles.optics_group == group)
-        for first in range(0, len(rows), size):
+        first = 0
+        while first < len(rows):
             some = rows[first : first + size]
-            block = prepare(particles, some, group, sigma2[group], np.zeros((1, 2)), space, xp)
+            block = attempt(xp, prepare, particles, some, group, sigma2[group], np.zeros((1, 2)), space, xp)
+            if block is None:
+                size = half_as_many(len(some))
+                continue
+            first += len(some)
             b, c = as_columns(block.b[:, 0, :], space, xp), xp.broadcast_to(block.c, (len(some), len(space.bins)))
             power[group] += block.power
             for k, i in enumerate(some):
@@ -135,15 +140,20 @@ def _significant(particles: Particles, model: Model, search: Search, adaptive: A
     kept: list[list[tuple[NDArray[np.int32], NDArray[np.float32]]]] = [[] for _ in range(len(particles))]
     shift_weight = np.zeros((len(particles), len(search.shifts)), dtype=np.float32)
     least = (1 - adaptive.share) / (model.classes * len(search.angles))  # all that are lighter cannot matter together
-    for visit in visits(particles, model, search, space, MAXIMUM_LIKELIHOOD, xp=xp, budget=budget, tick=tick):
-        weights = to_numpy(xp.sum(visit.gamma, axis=1))  # (N', K · O'), classes outermost
-        shift_weight[visit.block.rows] += to_numpy(xp.sum(visit.gamma, axis=2))
-        width = visit.predicted.lot.stop - visit.predicted.lot.start
+
+    def margins(visit: Visit) -> tuple[NDArray[np.int64], slice, Floats, Floats]:
+        """Rows, lot, and Γ summed over shifts (N', K · O'), classes outermost, and over all else (N', S)."""
+        return (visit.block.rows, visit.predicted.lot, to_numpy(xp.sum(visit.gamma, axis=1)),
+                to_numpy(xp.sum(visit.gamma, axis=2)))
+
+    for rows, lot, weights, of_shifts in visits(particles, model, search, space, MAXIMUM_LIKELIHOOD, margins, xp=xp,
+                                                budget=budget, tick=tick):
+        shift_weight[rows] += of_shifts
         top = min(adaptive.most, weights.shape[1])
         best = np.argpartition(weights, -top, axis=1)[:, -top:]
-        for row, columns, values in zip(visit.block.rows, best, np.take_along_axis(weights, best, 1), strict=True):
-            k, orientation = np.divmod(columns[values >= least], width)
-            hypotheses = k * len(search.angles) + orientation + visit.predicted.lot.start
+        for row, columns, values in zip(rows, best, np.take_along_axis(weights, best, 1), strict=True):
+            k, orientation = np.divmod(columns[values >= least], lot.stop - lot.start)
+            hypotheses = k * len(search.angles) + orientation + lot.start
             kept[row].append((hypotheses.astype(np.int32), values[values >= least]))
     out = []
     for i, lots in enumerate(kept):

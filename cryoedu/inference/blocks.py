@@ -52,6 +52,14 @@ def block_sizes(space: FourierSpace, classes: int, orientations: int, shifts: in
     return int(images), int(lot)
 
 
+def half_as_many(images: int) -> int:
+    """How many images to try after ``images`` did not fit. Raises InputError if that was a single one."""
+    if images <= 1:
+        raise InputError("memory ran out with a single image and the orientations held beside it: give a smaller "
+                         "--memory, with which fewer orientations are held at once, or close other programs")
+    return images // 2
+
+
 def prepare(particles: Particles, rows: NDArray[np.int64], group: int, sigma2: Floats, shifts: Floats,
             space: FourierSpace, xp: ModuleType) -> Block:
     """The particles ``rows``, all of optics group ``group``, shifted back by every shift (S, 2) in Å.

@@ -13,6 +13,9 @@ Bytes (float32; D real numbers in J columns, D = 2 J in Fourier space): O' orien
 4 · K · O' · (5 D + 2 J), a block of N' images 4 · N' · S · (4 D + 3 K · O'), transients included. The budget decides
 O' and N'. If not all orientations fit they are visited twice: once for the evidence of every image, once for the
 weights. Images × shifts × hypotheses is never held for more than one block.
+
+Where memory runs out all the same, because other programs fill a GPU too, a block goes on as two halves, and the blocks
+after it keep that size; predictions that do not fit halve the budget. Nothing of a failed try is counted.
 """
 
 from __future__ import annotations
@@ -21,13 +24,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from types import ModuleType
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, namespace, to_numpy
+from cryoedu.arrays import Array, attempt, namespace, to_numpy
 from cryoedu.geometry.grids import Search
 from cryoedu.inference.assignment import Assignment
-from cryoedu.inference.blocks import Block, absolute2, as_columns, block_sizes, prepare, side_by_side
+from cryoedu.inference.blocks import Block, absolute2, as_columns, block_sizes, half_as_many, prepare, side_by_side
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.maximisation import Equations, data_weight
 from cryoedu.inference.model import Floats, Model, Posterior
@@ -35,6 +40,7 @@ from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
 
 Tick = Callable[[float], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -102,20 +108,25 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
     shift_square = 0.0
     numerators: list[Array] = []
     denominators: list[Array] = []
-    every = visits(particles, model, search, space, assignment, xp=xp, budget=budget, tick=tick)
-    for lot, of_lot in groupby(every, key=lambda visit: visit.predicted.lot.start):
+
+    def products(visit: Visit) -> tuple[Visit, Array, Array, Array, float]:
+        """Γ summed over shifts, numerator and denominator, and Σ Γ |s|², of one visit."""
+        block, over_shifts = visit.block, xp.sum(visit.gamma, axis=1)
+        c = xp.broadcast_to(block.c, (len(block.rows), block.c.shape[1]))
+        distance = float(xp.sum(xp.sum(visit.gamma, axis=2) * distance2[None, :]))
+        return visit, over_shifts, _merged(visit.gamma).T @ _merged(block.b), over_shifts.T @ c, distance
+
+    every = visits(particles, model, search, space, assignment, products, xp=xp, budget=budget, tick=tick)
+    for lot, of_lot in groupby(every, key=lambda found: found[0].predicted.lot.start):
         numerator, denominator = None, None
-        for group, of_group in groupby(of_lot, key=lambda visit: visit.group):
+        for group, of_group in groupby(of_lot, key=lambda found: found[0].group):
             mine, weight = None, None
-            for visit in of_group:
-                block, gamma, predicted = visit.block, visit.gamma, visit.predicted
-                over_shifts = xp.sum(gamma, axis=1)
-                mine = _plus(mine, _merged(gamma).T @ _merged(block.b))
-                c = xp.broadcast_to(block.c, (len(block.rows), block.c.shape[1]))
-                weight = _plus(weight, over_shifts.T @ c)
-                shift_square += float(xp.sum(xp.sum(gamma, axis=2) * distance2[None, :]))
+            for visit, over_shifts, of_block, weight_of_block, distance in of_group:
+                predicted = visit.predicted
+                mine, weight = _plus(mine, of_block), _plus(weight, weight_of_block)
+                shift_square += distance
                 tally.add(visit, over_shifts, xp)
-                power[group] += block.power if lot == 0 else 0.0
+                power[group] += visit.block.power if lot == 0 else 0.0
             squares[group] += _fit(mine, weight, predicted, sigma2[group], space, xp)
             numerator, denominator = _plus(numerator, mine), _plus(denominator, weight)
         shape = (model.classes, -1, len(space.bins))
@@ -128,32 +139,57 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
                            log_likelihood)
 
 
-def visits(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment, *,
-           xp: ModuleType, budget: int, tick: Tick = lambda share: None) -> Iterator[Visit]:
-    """Γ of every image, block by block: lots of orientations outermost, then noise groups, then blocks of images."""
+def visits(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment,
+           then: Callable[[Visit], T], *, xp: ModuleType, budget: int,
+           tick: Tick = lambda share: None) -> Iterator[T]:
+    """``then`` of every block's Γ: lots of orientations outermost, then noise groups, then blocks of images.
+
+    ``then`` may run more than once on an image, where memory runs out in it, and must only return; what is yielded
+    holds every image once for each lot.
+    """
     orientations = len(search.angles)
     images, size = block_sizes(space, model.classes, orientations, len(search.shifts), budget)
-    lots = [slice(o, min(o + size, orientations)) for o in range(0, orientations, size)]
-    blocks = [(group, rows[first : first + images]) for group in range(len(particles.optics))
-              for rows in [np.flatnonzero(particles.optics_group == group)] for first in range(0, len(rows), images)]
-    passes = 1 if len(lots) == 1 else 2
+    members = [np.flatnonzero(particles.optics_group == group) for group in range(len(particles.optics))]
     joined = np.full(len(particles), -np.inf, dtype=np.float32)
-    done = 0
-    for last in range(passes):
-        for lot in lots:
-            predicted = _predict(model, search, lot, space, xp)
-            for group, rows in blocks:
-                sigma2 = model.sigma2[group, space.bins]
-                block = prepare(particles, rows, group, sigma2, search.shifts, space, xp)
-                scores = _scores(block, predicted, space, assignment, xp)
-                if last == passes - 1:
-                    evidence = assignment.reduce(scores) if passes == 1 else xp.asarray(joined[rows])
-                    yield Visit(group, block, predicted, assignment.weigh(scores, evidence), evidence)
-                else:
-                    evidence = assignment.combine(xp.asarray(joined[rows]), assignment.reduce(scores))
-                    joined[rows] = to_numpy(evidence)
-                done += 1
-                tick(done / (len(blocks) * len(lots) * passes))
+    done = 0.0
+
+    def look(rows: NDArray[np.int64], group: int, predicted: Predictions, alone: bool, last: bool) -> list[T]:
+        """What ``then`` makes of these images, or, before the last pass, nothing but their evidence until here."""
+        block = prepare(particles, rows, group, model.sigma2[group, space.bins], search.shifts, space, xp)
+        scores = _scores(block, predicted, space, assignment, xp)
+        if not (alone or last):
+            joined[rows] = to_numpy(assignment.combine(xp.asarray(joined[rows]), assignment.reduce(scores)))
+            return []
+        evidence = assignment.reduce(scores) if alone else xp.asarray(joined[rows])
+        return [then(Visit(group, block, predicted, assignment.weigh(scores, evidence), evidence))]
+
+    alone = False
+    for last in (False, True):
+        start = 0
+        while start < orientations:
+            lot = slice(start, min(start + size, orientations))
+            predicted = attempt(xp, _predict, model, search, lot, space, xp)
+            if predicted is None:
+                budget //= 2
+                fewer, size = block_sizes(space, model.classes, orientations, len(search.shifts), budget)
+                images = min(images, fewer)
+                continue
+            alone = lot == slice(0, orientations)  # one lot is all: one visit tells everything
+            for group, rows in enumerate(members):
+                first = 0
+                while first < len(rows):
+                    some = rows[first : first + images]
+                    found = attempt(xp, look, some, group, predicted, alone, last)
+                    if found is None:
+                        images = half_as_many(len(some))
+                        continue
+                    yield from found
+                    first += len(some)
+                    done += len(some) * (lot.stop - lot.start)
+                    tick(done / (len(particles) * orientations * (1 if alone else 2)))
+            start = lot.stop
+        if alone:
+            return
 
 
 def residuals(squares: Floats, power: Floats, sizes: Floats, sigma2: Floats, posterior: Posterior,
