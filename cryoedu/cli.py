@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cryoedu.cli_simulate import simulate
 from cryoedu.errors import InputError
 from cryoedu.options import (
     Diameter,
@@ -28,13 +29,13 @@ from cryoedu.options import (
     Seed,
     Star,
     Step,
+    Symmetry,
     Truth,
     TruthMaps,
     folder_of,
     particles_of,
     reference_of,
     refinement_options,
-    specimen_of,
     truth_of,
 )
 
@@ -49,51 +50,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Single-particle cryo-EM image refinement, to learn it by doing it.",
 )
-
-@app.command()
-def simulate(
-    specimens: Annotated[list[str], typer.Argument(help="names of data sets, MRC maps, or PDB and mmCIF files")],
-    o: Output,
-    n: Annotated[int, typer.Option("--n", min=1, help="number of particles")] = 1000,
-    snr: Annotated[float, typer.Option(help="variance of signal over noise inside the particle; 0: no noise")] = 0.1,
-    box: Annotated[int, typer.Option(help="pixels (an MRC map keeps its own)")] = 64,
-    pixel_size: Annotated[float, typer.Option("--pixel-size", help="Å (an MRC map keeps its own)")] = 5.0,
-    defocus: Annotated[tuple[float, float], typer.Option(help="lowest and highest, Å; 0 0: no CTF")] = (
-        10000.0,
-        25000.0,
-    ),
-    astigmatism: Annotated[float, typer.Option(help="largest U - V, Å")] = 500.0,
-    b_factor: Annotated[float, typer.Option("--b-factor", help="of the envelope, Å²")] = 0.0,
-    phase_shift: Annotated[float, typer.Option("--phase-shift", help="of a phase plate, degrees")] = 0.0,
-    shift_sigma: Annotated[float, typer.Option("--sigma-offset", help="spread of the shifts, Å")] = 5.0,
-    preferred: Annotated[float, typer.Option(help="crowding of the views around z; 0: none")] = 0.0,
-    white_noise: Annotated[bool, typer.Option("--white-noise", help="white instead of coloured noise")] = False,
-    random_seed: Seed = 0,
-) -> None:
-    """Particle images of one or several specimens, as RELION-readable STAR and MRC, the truth beside them."""
-    from cryoedu.files import check_writable
-    from cryoedu.microscope.experiment import simulate as make
-    from cryoedu.microscope.experiment import write_experiment
-    from cryoedu.microscope.noise import coloured, white
-
-    check_writable(o)
-    maps = [specimen_of(text, box, pixel_size) for text in specimens]
-    experiment = make(
-        maps,
-        n,
-        seed=random_seed,
-        snr=snr or None,
-        noise=white if white_noise else coloured,
-        defocus=defocus if any(defocus) else None,
-        astigmatism=astigmatism if any(defocus) else 0.0,
-        b_factor=b_factor,
-        phase_shift=phase_shift,
-        shift_sigma=shift_sigma,
-        preferred=preferred,
-    )
-    path = write_experiment(experiment, o)
-    typer.echo(f"{n} particles of {', '.join(m.name for m in maps)}: {path}")
-    typer.echo(f"their true poses and classes: {path.with_name('truth_data.star')}")
+app.command()(simulate)
 
 
 @app.command()
@@ -103,6 +60,7 @@ def reconstruct(
     subset: Annotated[int | None, typer.Option(help="only this half, 1 or 2 (rlnRandomSubset)")] = None,
     class_number: Annotated[int | None, typer.Option("--class", min=1, help="only this class, counted from 1")] = None,
     maxres: Annotated[float | None, typer.Option(help="Å, nothing finer is reconstructed")] = None,
+    symmetry: Symmetry = "C1",
     pixel_size: PixelSize = None,
     memory: Memory = None,
     array_library: Library = "auto",
@@ -128,7 +86,7 @@ def reconstruct(
     if not keep.any():
         raise InputError(f"{star} has no particle of that class and subset: choose another")
     chosen = particles if keep.all() else particles.subset_of(keep)
-    write_map(solve(chosen, resolution=maxres, memory=memory, array_library=array_library), o)
+    write_map(solve(chosen, resolution=maxres, symmetry=symmetry, memory=memory, array_library=array_library), o)
     typer.echo(f"map from {len(chosen)} particles: {o}")
 
 
@@ -240,6 +198,7 @@ def classify3d(
     ] = 0,
     offset_range: Range = 15.0,
     offset_step: Step = None,
+    symmetry: Symmetry = "C1",
     ini_high: Annotated[float, typer.Option("--ini-high", help="Å: low-pass filter of a single reference")] = 60.0,
     tau2_fudge: Fudge = 4.0,
     particle_diameter: Diameter = None,
@@ -279,7 +238,7 @@ def classify3d(
         particles, 3, iterations, tau2_fudge, particle_diameter, solvent_mask, maxcc, first_resolution or ini_high,
         strict_highres, random_seed, folder.memory, array_library,
     )
-    options["fixed"] = ("maps", "tau2") if supervised else ()
+    options |= {"fixed": ("maps", "tau2") if supervised else (), "symmetry": symmetry}
     if oversampling:
         diameter = particle_diameter or 0.8 * particles.box * particles.pixel_size
         options["adaptive"] = Adaptive(levels=oversampling, diameter=diameter)

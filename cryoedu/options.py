@@ -42,6 +42,7 @@ LastRes = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--random-seed", help="seed of everything random")]
 Memory = Annotated[str | None, typer.Option(help="memory budget, such as '1 GB' (default: half of what is free)")]
+Symmetry = Annotated[str, typer.Option("--sym", help="point group of the map: C1, C4, D7, T, O, I …")]
 Library = Annotated[str, typer.Option("--array-library", help="numpy, cupy, or auto")]
 Resume = Annotated[bool, typer.Option("--resume", help="go on after the last iteration that was finished")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the run that the folder holds")]

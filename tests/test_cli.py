@@ -129,6 +129,16 @@ def test_classify3d_with_the_truth_and_the_oracle_beside_it(simulated, tmp_path)
     )
 
 
+def test_a_point_group_from_a_shell(simulated, tmp_path):
+    """--sym must reach the engine, in a reconstruction as in a refinement: what comes out looks the same turned."""
+    cryoedu("reconstruct", simulated / "truth_data.star", "--o", tmp_path / "map.mrc", "--sym", "C2")
+    cryoedu("classify3d", simulated / "particles_data.star", "--o", tmp_path / "run", "--reference", RELION / "map.mrc",
+            "--k", 1, "--iter", 1, "--healpix-order", 0, "--offset-range", 0, "--strict-highres", 20, "--sym", "C2")
+    for path in (tmp_path / "map.mrc", tmp_path / "run" / "run_it001_class001.mrc"):
+        density = read_map(path).density[1:, 1:, 1:]
+        assert np.abs(density - density[:, ::-1, ::-1]).max() < 0.02 * np.abs(density).max()
+
+
 def test_doctor_and_help_answer():
     assert "numpy" in cryoedu("doctor").lower()
     assert "classify3d" in cryoedu("--help")
@@ -149,6 +159,7 @@ def test_doctor_and_help_answer():
         (["classify2d", RELION / "particles.star", "--o", "out", "--memory", "huge"], "memory 'huge'"),
         (["classify2d", RELION / "particles.star", "--o", "out", "--particle-diameter", "900"], "900 Å does not fit"),
         (["classify2d", RELION / "particles.star", "--o", RELION / "map.mrc"], "map.mrc"),
+        (["reconstruct", RELION / "particles.star", "--o", "x.mrc", "--sym", "X7"], "'X7' is not a point group"),
         (["simulate", "unicorn", "--o", "out"], "unicorn"),
         (["simulate", RELION / "map.mrc", "--o", "out", "--defocus", "200000", "300000"], "larger box"),
     ],

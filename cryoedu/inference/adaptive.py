@@ -95,7 +95,7 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
     started = _significant(particles, model, search, adaptive, coarse, xp, budget, lambda share: tick(0.5 * share))
     half = transform(xp.asarray(model.maps), PADDING)
     sigma2 = model.sigma2[:, space.bins]
-    inserter = Inserter(space, model.classes, xp)
+    inserter = Inserter(space, model.classes, xp, search.symmetry)
     count = len(particles)
     posterior = Posterior(np.zeros(count), np.zeros((count, model.classes)), np.zeros(count, dtype=np.int64),
                           np.zeros((count, 3)), np.zeros((count, 2)), np.zeros(count))

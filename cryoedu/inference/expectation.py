@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from cryoedu.arrays import Array, attempt, namespace, to_numpy
 from cryoedu.geometry.grids import Search
+from cryoedu.geometry.symmetry import symmetrised_rotations
 from cryoedu.inference.assignment import Assignment
 from cryoedu.inference.blocks import Block, absolute2, as_columns, block_sizes, half_as_many, prepare, side_by_side
 from cryoedu.inference.gridsums import GridSums, Inserter
@@ -60,18 +61,23 @@ class Sums:
     log_likelihood: float
 
     def equations(self, space: FourierSpace, search: Search) -> Equations:
-        """The normal equations of the maps, slice by slice of ``search``."""
-        rotations = search.rotations
+        """The normal equations of the maps, slice by slice of ``search``, each at all poses that show the same.
+
+        An image of a symmetric map counts as often as the group has operators, against a prior of each component.
+        """
+        rotations = symmetrised_rotations(search.rotations, search.symmetry)
+        mates, xp = len(rotations) // len(search.angles), namespace(self.numerator)
+        numerator, denominator = (part if mates == 1 else xp.concat([part] * mates, axis=1)
+                                  for part in (self.numerator, self.denominator))
 
         def curvature(maps: Array) -> Array:
-            return space.backproject(self.denominator * space.project(maps, rotations), rotations)
+            return space.backproject(denominator * space.project(maps, rotations), rotations)
 
-        return Equations(space.backproject(self.numerator, rotations),
-                         data_weight(space, rotations, self.denominator), curvature)
+        return Equations(space.backproject(numerator, rotations), data_weight(space, rotations, denominator), curvature)
 
     def on_grid(self, space: FourierSpace, search: Search) -> GridSums:
         """The same sums with the slices inserted, which can be added to those of other particles."""
-        inserter = Inserter(space, len(self.numerator), namespace(self.denominator))
+        inserter = Inserter(space, len(self.numerator), namespace(self.denominator), search.symmetry)
         for k in range(len(self.numerator)):
             inserter.add(k, self.numerator[k, ...], self.denominator[k, ...], search.rotations)
         return inserter.sums(self.squares, self.counts, self.shift_square, self.log_likelihood)

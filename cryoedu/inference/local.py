@@ -36,7 +36,7 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
     """One expectation step over all particles, each around its own pose."""
     half = transform(xp.asarray(model.maps), PADDING)
     sigma2 = model.sigma2[:, space.bins]
-    inserter = Inserter(space, model.classes, xp)
+    inserter = Inserter(space, model.classes, xp, search.symmetry)
     count, classes, turns, steps = len(particles), model.classes, len(search.turns), len(search.shifts)
     posterior = Posterior(np.zeros(count), np.zeros((count, classes)), np.zeros(count, dtype=np.int64),
                           np.zeros((count, 3)), np.zeros((count, 2)), np.zeros(count))

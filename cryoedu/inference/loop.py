@@ -23,6 +23,7 @@ from cryoedu.errors import InputError
 from cryoedu.geometry.fourier import fourier, radial_mean
 from cryoedu.geometry.grids import LocalSearch, Search, perturbed
 from cryoedu.geometry.masks import check_mask
+from cryoedu.geometry.symmetry import asymmetric_unit, symmetrise, symmetry_operators
 from cryoedu.inference.adaptive import Adaptive, adaptive_expectation
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD, Assignment
 from cryoedu.inference.expectation import Sums, Tick, expectation
@@ -40,7 +41,7 @@ SPACES = {"fourier": FourierSpace, "real": RealSpace}
 
 def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, iterations: int = 25,
            assignment: Assignment = MAXIMUM_LIKELIHOOD, space: str = "fourier", radii: Sequence[int] | None = None,
-           adaptive: Adaptive | None = None,
+           adaptive: Adaptive | None = None, symmetry: str = "C1",
            tau2_fudge: float | None = None, mask: NDArray[np.floating] | None = None, fixed: Collection[str] = (),
            perturb_seed: int | None = None, steps: int = 4, number_from: int = 1, memory: str | int | None = None,
            array_library: str = "auto", tick: Tick = lambda share: None) -> Iterator[Iteration]:
@@ -53,6 +54,8 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
     radii: shells used in iteration 1, 2, …; the last one holds for the rest (default: all). `opening` makes them.
     adaptive: follow what counts on ``search`` to finer steps (maximum likelihood in Fourier space only); None keeps to
         ``search``.
+    symmetry: point group of the maps, such as D7 (see `symmetry_operators`): of the views that it makes the same one
+        is searched, and every image counts for all of them. The maps of the start are symmetrised, fixed ones too.
     tau2_fudge: T of the regularised likelihood; None switches the prior off.
     mask: (n, …) from 0 to 1, multiplied into the maps, never into the images: the noise is estimated from whole
         images and stays unbiased.
@@ -69,6 +72,10 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
     """
     xp = library(array_library)
     model = checked(particles, model, search, space, fixed, start=number_from == 1)
+    if len(symmetry_operators(symmetry)) > 1:
+        turned_grid(search, None, 1, symmetry)  # refuses a search in the plane
+        if number_from == 1:
+            model = replace(model, maps=np.stack([symmetrise(m, symmetry) for m in model.maps]))
     mask = None if mask is None else check_mask(mask, model.maps.shape[1:])
     radii = checked_radii(radii, particles.box)
     if space != "fourier" and (adaptive is not None or isinstance(search, LocalSearch)):
@@ -79,7 +86,8 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
                          "or search_3d and MAXIMUM_LIKELIHOOD")
 
     def stage(number: int, state: State) -> Stage:
-        return Stage(number, turned_grid(search, perturb_seed, number), radii[min(number, len(radii)) - 1], adaptive)
+        grid = turned_grid(search, perturb_seed, number, symmetry)
+        return Stage(number, grid, radii[min(number, len(radii)) - 1], adaptive)
 
     def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], at: Stage,
                where: FourierSpace, state: State) -> Update:
@@ -166,9 +174,14 @@ def joined(posteriors: Sequence[Posterior], rows: Sequence[NDArray[np.int64]], c
     return Posterior(**out)
 
 
-def turned_grid(search: Search | LocalSearch, seed: int | None, number: int) -> Search | LocalSearch:
-    """The hypotheses of iteration ``number``: turned a little, as a whole, unless ``seed`` is None."""
-    return search if seed is None else perturbed(search, np.random.default_rng([seed, number]))
+def turned_grid(search: Search | LocalSearch, seed: int | None, number: int,
+                symmetry: str = "C1") -> Search | LocalSearch:
+    """The hypotheses of iteration ``number``: turned a little, as a whole, unless ``seed`` is None, and then only those
+    that ``symmetry`` leaves to search."""
+    grid = search if seed is None else perturbed(search, np.random.default_rng([seed, number]))
+    if len(symmetry_operators(symmetry)) == 1:
+        return grid
+    return replace(grid, symmetry=symmetry) if isinstance(grid, LocalSearch) else asymmetric_unit(grid, symmetry)
 
 
 def expect(particles: Particles, model: Model, search: Search | LocalSearch, space: FourierSpace,
