@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cryoedu.cli_simulate import simulate
+from cryoedu.cli_data import normalise, simulate
 from cryoedu.errors import InputError
 from cryoedu.options import (
     Diameter,
@@ -26,6 +26,7 @@ from cryoedu.options import (
     PsiStep,
     Range,
     Resume,
+    Scale,
     Seed,
     Star,
     Step,
@@ -50,7 +51,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Single-particle cryo-EM image refinement, to learn it by doing it.",
 )
-app.command()(simulate)
+for command in (simulate, normalise):
+    app.command()(command)
 
 
 @app.command()
@@ -126,10 +128,10 @@ def align2d(
         maxcc,
         first_resolution,
         strict_highres,
-        random_seed,
-        pixel_size,
-        memory,
-        array_library,
+        random_seed=random_seed,
+        pixel_size=pixel_size,
+        memory=memory,
+        array_library=array_library,
     )
 
 
@@ -148,6 +150,7 @@ def classify2d(
     maxcc: MaxCC = False,
     first_resolution: FirstRes = 60.0,
     strict_highres: LastRes = None,
+    scale: Scale = False,
     random_seed: Seed = 0,
     pixel_size: PixelSize = None,
     memory: Memory = None,
@@ -169,6 +172,8 @@ def classify2d(
         particles, 2, iterations, tau2_fudge, particle_diameter, None, maxcc, first_resolution, strict_highres,
         random_seed, folder.memory, array_library,
     )
+
+    options["scale"] = scale
 
     def job(tick: Any, at: Checkpoint | None) -> Any:
         if at is not None:
@@ -207,6 +212,7 @@ def classify3d(
     supervised: Annotated[bool, typer.Option("--supervised", help="keep the given maps: only classify")] = False,
     first_resolution: FirstRes = None,
     strict_highres: LastRes = None,
+    scale: Scale = False,
     random_seed: Seed = 0,
     pixel_size: PixelSize = None,
     memory: Memory = None,
@@ -238,7 +244,7 @@ def classify3d(
         particles, 3, iterations, tau2_fudge, particle_diameter, solvent_mask, maxcc, first_resolution or ini_high,
         strict_highres, random_seed, folder.memory, array_library,
     )
-    options |= {"fixed": ("maps", "tau2") if supervised else (), "symmetry": symmetry}
+    options |= {"fixed": ("maps", "tau2") if supervised else (), "symmetry": symmetry, "scale": scale}
     if oversampling:
         diameter = particle_diameter or 0.8 * particles.box * particles.pixel_size
         options["adaptive"] = Adaptive(levels=oversampling, diameter=diameter)

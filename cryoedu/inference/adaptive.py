@@ -98,7 +98,7 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
     inserter = Inserter(space, model.classes, xp, search.symmetry)
     count = len(particles)
     posterior = Posterior(np.zeros(count), np.zeros((count, model.classes)), np.zeros(count, dtype=np.int64),
-                          np.zeros((count, 3)), np.zeros((count, 2)), np.zeros(count))
+                          np.zeros((count, 3)), np.zeros((count, 2)), *np.zeros((3, count)))
     squares, power = np.zeros(sigma2.shape), np.zeros(sigma2.shape)
     shift_square, done = 0.0, 0
     size = int(max(min(budget // 4 // (64 * len(space.bins)), 256), 1))
@@ -121,8 +121,10 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
                     at = xp.asarray(mine)
                     inserter.add(int(m), xp.take(found.numerator, at, axis=0), xp.take(found.denominator, at, axis=0),
                                  found.rotations[mine])
-                squares[group] += _misfit(found, xp) * sigma2[group]
+                overlap, energy = _contrast(found, xp)
+                squares[group] += (energy - 2 * overlap) * sigma2[group]
                 shift_square += found.shift_square
+                posterior.overlap[i], posterior.energy[i] = overlap[1:].sum(), energy[1:].sum()
                 posterior.log_evidence[i], posterior.max_probability[i] = found.log_evidence, found.max_probability
                 posterior.class_probability[i], posterior.shifts[i] = found.class_probability, found.shift
                 posterior.angles[i] = matrix_to_euler(found.rotations[found.best])
@@ -216,10 +218,11 @@ def _explore(b: Array, c: Array, start: _Candidates, half: Array, model: Model, 
                   float(gamma.sum(axis=1) @ np.sum(shifts**2, axis=1)))
 
 
-def _misfit(found: _Found, xp: ModuleType) -> Floats:
-    """Σ Γ (|CTF A|² - 2 Re X* CTF A) / σ² of each column (J,)."""
+def _contrast(found: _Found, xp: ModuleType) -> tuple[Floats, Floats]:
+    """Σ Γ Re X* CTF A / σ² and Σ Γ |CTF A|² / σ² of each column (J,)."""
     cross = xp.real(found.numerator) * xp.real(found.predicted) + xp.imag(found.numerator) * xp.imag(found.predicted)
-    return to_numpy(xp.sum(found.denominator * absolute2(found.predicted, xp) - 2 * cross, axis=0)).astype(np.float64)
+    energy = found.denominator * absolute2(found.predicted, xp)
+    return (to_numpy(xp.sum(cross, axis=0)).astype(np.float64), to_numpy(xp.sum(energy, axis=0)).astype(np.float64))
 
 
 def _holding(weights: Floats, share: float, most: int) -> NDArray[np.int64]:

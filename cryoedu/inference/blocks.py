@@ -24,7 +24,8 @@ class Block:
     """Some images of one noise group.
 
     rows: (N',) which particles.
-    b: (N', S, D) CTF · (X shifted back) / σ², real numbers.  c: CTF² / σ², (N', J), or (1, J) without CTF.
+    b: (N', S, D) CTF · (X shifted back) / σ², real numbers.  c: CTF² / σ², (N', J), or (1, J) without CTF. A scale of
+        the particles counts as part of their CTF.
     power: (J,) Σ |X|² over the images, a premultiplied CTF undone.
     """
 
@@ -87,6 +88,9 @@ def prepare(particles: Particles, rows: NDArray[np.int64], group: int, sigma2: F
         else:
             b = x * (ctf * weight)
         c = ctf * ctf * weight
+    if particles.scale is not None:
+        scale = xp.asarray(particles.scale[rows], dtype=xp.float32)[:, None]
+        b, c = b * scale, c * (scale * scale)
     total = to_numpy(xp.sum(power, axis=0)).astype(np.float64)
     if not np.isfinite(total).all():
         bad = rows[~np.isfinite(images).all(axis=(1, 2))]

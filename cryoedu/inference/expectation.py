@@ -105,8 +105,12 @@ class Visit:
 
 
 def expectation(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment, *,
-                xp: ModuleType, budget: int, tick: Tick = lambda share: None) -> tuple[Posterior, Sums]:
-    """One expectation step over all particles; ``tick`` is called with the share of the work done (0 to 1)."""
+                xp: ModuleType, budget: int, contrast: bool = False,
+               tick: Tick = lambda share: None) -> tuple[Posterior, Sums]:
+    """One expectation step over all particles; ``tick`` is called with the share of the work done (0 to 1).
+
+    contrast: also find each particle's overlap with its predictions, which takes one matrix product more.
+    """
     sigma2 = model.sigma2[:, space.bins]
     tally = Tally(len(particles), model.classes)
     distance2 = xp.asarray(np.sum(search.shifts**2, axis=1), dtype=xp.float32)
@@ -115,23 +119,24 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
     numerators: list[Array] = []
     denominators: list[Array] = []
 
-    def products(visit: Visit) -> tuple[Visit, Array, Array, Array, float]:
-        """Γ summed over shifts, numerator and denominator, and Σ Γ |s|², of one visit."""
+    def products(visit: Visit) -> tuple[Visit, Array, Array, Array, float, tuple[Floats, Floats] | None]:
+        """Γ summed over shifts, numerator and denominator, Σ Γ |s|², overlap and energy, of one visit."""
         block, over_shifts = visit.block, xp.sum(visit.gamma, axis=1)
         c = xp.broadcast_to(block.c, (len(block.rows), block.c.shape[1]))
         distance = float(xp.sum(xp.sum(visit.gamma, axis=2) * distance2[None, :]))
-        return visit, over_shifts, _merged(visit.gamma).T @ _merged(block.b), over_shifts.T @ c, distance
+        return visit, over_shifts, _merged(visit.gamma).T @ _merged(block.b), over_shifts.T @ c, distance, (
+            _contrast(visit, over_shifts, space, xp) if contrast else None)
 
     every = visits(particles, model, search, space, assignment, products, xp=xp, budget=budget, tick=tick)
     for lot, of_lot in groupby(every, key=lambda found: found[0].predicted.lot.start):
         numerator, denominator = None, None
         for group, of_group in groupby(of_lot, key=lambda found: found[0].group):
             mine, weight = None, None
-            for visit, over_shifts, of_block, weight_of_block, distance in of_group:
+            for visit, over_shifts, of_block, weight_of_block, distance, overlap in of_group:
                 predicted = visit.predicted
                 mine, weight = _plus(mine, of_block), _plus(weight, weight_of_block)
                 shift_square += distance
-                tally.add(visit, over_shifts, xp)
+                tally.add(visit, over_shifts, overlap, xp)
                 power[group] += visit.block.power if lot == 0 else 0.0
             squares[group] += _fit(mine, weight, predicted, sigma2[group], space, xp)
             numerator, denominator = _plus(numerator, mine), _plus(denominator, weight)
@@ -247,6 +252,17 @@ def _fit(numerator: Array, denominator: Array, predicted: Predictions, sigma2: F
     return np.asarray((energy - 2 * cross.reshape(space.unknowns, -1).sum(axis=0)) * sigma2)
 
 
+def _contrast(visit: Visit, over_shifts: Array, space: FourierSpace, xp: ModuleType) -> tuple[Floats, Floats]:
+    """Σ Γ Re X* CTF A / σ² and Σ Γ |CTF A|² / σ² of each image (N',), over the scored columns."""
+    u, images, a = space.unscored, len(visit.block.rows), visit.predicted
+    expected = _merged(visit.gamma) @ a.reals
+    columns = expected.shape[1] // space.unknowns
+    both = xp.reshape(expected * _merged(visit.block.b), (images, -1, space.unknowns, columns))
+    energy = (over_shifts @ a.power[:, u:]) * visit.block.c[:, u:]
+    return (to_numpy(xp.sum(both[..., u:], axis=(1, 2, 3))).astype(np.float64),
+            to_numpy(xp.sum(energy, axis=1)).astype(np.float64))
+
+
 def _log_gaussian(squares: Floats, sizes: Floats, sigma2: Floats, space: FourierSpace) -> float:
     """log of the Gaussian density of residuals whose squares sum to (G, J), over the scored columns."""
     density = -0.5 * squares / sigma2 - 0.5 * space.unknowns * sizes[:, None] * np.log(2 * np.pi * sigma2)
@@ -272,12 +288,15 @@ class Tally:
     def __init__(self, particles: int, classes: int) -> None:
         self.log_evidence = np.zeros(particles)
         self.class_probability = np.zeros((particles, classes))
+        self.contrast = np.zeros((2, particles))  # overlap, energy
         self.best = np.full(particles, -1.0)
         self.where = np.zeros((particles, 3), dtype=np.int64)  # class, orientation, shift
 
-    def add(self, visit: Visit, over_shifts: Array, xp: ModuleType) -> None:
+    def add(self, visit: Visit, over_shifts: Array, contrast: tuple[Floats, Floats] | None, xp: ModuleType) -> None:
         """Take note of one visit; ``over_shifts`` is Γ (N', H) summed over shifts."""
         rows, classes = visit.block.rows, self.class_probability.shape[1]
+        if contrast is not None:
+            self.contrast[:, rows] += contrast
         images, _, hypotheses = visit.gamma.shape
         self.log_evidence[rows] = to_numpy(visit.evidence)
         self.class_probability[rows] += to_numpy(xp.sum(xp.reshape(over_shifts, (images, classes, -1)), axis=2))
@@ -293,4 +312,4 @@ class Tally:
         """What was collected, in the terms of the grid."""
         _, orientation, shift = self.where.T
         return Posterior(self.log_evidence, self.class_probability, np.argmax(self.class_probability, axis=1),
-                         search.angles[orientation], search.shifts[shift], self.best)
+                         search.angles[orientation], search.shifts[shift], self.best, *self.contrast)

@@ -39,7 +39,7 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
     inserter = Inserter(space, model.classes, xp, search.symmetry)
     count, classes, turns, steps = len(particles), model.classes, len(search.turns), len(search.shifts)
     posterior = Posterior(np.zeros(count), np.zeros((count, classes)), np.zeros(count, dtype=np.int64),
-                          np.zeros((count, 3)), np.zeros((count, 2)), np.zeros(count))
+                          np.zeros((count, 3)), np.zeros((count, 2)), *np.zeros((3, count)))
     squares, power = np.zeros(sigma2.shape), np.zeros(sigma2.shape)
     shift_square, done = 0.0, 0
     each = 24 * len(space.bins) * (classes * turns + steps) + 16 * steps * classes * turns
@@ -79,8 +79,9 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
             over_turns = to_numpy(xp.sum(gamma, axis=2)).astype(np.float64)
             shift_square += float(np.sum(over_turns * np.sum(places**2, axis=2)))
 
-            squares[group] += _insert(inserter, gamma, weights, moved, slices, c, rotations, turns,
-                                      xp) * sigma2[group]
+            overlap, energy = _insert(inserter, gamma, weights, moved, slices, c, rotations, turns, xp)
+            squares[group] += np.sum(energy - 2 * overlap, axis=0) * sigma2[group]
+            posterior.overlap[rows], posterior.energy[rows] = overlap[:, 1:].sum(axis=1), energy[:, 1:].sum(axis=1)
             done += len(rows)
             tick(done / count)
     posterior.classes[:] = posterior.class_probability.argmax(axis=1)
@@ -105,12 +106,12 @@ def _scores(moved: Array, slices: Array, c: Array, prior: Array, assignment: Ass
 
 
 def _insert(inserter: Inserter, gamma: Array, weights: Array, moved: Array, slices: Array, c: Array,
-            rotations: Floats, turns: int, xp: ModuleType) -> Floats:
-    """Add numerators and denominators of a block; Σ Γ (|CTF A|² - 2 Re X* CTF A) / σ² of each column (J,)."""
+            rotations: Floats, turns: int, xp: ModuleType) -> tuple[Floats, Floats]:
+    """Add numerators and denominators of a block; Σ Γ Re X* CTF A / σ² and Σ Γ |CTF A|² / σ² of each column (N', J)."""
     numerator = xp.matmul(xp.permute_dims(xp.astype(gamma, moved.dtype), (0, 2, 1)), moved)  # (N', K T, J)
     denominator = weights[:, :, None] * c[:, None, :]
     cross = xp.real(numerator) * xp.real(slices) + xp.imag(numerator) * xp.imag(slices)
-    misfit = xp.sum(denominator * absolute2(slices, xp) - 2 * cross, axis=(0, 1))
+    overlap, energy = xp.sum(cross, axis=1), xp.sum(denominator * absolute2(slices, xp), axis=1)
     image, hypothesis = np.nonzero(to_numpy(weights) > LEAST)
     k, turn = np.divmod(hypothesis, turns)
     for m in np.unique(k):
@@ -118,4 +119,4 @@ def _insert(inserter: Inserter, gamma: Array, weights: Array, moved: Array, slic
         at = xp.asarray(i * weights.shape[1] + h)
         inserter.add(int(m), xp.take(xp.reshape(numerator, (-1, c.shape[1])), at, axis=0),
                      xp.take(xp.reshape(denominator, (-1, c.shape[1])), at, axis=0), rotations[i * turns + t])
-    return to_numpy(misfit).astype(np.float64)
+    return to_numpy(overlap).astype(np.float64), to_numpy(energy).astype(np.float64)

@@ -31,6 +31,7 @@ from cryoedu.inference.gridsums import GridSums
 from cryoedu.inference.local import local_expectation
 from cryoedu.inference.maximisation import Equations, solve
 from cryoedu.inference.model import Floats, Iteration, Model, Posterior, check_model, signal_power
+from cryoedu.inference.scales import estimated_scales, micrograph_groups, scaled
 from cryoedu.inference.spaces import FourierSpace, RealSpace
 from cryoedu.particles.particles import Particles
 
@@ -41,7 +42,7 @@ SPACES = {"fourier": FourierSpace, "real": RealSpace}
 
 def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, iterations: int = 25,
            assignment: Assignment = MAXIMUM_LIKELIHOOD, space: str = "fourier", radii: Sequence[int] | None = None,
-           adaptive: Adaptive | None = None, symmetry: str = "C1",
+           adaptive: Adaptive | None = None, symmetry: str = "C1", scale: bool = False,
            tau2_fudge: float | None = None, mask: NDArray[np.floating] | None = None, fixed: Collection[str] = (),
            perturb_seed: int | None = None, steps: int = 4, number_from: int = 1, memory: str | int | None = None,
            array_library: str = "auto", tick: Tick = lambda share: None) -> Iterator[Iteration]:
@@ -56,6 +57,7 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
         ``search``.
     symmetry: point group of the maps, such as D7 (see `symmetry_operators`): of the views that it makes the same one
         is searched, and every image counts for all of them. The maps of the start are symmetrised, fixed ones too.
+    scale: estimate the intensity of each micrograph group too (see `cryoedu.inference.scales`).
     tau2_fudge: T of the regularised likelihood; None switches the prior off.
     mask: (n, …) from 0 to 1, multiplied into the maps, never into the images: the noise is estimated from whole
         images and stays unbiased.
@@ -76,6 +78,8 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
         turned_grid(search, None, 1, symmetry)  # refuses a search in the plane
         if number_from == 1:
             model = replace(model, maps=np.stack([symmetrise(m, symmetry) for m in model.maps]))
+    if scale:
+        micrograph_groups(particles)  # refuses particles without
     mask = None if mask is None else check_mask(mask, model.maps.shape[1:])
     radii = checked_radii(radii, particles.box)
     if space != "fourier" and (adaptive is not None or isinstance(search, LocalSearch)):
@@ -87,12 +91,14 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
 
     def stage(number: int, state: State) -> Stage:
         grid = turned_grid(search, perturb_seed, number, symmetry)
-        return Stage(number, grid, radii[min(number, len(radii)) - 1], adaptive)
+        return Stage(number, grid, radii[min(number, len(radii)) - 1], adaptive, scale)
 
     def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], at: Stage,
                where: FourierSpace, state: State) -> Update:
         counts = posterior.class_probability.sum(axis=0)
         after, ssnr = maximisation(found[0], counts, models[0], at.search, where, tau2_fudge, mask, fixed, steps, xp)
+        if scale:
+            after = replace(after, scales=estimated_scales(scaled(particles, models[0].scales), posterior))
         return Update(after, ssnr)
 
     return iterate([particles], [np.arange(len(particles))], [model], stage, update,
@@ -102,12 +108,16 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
 
 @dataclass(frozen=True)
 class Stage:
-    """What iteration ``number`` looks at: hypotheses, shells, and how the hypotheses are searched."""
+    """What iteration ``number`` looks at: hypotheses, shells, how the hypotheses are searched, and whether for contrast
+    too (see `expectation`)."""
+
+    number: int
 
     number: int
     search: Search | LocalSearch
     radius: int
     adaptive: Adaptive | None = None
+    contrast: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,8 +157,8 @@ def iterate(parts: Sequence[Particles], rows: Sequence[NDArray[np.int64]], model
         found = []
         for f, (particles, mine, model) in enumerate(zip(parts, rows, models, strict=True)):
             search = stage.search.of(mine) if isinstance(stage.search, LocalSearch) else stage.search
-            found.append(expect(particles, model, search, space, assignment, stage.adaptive, xp=xp, budget=budget,
-                                tick=_share_of(tick, f, len(parts))))
+            found.append(expect(scaled(particles, model.scales), model, search, space, assignment, stage.adaptive, xp=xp,
+                                budget=budget, contrast=stage.contrast, tick=_share_of(tick, f, len(parts))))
         posterior = found[0][0] if len(parts) == 1 else joined([p for p, _ in found], rows, count)
         t1 = time.perf_counter()
         new = update([sums for _, sums in found], posterior, models, stage, space, state)
@@ -185,13 +195,14 @@ def turned_grid(search: Search | LocalSearch, seed: int | None, number: int,
 
 
 def expect(particles: Particles, model: Model, search: Search | LocalSearch, space: FourierSpace,
-           assignment: Assignment, adaptive: Adaptive | None, *, xp: ModuleType, budget: int,
+           assignment: Assignment, adaptive: Adaptive | None, *, xp: ModuleType, budget: int, contrast: bool = False,
            tick: Tick) -> tuple[Posterior, Sums | GridSums]:
     """The expectation step: on all of a grid, from there to finer steps around what counts, or around known poses."""
     if isinstance(search, LocalSearch):
         return local_expectation(particles, model, search, space, assignment, xp=xp, budget=budget, tick=tick)
     if adaptive is None:
-        return expectation(particles, model, search, space, assignment, xp=xp, budget=budget, tick=tick)
+        return expectation(particles, model, search, space, assignment, xp=xp, budget=budget, contrast=contrast,
+                           tick=tick)
     return adaptive_expectation(particles, model, search, adaptive, space, xp=xp, budget=budget, tick=tick)
 
 

@@ -88,6 +88,8 @@ def _equations(particles: Particles, chosen: NDArray[np.int64], symmetry: str, s
         each = np.broadcast_to(1.0 / sigma2[group], (len(rows), len(space.bins)))
         if particles.ctf is not None:
             each = each * ctf_components(space.parts, particles.optics[group], particles.ctf[rows]) ** 2
+        if particles.scale is not None:
+            each = each * particles.scale[rows, None] ** 2
         return xp.asarray(np.tile(each, (mates, 1))[None, ...], dtype=xp.float32)
 
     def curvature(maps: Array) -> Array:

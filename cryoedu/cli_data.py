@@ -1,4 +1,4 @@
-"""The command that makes data: ``cryoedu simulate``."""
+"""The commands that make data: ``cryoedu simulate`` and ``cryoedu normalise``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cryoedu.options import Output, Seed, specimen_of
+from cryoedu.options import Output, Seed, Star, specimen_of
 
 
 def simulate(
@@ -52,3 +52,26 @@ def simulate(
     path = write_experiment(experiment, o)
     typer.echo(f"{n} particles of {', '.join(m.name for m in maps)}: {path}")
     typer.echo(f"their true poses and classes: {path.with_name('truth_data.star')}")
+
+
+def normalise(
+    star: Star,
+    o: Output,
+    bg_diameter: Annotated[
+        float | None, typer.Option("--bg-diameter", help="Å: outside is background (default: 3/4 of the box)")
+    ] = None,
+) -> None:
+    """Images with background of mean 0 and standard deviation 1, as a new stack with its STAR file."""
+    from cryoedu.errors import InputError
+    from cryoedu.files import check_writable
+    from cryoedu.particles import check_images, read_particles, write_particles
+    from cryoedu.particles.normalisation import normalised
+
+    check_writable(o)
+    path = o / "particles_data.star"
+    if path.exists():
+        raise InputError(f"{path} is there already: choose another folder")
+    particles = read_particles(star)
+    check_images(particles.images, str(star))
+    write_particles(normalised(particles, bg_diameter), path, stack_name="particles.mrcs")
+    typer.echo(f"{len(particles)} normalised particles: {path}")
