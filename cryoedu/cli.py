@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cryoedu.cli_ctf import ctf_refine
 from cryoedu.cli_data import normalise, simulate
 from cryoedu.errors import InputError
 from cryoedu.options import (
@@ -20,6 +21,7 @@ from cryoedu.options import (
     Mask,
     MaxCC,
     Memory,
+    OffsetSigma,
     Output,
     Overwrite,
     PixelSize,
@@ -150,6 +152,7 @@ def classify2d(
     maxcc: MaxCC = False,
     first_resolution: FirstRes = 60.0,
     strict_highres: LastRes = None,
+    offset_sigma: OffsetSigma = None,
     scale: Scale = False,
     random_seed: Seed = 0,
     pixel_size: PixelSize = None,
@@ -173,7 +176,7 @@ def classify2d(
         random_seed, folder.memory, array_library,
     )
 
-    options["scale"] = scale
+    options |= {"scale": scale, "offset_sigma": offset_sigma}
 
     def job(tick: Any, at: Checkpoint | None) -> Any:
         if at is not None:
@@ -212,6 +215,7 @@ def classify3d(
     supervised: Annotated[bool, typer.Option("--supervised", help="keep the given maps: only classify")] = False,
     first_resolution: FirstRes = None,
     strict_highres: LastRes = None,
+    offset_sigma: OffsetSigma = None,
     scale: Scale = False,
     random_seed: Seed = 0,
     pixel_size: PixelSize = None,
@@ -244,7 +248,8 @@ def classify3d(
         particles, 3, iterations, tau2_fudge, particle_diameter, solvent_mask, maxcc, first_resolution or ini_high,
         strict_highres, random_seed, folder.memory, array_library,
     )
-    options |= {"fixed": ("maps", "tau2") if supervised else (), "symmetry": symmetry, "scale": scale}
+    options |= {"fixed": ("maps", "tau2") if supervised else (), "symmetry": symmetry, "scale": scale,
+                "offset_sigma": offset_sigma}
     if oversampling:
         diameter = particle_diameter or 0.8 * particles.box * particles.pixel_size
         options["adaptive"] = Adaptive(levels=oversampling, diameter=diameter)
@@ -259,6 +264,9 @@ def classify3d(
         )
 
     _run(job, particles, folder, iterations, tau2_fudge, truth, truth_map)
+
+
+app.command()(ctf_refine)
 
 
 @app.command()

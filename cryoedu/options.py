@@ -43,6 +43,9 @@ LastRes = Annotated[
 Seed = Annotated[int, typer.Option("--random-seed", help="seed of everything random")]
 Memory = Annotated[str | None, typer.Option(help="memory budget, such as '1 GB' (default: half of what is free)")]
 Symmetry = Annotated[str, typer.Option("--sym", help="point group of the map: C1, C4, D7, T, O, I …")]
+OffsetSigma = Annotated[
+    float | None, typer.Option("--offset-sigma", help="Å, spread of the shifts; kept (default: estimated)")
+]
 Scale = Annotated[bool, typer.Option("--scale", help="estimate the intensity of each micrograph (rlnMicrographName)")]
 Library = Annotated[str, typer.Option("--array-library", help="numpy, cupy, or auto")]
 Resume = Annotated[bool, typer.Option("--resume", help="go on after the last iteration that was finished")]

@@ -139,6 +139,20 @@ def test_a_point_group_from_a_shell(simulated, tmp_path):
         assert np.abs(density - density[:, ::-1, ::-1]).max() < 0.02 * np.abs(density).max()
 
 
+def test_offsets_and_scales_from_a_shell(tmp_path):
+    """--offset-sigma is kept as it is given, and --scale leaves a correction for each micrograph in the model file."""
+    import starfile
+
+    cryoedu("classify2d", RELION / "particles.star", "--o", tmp_path, "--k", 1, "--iter", 2, "--psi-step", 45,
+            "--offset-range", 4, "--offset-sigma", 2.5, "--scale")
+    model = starfile.read(tmp_path / "run_it002_model.star")
+    assert float(model["model_general"]["rlnSigmaOffsetsAngst"]) == 2.5
+    particles = read_particles(RELION / "particles.star")
+    groups = starfile.read(tmp_path / "run_it002_model.star", always_dict=True)["model_groups"]
+    names = groups["rlnGroupName"] if hasattr(groups, "columns") else [groups["rlnGroupName"]]
+    assert set(map(str, names)) == set(particles.extra["rlnGroupName"].astype(str))
+
+
 def test_doctor_and_help_answer():
     assert "numpy" in cryoedu("doctor").lower()
     assert "classify3d" in cryoedu("--help")

@@ -27,6 +27,7 @@ from cryoedu.inference.blocks import absolute2, as_columns, half_as_many, prepar
 from cryoedu.inference.expectation import Tick, Visit, residuals, visits
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.model import Model, Posterior
+from cryoedu.inference.offsets import log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import PADDING, transform
 from cryoedu.microscope.slices import extract
@@ -97,6 +98,8 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
     sigma2 = model.sigma2[:, space.bins]
     inserter = Inserter(space, model.classes, xp, search.symmetry)
     count = len(particles)
+    centres = prior_centres(particles)
+    centres = np.zeros((count, 2)) if centres is None else centres
     posterior = Posterior(np.zeros(count), np.zeros((count, model.classes)), np.zeros(count, dtype=np.int64),
                           np.zeros((count, 3)), np.zeros((count, 2)), *np.zeros((3, count)))
     squares, power = np.zeros(sigma2.shape), np.zeros(sigma2.shape)
@@ -115,7 +118,7 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
             b, c = as_columns(block.b[:, 0, :], space, xp), xp.broadcast_to(block.c, (len(some), len(space.bins)))
             power[group] += block.power
             for k, i in enumerate(some):
-                found = _explore(b[k, :], c[k, :], started[i], half, model, search, adaptive, space, xp)
+                found = _explore(b[k, :], c[k, :], started[i], centres[i], half, model, search, adaptive, space, xp)
                 for m in np.unique(found.classes):
                     mine = np.flatnonzero(found.classes == m)
                     at = xp.asarray(mine)
@@ -167,15 +170,17 @@ def _significant(particles: Particles, model: Model, search: Search, adaptive: A
     return out
 
 
-def _explore(b: Array, c: Array, start: _Candidates, half: Array, model: Model, search: Search, adaptive: Adaptive,
-             finest: FourierSpace, xp: ModuleType) -> _Found:
-    """Follow the candidates of one image, b and c (J,), down to the finest level."""
+def _explore(b: Array, c: Array, start: _Candidates, centre: Floats, half: Array, model: Model, search: Search,
+             adaptive: Adaptive, finest: FourierSpace, xp: ModuleType) -> _Found:
+    """Follow the candidates of one image, b and c (J,), down to the finest level; ``centre`` (2,) Å of its prior."""
     classes, orientations = np.divmod(start.hypotheses.astype(np.int64), len(search.angles))
     rotations, shifts = euler_to_matrix(search.angles[orientations]), search.shifts[start.shifts]
     variance = max(model.offset_sigma, 1e-3) ** 2
     with np.errstate(divide="ignore"):
         class_prior = np.maximum(np.log(model.class_weights), -80.0)
-    constant = -np.log(len(search.angles)) - np.log(np.sum(np.exp(-np.sum(search.shifts**2, axis=1) / (2 * variance))))
+    first = np.sum((search.shifts[0] - centre) ** 2) / (2 * variance)  # gives back what normalises the prior
+    constant = log_shift_prior(search.shifts, centre[None], model.offset_sigma)[0, 0] + first
+    constant -= np.log(len(search.angles))
     for level in range(1, adaptive.levels + 1):
         space = adaptive.space(level, finest, search.angular_step)
         turns = subdivision(search.angular_step / 2 ** (level - 1), in_plane=finest.ndim == 2)
@@ -197,7 +202,7 @@ def _explore(b: Array, c: Array, start: _Candidates, half: Array, model: Model, 
         match = to_numpy(moved[:, 1:] @ flat[:, 1:].T).astype(np.float64)
         fit = to_numpy(energy[:, 1:] @ c[1 : len(parts)]).astype(np.float64)
         scores = match - 0.5 * fit + class_prior[classes] + constant
-        scores -= np.sum(shifts**2, axis=1)[:, None] / (2 * variance)
+        scores -= np.sum((shifts - centre) ** 2, axis=1)[:, None] / (2 * variance)
         top = scores.max()
         gamma = np.exp(scores - top)
         evidence = gamma.sum()
@@ -215,7 +220,7 @@ def _explore(b: Array, c: Array, start: _Candidates, half: Array, model: Model, 
     per_class: Floats = np.bincount(classes[keep], gamma.sum(axis=0), model.classes).astype(np.float64)
     return _Found(classes[keep], rotations[keep], numerator, denominator, predicted, float(top + np.log(evidence)),
                   per_class, int(best), shifts[shift], float(gamma.max()),
-                  float(gamma.sum(axis=1) @ np.sum(shifts**2, axis=1)))
+                  float(gamma.sum(axis=1) @ np.sum((shifts - centre) ** 2, axis=1)))
 
 
 def _contrast(found: _Found, xp: ModuleType) -> tuple[Floats, Floats]:

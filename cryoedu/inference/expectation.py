@@ -37,6 +37,7 @@ from cryoedu.inference.blocks import Block, absolute2, as_columns, block_sizes, 
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.maximisation import Equations, data_weight
 from cryoedu.inference.model import Floats, Model, Posterior
+from cryoedu.inference.offsets import distances2, log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
 
@@ -113,7 +114,8 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
     """
     sigma2 = model.sigma2[:, space.bins]
     tally = Tally(len(particles), model.classes)
-    distance2 = xp.asarray(np.sum(search.shifts**2, axis=1), dtype=xp.float32)
+    centres = prior_centres(particles)
+    centres = np.zeros((len(particles), 2)) if centres is None else centres
     squares, power = np.zeros(sigma2.shape), np.zeros(sigma2.shape)
     shift_square = 0.0
     numerators: list[Array] = []
@@ -123,7 +125,8 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
         """Γ summed over shifts, numerator and denominator, Σ Γ |s|², overlap and energy, of one visit."""
         block, over_shifts = visit.block, xp.sum(visit.gamma, axis=1)
         c = xp.broadcast_to(block.c, (len(block.rows), block.c.shape[1]))
-        distance = float(xp.sum(xp.sum(visit.gamma, axis=2) * distance2[None, :]))
+        distance2 = xp.asarray(distances2(search.shifts, centres[block.rows]), dtype=xp.float32)
+        distance = float(xp.sum(xp.sum(visit.gamma, axis=2) * distance2))
         return visit, over_shifts, _merged(visit.gamma).T @ _merged(block.b), over_shifts.T @ c, distance, (
             _contrast(visit, over_shifts, space, xp) if contrast else None)
 
@@ -162,12 +165,18 @@ def visits(particles: Particles, model: Model, search: Search, space: FourierSpa
     images, size = block_sizes(space, model.classes, orientations, len(search.shifts), budget)
     members = [np.flatnonzero(particles.optics_group == group) for group in range(len(particles.optics))]
     joined = np.full(len(particles), -np.inf, dtype=np.float32)
+    centres = prior_centres(particles)
     done = 0.0
 
     def look(rows: NDArray[np.int64], group: int, predicted: Predictions, alone: bool, last: bool) -> list[T]:
         """What ``then`` makes of these images, or, before the last pass, nothing but their evidence until here."""
         block = prepare(particles, rows, group, model.sigma2[group, space.bins], search.shifts, space, xp)
-        scores = _scores(block, predicted, space, assignment, xp)
+        priors = [predicted.log_prior]
+        if centres is not None:  # less the prior around the known centre, which is in there already
+            tilt = log_shift_prior(search.shifts, centres[rows], model.offset_sigma)
+            tilt = tilt - log_shift_prior(search.shifts, np.zeros((1, 2)), model.offset_sigma)
+            priors.append(xp.asarray(tilt[:, :, None], dtype=xp.float32))
+        scores = _scores(block, predicted, priors, space, assignment, xp)
         if not (alone or last):
             joined[rows] = to_numpy(assignment.combine(xp.asarray(joined[rows]), assignment.reduce(scores)))
             return []
@@ -221,9 +230,7 @@ def log_priors(model: Model, search: Search) -> Floats:
     """log P(k, φ, s) (S, K): class weights, uniform orientations, Gaussian shifts, normalised over the grid."""
     with np.errstate(divide="ignore"):
         classes = np.maximum(np.log(model.class_weights), -80.0)
-    distance2 = np.sum(search.shifts**2, axis=1)
-    shifts = -distance2 / (2 * max(model.offset_sigma, 1e-3) ** 2)
-    shifts -= np.log(np.sum(np.exp(shifts - shifts.max()))) + shifts.max()
+    shifts = log_shift_prior(search.shifts, np.zeros((1, 2)), model.offset_sigma)[0]
     return np.asarray(shifts[:, None] + classes[None, :] - np.log(len(search.angles)))
 
 
@@ -234,14 +241,14 @@ def _predict(model: Model, search: Search, lot: slice, space: FourierSpace, xp: 
     return Predictions(lot, side_by_side(a, xp), absolute2(a, xp), prior[None, ...])
 
 
-def _scores(block: Block, predicted: Predictions, space: FourierSpace, assignment: Assignment,
+def _scores(block: Block, predicted: Predictions, priors: list[Array], space: FourierSpace, assignment: Assignment,
             xp: ModuleType) -> Array:
     """Scores (N', S, H); the unscored columns (DC) come first and are left out."""
     images, shifts, _ = block.b.shape
     u = space.unscored
     match = xp.reshape(_merged(block.b)[:, u:] @ predicted.reals[:, u:].T, (images, shifts, -1))
     energy = block.c[:, u:] @ predicted.power[:, u:].T
-    return assignment.score(match, energy[:, None, :], predicted.log_prior)
+    return assignment.score(match, energy[:, None, :], *priors)
 
 
 def _fit(numerator: Array, denominator: Array, predicted: Predictions, sigma2: Floats, space: FourierSpace,

@@ -22,6 +22,7 @@ from cryoedu.inference.blocks import absolute2, as_columns, prepare, side_by_sid
 from cryoedu.inference.expectation import Tick, residuals
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.model import Model, Posterior
+from cryoedu.inference.offsets import prior_centres
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import PADDING, transform
 from cryoedu.microscope.slices import extract
@@ -37,6 +38,7 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
     half = transform(xp.asarray(model.maps), PADDING)
     sigma2 = model.sigma2[:, space.bins]
     inserter = Inserter(space, model.classes, xp, search.symmetry)
+    prior_at = prior_centres(particles)
     count, classes, turns, steps = len(particles), model.classes, len(search.turns), len(search.shifts)
     posterior = Posterior(np.zeros(count), np.zeros((count, classes)), np.zeros(count, dtype=np.int64),
                           np.zeros((count, 3)), np.zeros((count, 2)), *np.zeros((3, count)))
@@ -62,7 +64,8 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
             phases = shift_phases(-places.reshape(-1, 2) / space.pixel_size, space.parts)
             moved = b[:, None, :] * xp.reshape(xp.asarray(phases, dtype=b.dtype), (len(rows), steps, -1))
 
-            prior = np.repeat(class_prior, turns) - np.log(turns) + _shift_prior(places, model)[:, :, None]
+            off = places if prior_at is None else places - prior_at[rows, None]  # from where the prior is centred
+            prior = np.repeat(class_prior, turns) - np.log(turns) + _shift_prior(off, model)[:, :, None]
             scores = _scores(moved, slices, c, xp.asarray(prior, dtype=c.dtype), assignment, xp)
             evidence = assignment.reduce(scores)
             gamma = assignment.weigh(scores, evidence)
@@ -77,7 +80,7 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
             turned = rotations.reshape(len(rows), turns, 3, 3)[np.arange(len(rows)), best % turns]
             posterior.angles[rows] = matrix_to_euler(turned)
             over_turns = to_numpy(xp.sum(gamma, axis=2)).astype(np.float64)
-            shift_square += float(np.sum(over_turns * np.sum(places**2, axis=2)))
+            shift_square += float(np.sum(over_turns * np.sum(off**2, axis=2)))
 
             overlap, energy = _insert(inserter, gamma, weights, moved, slices, c, rotations, turns, xp)
             squares[group] += np.sum(energy - 2 * overlap, axis=0) * sigma2[group]
@@ -91,7 +94,7 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
 
 
 def _shift_prior(places: Floats, model: Model) -> Floats:
-    """log P(s) (N, S) of shifts (N, S, 2) Å, normalised over each particle's own grid."""
+    """log P(s) (N, S) of shifts (N, S, 2) Å from the prior's centre, normalised over each particle's own grid."""
     value = -np.sum(places**2, axis=2) / (2 * max(model.offset_sigma, 1e-3) ** 2)
     top = value.max(axis=1, keepdims=True)
     return np.asarray(value - top - np.log(np.sum(np.exp(value - top), axis=1, keepdims=True)))

@@ -43,9 +43,10 @@ SPACES = {"fourier": FourierSpace, "real": RealSpace}
 def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, iterations: int = 25,
            assignment: Assignment = MAXIMUM_LIKELIHOOD, space: str = "fourier", radii: Sequence[int] | None = None,
            adaptive: Adaptive | None = None, symmetry: str = "C1", scale: bool = False,
-           tau2_fudge: float | None = None, mask: NDArray[np.floating] | None = None, fixed: Collection[str] = (),
-           perturb_seed: int | None = None, steps: int = 4, number_from: int = 1, memory: str | int | None = None,
-           array_library: str = "auto", tick: Tick = lambda share: None) -> Iterator[Iteration]:
+           offset_sigma: float | None = None, tau2_fudge: float | None = None,
+           mask: NDArray[np.floating] | None = None, fixed: Collection[str] = (), perturb_seed: int | None = None,
+           steps: int = 4, number_from: int = 1, memory: str | int | None = None, array_library: str = "auto",
+           tick: Tick = lambda share: None) -> Iterator[Iteration]:
     """Refine ``model`` against ``particles``, yielding an `Iteration` each time round.
 
     search: the hypotheses; 2D searches for (K, n, n) references, 3D searches for (K, n, n, n) maps, a local search
@@ -58,6 +59,8 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
     symmetry: point group of the maps, such as D7 (see `symmetry_operators`): of the views that it makes the same one
         is searched, and every image counts for all of them. The maps of the start are symmetrised, fixed ones too.
     scale: estimate the intensity of each micrograph group too (see `cryoedu.inference.scales`).
+    offset_sigma: Å, spread of the shifts along x and y, which is then kept; None estimates it from that of ``model``.
+        The shifts spread around the known ones, or around rlnOriginXPriorAngst and …Y… where particles have them.
     tau2_fudge: T of the regularised likelihood; None switches the prior off.
     mask: (n, …) from 0 to 1, multiplied into the maps, never into the images: the noise is estimated from whole
         images and stays unbiased.
@@ -74,6 +77,10 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
     """
     xp = library(array_library)
     model = checked(particles, model, search, space, fixed, start=number_from == 1)
+    if offset_sigma is not None:
+        if not 0 < offset_sigma < np.inf:
+            raise InputError(f"an offset sigma of {offset_sigma} Å is not possible: give a positive number")
+        model, fixed = replace(model, offset_sigma=float(offset_sigma)), {*fixed, "offset_sigma"}
     if len(symmetry_operators(symmetry)) > 1:
         turned_grid(search, None, 1, symmetry)  # refuses a search in the plane
         if number_from == 1:
@@ -157,8 +164,8 @@ def iterate(parts: Sequence[Particles], rows: Sequence[NDArray[np.int64]], model
         found = []
         for f, (particles, mine, model) in enumerate(zip(parts, rows, models, strict=True)):
             search = stage.search.of(mine) if isinstance(stage.search, LocalSearch) else stage.search
-            found.append(expect(scaled(particles, model.scales), model, search, space, assignment, stage.adaptive, xp=xp,
-                                budget=budget, contrast=stage.contrast, tick=_share_of(tick, f, len(parts))))
+            found.append(expect(scaled(particles, model.scales), model, search, space, assignment, stage.adaptive,
+                                xp=xp, budget=budget, contrast=stage.contrast, tick=_share_of(tick, f, len(parts))))
         posterior = found[0][0] if len(parts) == 1 else joined([p for p, _ in found], rows, count)
         t1 = time.perf_counter()
         new = update([sums for _, sums in found], posterior, models, stage, space, state)
