@@ -56,8 +56,8 @@ def block_sizes(space: FourierSpace, classes: int, orientations: int, shifts: in
 def half_as_many(images: int) -> int:
     """How many images to try after ``images`` did not fit. Raises InputError if that was a single one."""
     if images <= 1:
-        raise InputError("memory ran out with a single image and the orientations held beside it: give a smaller "
-                         "--memory, with which fewer orientations are held at once, or close other programs")
+        raise InputError("memory ran out with a single image and what is held beside it: give a smaller --memory, with "
+                         "which fewer orientations are held at once, or close other programs")
     return images // 2
 
 

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from cryoedu.arrays import Array, library, memory_budget, to_numpy
+from cryoedu.arrays import Array, attempt, library, memory_budget, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import euler_to_matrix
 from cryoedu.geometry.fourier import radial_mean
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.geometry.symmetry import symmetrised_rotations, symmetry_operators
-from cryoedu.inference.blocks import as_columns, prepare
+from cryoedu.inference.blocks import as_columns, half_as_many, prepare
 from cryoedu.inference.loop import noise_power
 from cryoedu.inference.maximisation import Equations, data_weight, solve
 from cryoedu.inference.spaces import FourierSpace
@@ -79,8 +79,6 @@ def _equations(particles: Particles, chosen: NDArray[np.int64], symmetry: str, s
     assert particles.angles is not None
     rotations = euler_to_matrix(particles.angles)
     mates = len(symmetry_operators(symmetry))
-    lots = [(g, rows[i : i + size]) for g in range(len(particles.optics))
-            for rows in [chosen[particles.optics_group[chosen] == g]] for i in range(0, len(rows), size)]
     shape = (1, *(space.box,) * space.ndim)
 
     def weights(group: int, rows: NDArray[np.int64]) -> Array:
@@ -99,12 +97,29 @@ def _equations(particles: Particles, chosen: NDArray[np.int64], symmetry: str, s
             out += space.backproject(weights(group, rows) * space.project(maps, poses), poses)
         return out
 
-    gradient = xp.zeros(shape, dtype=xp.float32)
-    weight = xp.zeros((1, *(space.box,) * (space.ndim - 1), space.box // 2 + 1), dtype=xp.float32)
-    for group, rows in tqdm(lots, desc="inserting particles", unit="block", delay=2, leave=False, disable=not progress):
+    def inserted(group: int, rows: NDArray[np.int64]) -> tuple[Array, Array]:
+        """Gradient and weight of the particles ``rows``."""
         block = prepare(particles, rows, group, sigma2[group], np.zeros((1, 2)), space, xp)
         poses = symmetrised_rotations(rotations[rows], symmetry)
         images = xp.concat([as_columns(block.b[:, 0, :], space, xp)] * mates, axis=0)
-        gradient += space.backproject(images[None, ...], poses)
-        weight += data_weight(space, poses, weights(group, rows))
+        return space.backproject(images[None, ...], poses), data_weight(space, poses, weights(group, rows))
+
+    gradient = xp.zeros(shape, dtype=xp.float32)
+    weight = xp.zeros((1, *(space.box,) * (space.ndim - 1), space.box // 2 + 1), dtype=xp.float32)
+    lots: list[tuple[int, NDArray[np.int64]]] = []  # those that fitted, for the steps that come
+    with tqdm(total=len(chosen), desc="inserting particles", unit="image", delay=2, leave=False,
+              disable=not progress) as bar:
+        for group in range(len(particles.optics)):
+            mine, first = chosen[particles.optics_group[chosen] == group], 0
+            while first < len(mine):
+                rows = mine[first : first + size]
+                found = attempt(xp, inserted, group, rows)
+                if found is None:
+                    size = half_as_many(len(rows))
+                    continue
+                gradient += found[0]
+                weight += found[1]
+                lots.append((group, rows))
+                first += len(rows)
+                bar.update(len(rows))
     return Equations(gradient, weight, curvature)

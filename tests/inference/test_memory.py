@@ -16,7 +16,7 @@ from cryoedu import arrays
 from cryoedu.arrays import attempt
 from cryoedu.errors import InputError
 from cryoedu.geometry.grids import search_3d
-from cryoedu.inference import adaptive, expectation
+from cryoedu.inference import adaptive, expectation, reconstruction
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
 from cryoedu.inference.loop import start_model
 from cryoedu.inference.spaces import FourierSpace
@@ -138,6 +138,18 @@ def test_an_adaptive_search_goes_on_too(problem, monkeypatch):
     assert all(sum(n for n in sizes if n <= 6) == COUNT and max(sizes) > 6 for sizes in tries)
     assert_same(parts, whole)
     np.testing.assert_allclose(parts[1].weights, whole[1].weights, atol=1e-5 * whole[1].weights.max())
+
+
+def test_a_reconstruction_goes_on_too(problem, monkeypatch):
+    """Its later steps must take the sizes that the first one found."""
+    particles = replace(problem[0], angles=np.random.default_rng(0).uniform(0, 180, (COUNT, 3)))
+    options = {"progress": False, "array_library": "numpy"}
+    whole = reconstruction.reconstruct(particles, **options).density
+    cramped = fails_beyond(4, reconstruction.symmetrised_rotations, lambda poses, group: len(poses))
+    monkeypatch.setattr(reconstruction, "symmetrised_rotations", cramped)
+    np.testing.assert_allclose(reconstruction.reconstruct(particles, **options).density, whole,
+                               atol=1e-4 * np.abs(whole).max())
+    assert cramped.tries[0] == 19 and sum(size > 4 for size in cramped.tries) == 4  # 19, 9, 18, 9: no later step
 
 
 def test_one_image_that_does_not_fit_is_a_sentence(problem, monkeypatch):
