@@ -27,7 +27,7 @@ from cryoedu.inference.blocks import absolute2, as_columns, half_as_many, prepar
 from cryoedu.inference.expectation import Tick, Visit, residuals, visits
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.model import Model, Posterior
-from cryoedu.inference.offsets import log_shift_prior, prior_centres
+from cryoedu.inference.offsets import prior_centres
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import PADDING, transform
 from cryoedu.microscope.slices import extract
@@ -178,9 +178,8 @@ def _explore(b: Array, c: Array, start: _Candidates, centre: Floats, half: Array
     variance = max(model.offset_sigma, 1e-3) ** 2
     with np.errstate(divide="ignore"):
         class_prior = np.maximum(np.log(model.class_weights), -80.0)
-    first = np.sum((search.shifts[0] - centre) ** 2) / (2 * variance)  # gives back what normalises the prior
-    constant = log_shift_prior(search.shifts, centre[None], model.offset_sigma)[0, 0] + first
-    constant -= np.log(len(search.angles))
+    nearness = -np.sum((search.shifts - centre) ** 2, axis=1) / (2 * variance)
+    constant = -np.log(len(search.angles)) - np.logaddexp.reduce(nearness)
     for level in range(1, adaptive.levels + 1):
         space = adaptive.space(level, finest, search.angular_step)
         turns = subdivision(search.angular_step / 2 ** (level - 1), in_plane=finest.ndim == 2)
