@@ -10,10 +10,11 @@ import pytest
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import euler_to_matrix, matrix_to_euler
 from cryoedu.geometry.fourier import components, gather, shift_phases
-from cryoedu.geometry.grids import Search, search_2d, shift_subdivision, subdivision
+from cryoedu.geometry.grids import Search, local_search, search_2d, shift_subdivision, subdivision
 from cryoedu.inference.adaptive import Adaptive, adaptive_expectation
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
 from cryoedu.inference.expectation import expectation
+from cryoedu.inference.local import local_expectation
 from cryoedu.inference.loop import refine, start_model
 from cryoedu.inference.offsets import log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
@@ -132,3 +133,26 @@ def test_centres_come_from_relion_s_columns(tmp_path):
 def test_a_prior_far_from_the_grid_is_still_one():
     value = log_shift_prior(SEARCH.shifts, np.array([[1e4, 0.0]]), 1.0)
     assert np.exp(value).sum() == pytest.approx(1) and SEARCH.shifts[value.argmax()].tolist() == [10.0, 0.0]
+
+
+def test_a_local_search_knows_centres_scales_and_symmetry():
+    """One orientation for all particles, and shifts around it: the local search and the dense one are the same."""
+    rng = np.random.default_rng(2)
+    density = rng.standard_normal((BOX,) * 3).astype(np.float32)
+    experiment = simulate(Specimen(density, PIXEL), 6, seed=2, snr=0.05, defocus=(8e3, 1.2e4), progress=False)
+    particles = with_priors(experiment.particles, rng.uniform(-8, 8, (6, 2)), rng.uniform(-3, 3, (6, 2)))
+    particles = replace(particles, scale=np.linspace(0.7, 1.3, 6))
+    model = start_model(particles, experiment.specimens[0].density[None], offset_sigma=4.0)
+    angles, space = np.array([[20.0, 50.0, 70.0]]), FourierSpace(BOX, 3, PIXEL, BOX // 2)
+    grid = Search(angles, SEARCH.shifts, 30.0, PIXEL, symmetry="D2")
+    around = local_search(np.repeat(angles, 6, axis=0), np.zeros((6, 2)), shift_range=2 * PIXEL, shift_step=PIXEL)
+    around = replace(around, symmetry="D2")
+    dense, sums = expectation(particles, model, grid, space, MAXIMUM_LIKELIHOOD, xp=np, budget=10**9, contrast=True)
+    found, gridded = local_expectation(particles, model, around, space, MAXIMUM_LIKELIHOOD, xp=np, budget=10**9)
+    np.testing.assert_allclose(found.log_evidence, dense.log_evidence, atol=2e-3)
+    np.testing.assert_allclose(found.overlap, dense.overlap, rtol=1e-3, atol=2e-3)
+    np.testing.assert_allclose(found.energy, dense.energy, rtol=1e-4)
+    assert gridded.shift_square == pytest.approx(sums.shift_square, rel=1e-4)
+    inserted = sums.on_grid(space, grid)
+    np.testing.assert_allclose(gridded.weights, inserted.weights, atol=1e-4 * inserted.weights.max())
+    np.testing.assert_allclose(gridded.inserted, inserted.inserted, atol=1e-3 * np.abs(inserted.inserted).max())
