@@ -119,8 +119,6 @@ class Stage:
     too (see `expectation`)."""
 
     number: int
-
-    number: int
     search: Search | LocalSearch
     radius: int
     adaptive: Adaptive | None = None
