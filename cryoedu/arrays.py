@@ -7,8 +7,9 @@ Everything above the kernels is written once against the array namespace of its 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import array_api_compat
 import numpy as np
@@ -16,6 +17,8 @@ import numpy as np
 from cryoedu.errors import InputError
 
 Array = Any  # any array that array_api_compat knows: numpy, cupy, array_api_strict
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def namespace(*arrays: Array) -> ModuleType:
@@ -92,6 +95,33 @@ def free_bytes(xp: ModuleType) -> int:
     import psutil
 
     return min(psutil.virtual_memory().available, _container_free_bytes())
+
+
+def attempt(xp: ModuleType, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """What ``work`` returns for these arguments, or None where memory ran out while it ran.
+
+    On a GPU the blocks that CuPy holds for later are then given back, so that a smaller try finds all the room there
+    is. ``work`` must leave nothing half done behind: whoever calls tries again with less.
+    """
+    try:
+        return work(*args, **kwargs)
+    except out_of_memory(xp):
+        pass  # until here the traceback holds on to what the failed try had made
+    if xp.__name__.endswith("cupy"):
+        import cupy
+
+        cupy.get_default_memory_pool().free_all_blocks()
+        cupy.get_default_pinned_memory_pool().free_all_blocks()
+    return None
+
+
+def out_of_memory(xp: ModuleType) -> tuple[type[Exception], ...]:
+    """What is raised where the host's memory, or that of the library's device, is used up."""
+    if xp.__name__.endswith("cupy"):
+        import cupy
+
+        return MemoryError, cupy.cuda.memory.OutOfMemoryError
+    return (MemoryError,)
 
 
 CGROUP = "/sys/fs/cgroup"

@@ -21,7 +21,7 @@ from cryoedu.errors import InputError
 from cryoedu.files import replace_when_done
 from cryoedu.inference.model import Model
 
-FORMAT = 1  # of the file; another one is refused
+FORMAT = 2  # of the file; another one is refused
 
 
 @dataclass(frozen=True)

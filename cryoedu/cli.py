@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cryoedu.cli_ctf import ctf_refine
+from cryoedu.cli_data import normalise, simulate
 from cryoedu.cli_initial import initial_model
 from cryoedu.errors import InputError
 from cryoedu.options import (
@@ -20,22 +22,24 @@ from cryoedu.options import (
     Mask,
     MaxCC,
     Memory,
+    OffsetSigma,
     Output,
     Overwrite,
     PixelSize,
     PsiStep,
     Range,
     Resume,
+    Scale,
     Seed,
     Star,
     Step,
+    Symmetry,
     Truth,
     TruthMaps,
     folder_of,
     particles_of,
     reference_of,
     refinement_options,
-    specimen_of,
 )
 from cryoedu.shell import run_job
 
@@ -49,51 +53,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Single-particle cryo-EM image refinement, to learn it by doing it.",
 )
-
-@app.command()
-def simulate(
-    specimens: Annotated[list[str], typer.Argument(help="names of data sets, MRC maps, or PDB and mmCIF files")],
-    o: Output,
-    n: Annotated[int, typer.Option("--n", min=1, help="number of particles")] = 1000,
-    snr: Annotated[float, typer.Option(help="variance of signal over noise inside the particle; 0: no noise")] = 0.1,
-    box: Annotated[int, typer.Option(help="pixels (an MRC map keeps its own)")] = 64,
-    pixel_size: Annotated[float, typer.Option("--pixel-size", help="Å (an MRC map keeps its own)")] = 5.0,
-    defocus: Annotated[tuple[float, float], typer.Option(help="lowest and highest, Å; 0 0: no CTF")] = (
-        10000.0,
-        25000.0,
-    ),
-    astigmatism: Annotated[float, typer.Option(help="largest U - V, Å")] = 500.0,
-    b_factor: Annotated[float, typer.Option("--b-factor", help="of the envelope, Å²")] = 0.0,
-    phase_shift: Annotated[float, typer.Option("--phase-shift", help="of a phase plate, degrees")] = 0.0,
-    shift_sigma: Annotated[float, typer.Option("--sigma-offset", help="spread of the shifts, Å")] = 5.0,
-    preferred: Annotated[float, typer.Option(help="crowding of the views around z; 0: none")] = 0.0,
-    white_noise: Annotated[bool, typer.Option("--white-noise", help="white instead of coloured noise")] = False,
-    random_seed: Seed = 0,
-) -> None:
-    """Particle images of one or several specimens, as RELION-readable STAR and MRC, the truth beside them."""
-    from cryoedu.files import check_writable
-    from cryoedu.microscope.experiment import simulate as make
-    from cryoedu.microscope.experiment import write_experiment
-    from cryoedu.microscope.noise import coloured, white
-
-    check_writable(o)
-    maps = [specimen_of(text, box, pixel_size) for text in specimens]
-    experiment = make(
-        maps,
-        n,
-        seed=random_seed,
-        snr=snr or None,
-        noise=white if white_noise else coloured,
-        defocus=defocus if any(defocus) else None,
-        astigmatism=astigmatism if any(defocus) else 0.0,
-        b_factor=b_factor,
-        phase_shift=phase_shift,
-        shift_sigma=shift_sigma,
-        preferred=preferred,
-    )
-    path = write_experiment(experiment, o)
-    typer.echo(f"{n} particles of {', '.join(m.name for m in maps)}: {path}")
-    typer.echo(f"their true poses and classes: {path.with_name('truth_data.star')}")
+for command in (simulate, normalise):
+    app.command()(command)
 
 
 @app.command()
@@ -103,6 +64,7 @@ def reconstruct(
     subset: Annotated[int | None, typer.Option(help="only this half, 1 or 2 (rlnRandomSubset)")] = None,
     class_number: Annotated[int | None, typer.Option("--class", min=1, help="only this class, counted from 1")] = None,
     maxres: Annotated[float | None, typer.Option(help="Å, nothing finer is reconstructed")] = None,
+    symmetry: Symmetry = "C1",
     pixel_size: PixelSize = None,
     memory: Memory = None,
     array_library: Library = "auto",
@@ -128,7 +90,7 @@ def reconstruct(
     if not keep.any():
         raise InputError(f"{star} has no particle of that class and subset: choose another")
     chosen = particles if keep.all() else particles.subset_of(keep)
-    write_map(solve(chosen, resolution=maxres, memory=memory, array_library=array_library), o)
+    write_map(solve(chosen, resolution=maxres, symmetry=symmetry, memory=memory, array_library=array_library), o)
     typer.echo(f"map from {len(chosen)} particles: {o}")
 
 
@@ -168,10 +130,10 @@ def align2d(
         maxcc,
         first_resolution,
         strict_highres,
-        random_seed,
-        pixel_size,
-        memory,
-        array_library,
+        random_seed=random_seed,
+        pixel_size=pixel_size,
+        memory=memory,
+        array_library=array_library,
     )
 
 
@@ -190,6 +152,8 @@ def classify2d(
     maxcc: MaxCC = False,
     first_resolution: FirstRes = 60.0,
     strict_highres: LastRes = None,
+    offset_sigma: OffsetSigma = None,
+    scale: Scale = False,
     random_seed: Seed = 0,
     pixel_size: PixelSize = None,
     memory: Memory = None,
@@ -211,6 +175,8 @@ def classify2d(
         particles, 2, iterations, tau2_fudge, particle_diameter, None, maxcc, first_resolution, strict_highres,
         random_seed, folder.memory, array_library,
     )
+
+    options |= {"scale": scale, "offset_sigma": offset_sigma}
 
     def job(tick: Any, at: Checkpoint | None) -> Any:
         if at is not None:
@@ -240,6 +206,7 @@ def classify3d(
     ] = 0,
     offset_range: Range = 15.0,
     offset_step: Step = None,
+    symmetry: Symmetry = "C1",
     ini_high: Annotated[float, typer.Option("--ini-high", help="Å: low-pass filter of a single reference")] = 60.0,
     tau2_fudge: Fudge = 4.0,
     particle_diameter: Diameter = None,
@@ -248,6 +215,8 @@ def classify3d(
     supervised: Annotated[bool, typer.Option("--supervised", help="keep the given maps: only classify")] = False,
     first_resolution: FirstRes = None,
     strict_highres: LastRes = None,
+    offset_sigma: OffsetSigma = None,
+    scale: Scale = False,
     random_seed: Seed = 0,
     pixel_size: PixelSize = None,
     memory: Memory = None,
@@ -279,7 +248,8 @@ def classify3d(
         particles, 3, iterations, tau2_fudge, particle_diameter, solvent_mask, maxcc, first_resolution or ini_high,
         strict_highres, random_seed, folder.memory, array_library,
     )
-    options["fixed"] = ("maps", "tau2") if supervised else ()
+    options |= {"fixed": ("maps", "tau2") if supervised else (), "symmetry": symmetry, "scale": scale,
+                "offset_sigma": offset_sigma}
     if oversampling:
         diameter = particle_diameter or 0.8 * particles.box * particles.pixel_size
         options["adaptive"] = Adaptive(levels=oversampling, diameter=diameter)
@@ -297,6 +267,9 @@ def classify3d(
 
 
 app.command("initial-model")(initial_model)
+
+
+app.command()(ctf_refine)
 
 
 @app.command()

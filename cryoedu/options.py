@@ -42,6 +42,11 @@ LastRes = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--random-seed", help="seed of everything random")]
 Memory = Annotated[str | None, typer.Option(help="memory budget, such as '1 GB' (default: half of what is free)")]
+Symmetry = Annotated[str, typer.Option("--sym", help="point group of the map: C1, C4, D7, T, O, I …")]
+OffsetSigma = Annotated[
+    float | None, typer.Option("--offset-sigma", help="Å, spread of the shifts; kept (default: estimated)")
+]
+Scale = Annotated[bool, typer.Option("--scale", help="estimate the intensity of each micrograph (rlnMicrographName)")]
 Library = Annotated[str, typer.Option("--array-library", help="numpy, cupy, or auto")]
 Resume = Annotated[bool, typer.Option("--resume", help="go on after the last iteration that was finished")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the run that the folder holds")]
@@ -93,10 +98,14 @@ def _digest(file: Path) -> str:
 def particles_of(star: Path, pixel_size: float | None) -> Particles:
     """Particles of a STAR file, checked before anything long starts: columns, optics, every image."""
     from cryoedu.particles import check_images, read_particles
+    from cryoedu.particles.normalisation import uneven_background
 
     particles = read_particles(star, resample_to=pixel_size)
     _ = particles.pixel_size  # refuses optics groups that differ
     check_images(particles.images, str(star))
+    if spread := uneven_background(particles):
+        typer.echo("warning: the background of the images has standard deviations from {:.2g} to {:.2g}, but one noise "
+                   "spectrum holds for all: 'cryoedu normalise' makes them alike".format(*spread), err=True)
     return particles
 
 

@@ -16,6 +16,7 @@ from cryoedu.checkpoints import Checkpoint
 from cryoedu.inference.expectation import Tick
 from cryoedu.inference.model import Iteration, Posterior
 from cryoedu.inference.oracle import noise_of_residuals, oracle
+from cryoedu.inference.scales import micrograph_groups
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles.model_star import write_model
 from cryoedu.particles.particles import Particles
@@ -69,9 +70,13 @@ def run(job: Job, particles: Particles, folder: RunFolder, iterations: int, *, t
 
 def write_iteration(iteration: Iteration, particles: Particles, prefix: Path, *, tau2_fudge: float | None) -> None:
     """Write PREFIX_data.star (poses, classes, their probabilities) and PREFIX_model.star with its maps."""
-    sizes = np.bincount(particles.optics_group, minlength=len(particles.optics))
-    write_model(iteration.model, prefix.with_name(prefix.name + "_model.star"), ssnr=iteration.ssnr,
-                group_names=[o.name for o in particles.optics], group_sizes=sizes.tolist(),
+    model, names, group = iteration.model, [o.name for o in particles.optics], particles.optics_group
+    if len(model.scales):  # RELION has one table of groups: each micrograph with the noise of its optics group
+        names, group = micrograph_groups(particles)
+        optics = particles.optics_group[np.unique(group, return_index=True)[1]]
+        model = replace(model, sigma2=model.sigma2[optics])
+    write_model(model, prefix.with_name(prefix.name + "_model.star"), ssnr=iteration.ssnr, group_names=names,
+                group_sizes=np.bincount(group, minlength=len(names)).tolist(), group_scales=model.scales.tolist(),
                 tau2_fudge=tau2_fudge or 1.0, log_likelihood=iteration.log_likelihood,
                 average_pmax=float(iteration.posterior.max_probability.mean()))
     write_particles(with_posterior(particles, iteration), prefix.with_name(prefix.name + "_data.star"))

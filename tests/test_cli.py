@@ -129,6 +129,30 @@ def test_classify3d_with_the_truth_and_the_oracle_beside_it(simulated, tmp_path)
     )
 
 
+def test_a_point_group_from_a_shell(simulated, tmp_path):
+    """--sym must reach the engine, in a reconstruction as in a refinement: what comes out looks the same turned."""
+    cryoedu("reconstruct", simulated / "truth_data.star", "--o", tmp_path / "map.mrc", "--sym", "C2")
+    cryoedu("classify3d", simulated / "particles_data.star", "--o", tmp_path / "run", "--reference", RELION / "map.mrc",
+            "--k", 1, "--iter", 1, "--healpix-order", 0, "--offset-range", 0, "--strict-highres", 20, "--sym", "C2")
+    for path in (tmp_path / "map.mrc", tmp_path / "run" / "run_it001_class001.mrc"):
+        density = read_map(path).density[1:, 1:, 1:]
+        assert np.abs(density - density[:, ::-1, ::-1]).max() < 0.02 * np.abs(density).max()
+
+
+def test_offsets_and_scales_from_a_shell(tmp_path):
+    """--offset-sigma is kept as it is given, and --scale leaves a correction for each micrograph in the model file."""
+    import starfile
+
+    cryoedu("classify2d", RELION / "particles.star", "--o", tmp_path, "--k", 1, "--iter", 2, "--psi-step", 45,
+            "--offset-range", 4, "--offset-sigma", 2.5, "--scale")
+    model = starfile.read(tmp_path / "run_it002_model.star")
+    assert float(model["model_general"]["rlnSigmaOffsetsAngst"]) == 2.5
+    particles = read_particles(RELION / "particles.star")
+    groups = starfile.read(tmp_path / "run_it002_model.star", always_dict=True)["model_groups"]
+    names = groups["rlnGroupName"] if hasattr(groups, "columns") else [groups["rlnGroupName"]]
+    assert set(map(str, names)) == set(particles.extra["rlnGroupName"].astype(str))
+
+
 def test_doctor_and_help_answer():
     assert "numpy" in cryoedu("doctor").lower()
     assert "classify3d" in cryoedu("--help")
@@ -149,6 +173,7 @@ def test_doctor_and_help_answer():
         (["classify2d", RELION / "particles.star", "--o", "out", "--memory", "huge"], "memory 'huge'"),
         (["classify2d", RELION / "particles.star", "--o", "out", "--particle-diameter", "900"], "900 Å does not fit"),
         (["classify2d", RELION / "particles.star", "--o", RELION / "map.mrc"], "map.mrc"),
+        (["reconstruct", RELION / "particles.star", "--o", "x.mrc", "--sym", "X7"], "'X7' is not a point group"),
         (["simulate", "unicorn", "--o", "out"], "unicorn"),
         (["simulate", RELION / "map.mrc", "--o", "out", "--defocus", "200000", "300000"], "larger box"),
     ],

@@ -18,12 +18,14 @@ class Search:
 
     angles: (O, 3) rot, tilt, psi in degrees.  shifts: (S, 2) x, y in Å.
     angular_step: degrees and shift_step: Å between neighbours.
+    symmetry: the point group of which the grid holds one pose among all that show the same; C1 if it holds all.
     """
 
     angles: Floats
     shifts: Floats
     angular_step: float
     shift_step: float
+    symmetry: str = "C1"
 
     @property
     def rotations(self) -> Floats:
@@ -43,6 +45,7 @@ class LocalSearch:
     rotations: (N, 3, 3) and centres: (N, 2) Å from the known centre, the poses so far.
     turns: (T, 3, 3); particle i is tried at ``turns @ rotations[i]``.  shifts: (S, 2) Å, added to its centre.
     angular_step: degrees and shift_step: Å between neighbours.
+    symmetry: the point group of the map; mates of a pose are not searched.
     """
 
     rotations: Floats
@@ -51,6 +54,7 @@ class LocalSearch:
     shifts: Floats
     angular_step: float
     shift_step: float
+    symmetry: str = "C1"
 
     in_plane = False
 

@@ -73,7 +73,7 @@ def asymmetric_unit(search: Search, group: str) -> Search:
     for d in np.flatnonzero(~inside & (near < limit)):
         if len(extra := directions[keep & ~inside]) == 0 or (mates[d] @ extra.T).max() < limit:
             keep[d] = True
-    return replace(search, angles=search.angles[keep[member.ravel()]])
+    return replace(search, angles=search.angles[keep[member.ravel()]], symmetry=group)
 
 
 def symmetrise(density: ArrayLike, group: str, *, progress: bool = True) -> Map:

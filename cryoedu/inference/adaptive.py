@@ -17,16 +17,17 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, to_numpy
+from cryoedu.arrays import Array, attempt, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import Floats, euler_to_matrix, matrix_to_euler
 from cryoedu.geometry.fourier import shift_phases
 from cryoedu.geometry.grids import Search, shift_subdivision, subdivision
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
-from cryoedu.inference.blocks import absolute2, as_columns, prepare, side_by_side
-from cryoedu.inference.expectation import Tick, residuals, visits
+from cryoedu.inference.blocks import absolute2, as_columns, half_as_many, prepare, side_by_side
+from cryoedu.inference.expectation import Tick, Visit, residuals, visits
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.model import Model, Posterior
+from cryoedu.inference.offsets import prior_centres
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import PADDING, transform
 from cryoedu.microscope.slices import extract
@@ -95,29 +96,38 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
     started = _significant(particles, model, search, adaptive, coarse, xp, budget, lambda share: tick(0.5 * share))
     half = transform(xp.asarray(model.maps), PADDING)
     sigma2 = model.sigma2[:, space.bins]
-    inserter = Inserter(space, model.classes, xp)
+    inserter = Inserter(space, model.classes, xp, search.symmetry)
     count = len(particles)
+    centres = prior_centres(particles)
+    centres = np.zeros((count, 2)) if centres is None else centres
     posterior = Posterior(np.zeros(count), np.zeros((count, model.classes)), np.zeros(count, dtype=np.int64),
-                          np.zeros((count, 3)), np.zeros((count, 2)), np.zeros(count))
+                          np.zeros((count, 3)), np.zeros((count, 2)), *np.zeros((3, count)))
     squares, power = np.zeros(sigma2.shape), np.zeros(sigma2.shape)
     shift_square, done = 0.0, 0
     size = int(max(min(budget // 4 // (64 * len(space.bins)), 256), 1))
     for group in range(len(particles.optics)):
         rows = np.flatnonzero(particles.optics_group == group)
-        for first in range(0, len(rows), size):
+        first = 0
+        while first < len(rows):
             some = rows[first : first + size]
-            block = prepare(particles, some, group, sigma2[group], np.zeros((1, 2)), space, xp)
+            block = attempt(xp, prepare, particles, some, group, sigma2[group], np.zeros((1, 2)), space, xp)
+            if block is None:
+                size = half_as_many(len(some))
+                continue
+            first += len(some)
             b, c = as_columns(block.b[:, 0, :], space, xp), xp.broadcast_to(block.c, (len(some), len(space.bins)))
             power[group] += block.power
             for k, i in enumerate(some):
-                found = _explore(b[k, :], c[k, :], started[i], half, model, search, adaptive, space, xp)
+                found = _explore(b[k, :], c[k, :], started[i], centres[i], half, model, search, adaptive, space, xp)
                 for m in np.unique(found.classes):
                     mine = np.flatnonzero(found.classes == m)
                     at = xp.asarray(mine)
                     inserter.add(int(m), xp.take(found.numerator, at, axis=0), xp.take(found.denominator, at, axis=0),
                                  found.rotations[mine])
-                squares[group] += _misfit(found, xp) * sigma2[group]
+                overlap, energy = _contrast(found, xp)
+                squares[group] += (energy - 2 * overlap) * sigma2[group]
                 shift_square += found.shift_square
+                posterior.overlap[i], posterior.energy[i] = overlap[1:].sum(), energy[1:].sum()
                 posterior.log_evidence[i], posterior.max_probability[i] = found.log_evidence, found.max_probability
                 posterior.class_probability[i], posterior.shifts[i] = found.class_probability, found.shift
                 posterior.angles[i] = matrix_to_euler(found.rotations[found.best])
@@ -135,15 +145,20 @@ def _significant(particles: Particles, model: Model, search: Search, adaptive: A
     kept: list[list[tuple[NDArray[np.int32], NDArray[np.float32]]]] = [[] for _ in range(len(particles))]
     shift_weight = np.zeros((len(particles), len(search.shifts)), dtype=np.float32)
     least = (1 - adaptive.share) / (model.classes * len(search.angles))  # all that are lighter cannot matter together
-    for visit in visits(particles, model, search, space, MAXIMUM_LIKELIHOOD, xp=xp, budget=budget, tick=tick):
-        weights = to_numpy(xp.sum(visit.gamma, axis=1))  # (N', K · O'), classes outermost
-        shift_weight[visit.block.rows] += to_numpy(xp.sum(visit.gamma, axis=2))
-        width = visit.predicted.lot.stop - visit.predicted.lot.start
+
+    def margins(visit: Visit) -> tuple[NDArray[np.int64], slice, Floats, Floats]:
+        """Rows, lot, and Γ summed over shifts (N', K · O'), classes outermost, and over all else (N', S)."""
+        return (visit.block.rows, visit.predicted.lot, to_numpy(xp.sum(visit.gamma, axis=1)),
+                to_numpy(xp.sum(visit.gamma, axis=2)))
+
+    for rows, lot, weights, of_shifts in visits(particles, model, search, space, MAXIMUM_LIKELIHOOD, margins, xp=xp,
+                                                budget=budget, tick=tick):
+        shift_weight[rows] += of_shifts
         top = min(adaptive.most, weights.shape[1])
         best = np.argpartition(weights, -top, axis=1)[:, -top:]
-        for row, columns, values in zip(visit.block.rows, best, np.take_along_axis(weights, best, 1), strict=True):
-            k, orientation = np.divmod(columns[values >= least], width)
-            hypotheses = k * len(search.angles) + orientation + visit.predicted.lot.start
+        for row, columns, values in zip(rows, best, np.take_along_axis(weights, best, 1), strict=True):
+            k, orientation = np.divmod(columns[values >= least], lot.stop - lot.start)
+            hypotheses = k * len(search.angles) + orientation + lot.start
             kept[row].append((hypotheses.astype(np.int32), values[values >= least]))
     out = []
     for i, lots in enumerate(kept):
@@ -155,15 +170,16 @@ def _significant(particles: Particles, model: Model, search: Search, adaptive: A
     return out
 
 
-def _explore(b: Array, c: Array, start: _Candidates, half: Array, model: Model, search: Search, adaptive: Adaptive,
-             finest: FourierSpace, xp: ModuleType) -> _Found:
-    """Follow the candidates of one image, b and c (J,), down to the finest level."""
+def _explore(b: Array, c: Array, start: _Candidates, centre: Floats, half: Array, model: Model, search: Search,
+             adaptive: Adaptive, finest: FourierSpace, xp: ModuleType) -> _Found:
+    """Follow the candidates of one image, b and c (J,), down to the finest level; ``centre`` (2,) Å of its prior."""
     classes, orientations = np.divmod(start.hypotheses.astype(np.int64), len(search.angles))
     rotations, shifts = euler_to_matrix(search.angles[orientations]), search.shifts[start.shifts]
     variance = max(model.offset_sigma, 1e-3) ** 2
     with np.errstate(divide="ignore"):
         class_prior = np.maximum(np.log(model.class_weights), -80.0)
-    constant = -np.log(len(search.angles)) - np.log(np.sum(np.exp(-np.sum(search.shifts**2, axis=1) / (2 * variance))))
+    nearness = -np.sum((search.shifts - centre) ** 2, axis=1) / (2 * variance)
+    constant = -np.log(len(search.angles)) - np.logaddexp.reduce(nearness)
     for level in range(1, adaptive.levels + 1):
         space = adaptive.space(level, finest, search.angular_step)
         turns = subdivision(search.angular_step / 2 ** (level - 1), in_plane=finest.ndim == 2)
@@ -185,7 +201,7 @@ def _explore(b: Array, c: Array, start: _Candidates, half: Array, model: Model, 
         match = to_numpy(moved[:, 1:] @ flat[:, 1:].T).astype(np.float64)
         fit = to_numpy(energy[:, 1:] @ c[1 : len(parts)]).astype(np.float64)
         scores = match - 0.5 * fit + class_prior[classes] + constant
-        scores -= np.sum(shifts**2, axis=1)[:, None] / (2 * variance)
+        scores -= np.sum((shifts - centre) ** 2, axis=1)[:, None] / (2 * variance)
         top = scores.max()
         gamma = np.exp(scores - top)
         evidence = gamma.sum()
@@ -203,13 +219,14 @@ def _explore(b: Array, c: Array, start: _Candidates, half: Array, model: Model, 
     per_class: Floats = np.bincount(classes[keep], gamma.sum(axis=0), model.classes).astype(np.float64)
     return _Found(classes[keep], rotations[keep], numerator, denominator, predicted, float(top + np.log(evidence)),
                   per_class, int(best), shifts[shift], float(gamma.max()),
-                  float(gamma.sum(axis=1) @ np.sum(shifts**2, axis=1)))
+                  float(gamma.sum(axis=1) @ np.sum((shifts - centre) ** 2, axis=1)))
 
 
-def _misfit(found: _Found, xp: ModuleType) -> Floats:
-    """Σ Γ (|CTF A|² - 2 Re X* CTF A) / σ² of each column (J,)."""
+def _contrast(found: _Found, xp: ModuleType) -> tuple[Floats, Floats]:
+    """Σ Γ Re X* CTF A / σ² and Σ Γ |CTF A|² / σ² of each column (J,)."""
     cross = xp.real(found.numerator) * xp.real(found.predicted) + xp.imag(found.numerator) * xp.imag(found.predicted)
-    return to_numpy(xp.sum(found.denominator * absolute2(found.predicted, xp) - 2 * cross, axis=0)).astype(np.float64)
+    energy = found.denominator * absolute2(found.predicted, xp)
+    return (to_numpy(xp.sum(cross, axis=0)).astype(np.float64), to_numpy(xp.sum(energy, axis=0)).astype(np.float64))
 
 
 def _holding(weights: Floats, share: float, most: int) -> NDArray[np.int64]:

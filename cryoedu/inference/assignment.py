@@ -23,7 +23,7 @@ from cryoedu.arrays import Array, namespace
 class Assignment:
     """How hypotheses are scored and weighted.
 
-    score: (match, energy, log_prior) -> (N, S, H), may overwrite match.
+    score: (match, energy, log priors that are added up) -> (N, S, H), may overwrite match.
     reduce: (N, S, H) -> (N,).  combine: two (N,) -> (N,).
     weigh: (scores, joined (N,)) -> Γ (N, S, H), may overwrite scores.
     log_likelihood: (Σ_i joined, log density of the bare images, log density of the residuals) -> what the
@@ -31,22 +31,23 @@ class Assignment:
     """
 
     name: str
-    score: Callable[[Array, Array, Array], Array]
+    score: Callable[..., Array]
     reduce: Callable[[Array], Array]
     combine: Callable[[Array, Array], Array]
     weigh: Callable[[Array, Array], Array]
     log_likelihood: Callable[[float, float, float], float]
 
 
-def log_posterior(match: Array, energy: Array, log_prior: Array) -> Array:
+def log_posterior(match: Array, energy: Array, *log_priors: Array) -> Array:
     """log P(X | h, s) + log P(h, s), less a constant of the image."""
     match -= 0.5 * energy
-    match += log_prior
+    for log_prior in log_priors:
+        match += log_prior
     return match
 
 
-def cross_correlation(match: Array, energy: Array, log_prior: Array) -> Array:
-    """Normalised cross-correlation, up to a factor of the image; the prior has no say."""
+def cross_correlation(match: Array, energy: Array, *log_priors: Array) -> Array:
+    """Normalised cross-correlation, up to a factor of the image; the priors have no say."""
     xp = namespace(match)
     match /= xp.sqrt(energy + xp.finfo(energy.dtype).tiny)
     return match

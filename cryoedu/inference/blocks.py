@@ -24,7 +24,8 @@ class Block:
     """Some images of one noise group.
 
     rows: (N',) which particles.
-    b: (N', S, D) CTF · (X shifted back) / σ², real numbers.  c: CTF² / σ², (N', J), or (1, J) without CTF.
+    b: (N', S, D) CTF · (X shifted back) / σ², real numbers.  c: CTF² / σ², (N', J), or (1, J) without CTF. A scale of
+        the particles counts as part of their CTF.
     power: (J,) Σ |X|² over the images, a premultiplied CTF undone.
     """
 
@@ -50,6 +51,14 @@ def block_sizes(space: FourierSpace, classes: int, orientations: int, shifts: in
         raise InputError(f"a memory budget of {budget / 1e6:.0f} MB cannot hold one image with its hypotheses: give at "
                          f"least {max(need / 1e6, 16):.0f} MB, or search fewer shifts")
     return int(images), int(lot)
+
+
+def half_as_many(images: int) -> int:
+    """How many images to try after ``images`` did not fit. Raises InputError if that was a single one."""
+    if images <= 1:
+        raise InputError("memory ran out with a single image and what is held beside it: give a smaller --memory, with "
+                         "which fewer orientations are held at once, or close other programs")
+    return images // 2
 
 
 def prepare(particles: Particles, rows: NDArray[np.int64], group: int, sigma2: Floats, shifts: Floats,
@@ -79,6 +88,9 @@ def prepare(particles: Particles, rows: NDArray[np.int64], group: int, sigma2: F
         else:
             b = x * (ctf * weight)
         c = ctf * ctf * weight
+    if particles.scale is not None:
+        scale = xp.asarray(particles.scale[rows], dtype=xp.float32)[:, None]
+        b, c = b * scale, c * (scale * scale)
     total = to_numpy(xp.sum(power, axis=0)).astype(np.float64)
     if not np.isfinite(total).all():
         bad = rows[~np.isfinite(images).all(axis=(1, 2))]

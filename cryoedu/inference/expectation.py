@@ -13,6 +13,9 @@ Bytes (float32; D real numbers in J columns, D = 2 J in Fourier space): O' orien
 4 · K · O' · (5 D + 2 J), a block of N' images 4 · N' · S · (4 D + 3 K · O'), transients included. The budget decides
 O' and N'. If not all orientations fit they are visited twice: once for the evidence of every image, once for the
 weights. Images × shifts × hypotheses is never held for more than one block.
+
+Where memory runs out all the same, because other programs fill a GPU too, a block goes on as two halves, and the blocks
+after it keep that size; predictions that do not fit halve the budget. Nothing of a failed try is counted.
 """
 
 from __future__ import annotations
@@ -21,20 +24,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from types import ModuleType
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, namespace, to_numpy
+from cryoedu.arrays import Array, attempt, namespace, to_numpy
 from cryoedu.geometry.grids import Search
+from cryoedu.geometry.symmetry import symmetrised_rotations
 from cryoedu.inference.assignment import Assignment
-from cryoedu.inference.blocks import Block, absolute2, as_columns, block_sizes, prepare, side_by_side
+from cryoedu.inference.blocks import Block, absolute2, as_columns, block_sizes, half_as_many, prepare, side_by_side
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.maximisation import Equations, data_weight
 from cryoedu.inference.model import Floats, Model, Posterior
+from cryoedu.inference.offsets import distances2, log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
 
 Tick = Callable[[float], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,18 +62,23 @@ class Sums:
     log_likelihood: float
 
     def equations(self, space: FourierSpace, search: Search) -> Equations:
-        """The normal equations of the maps, slice by slice of ``search``."""
-        rotations = search.rotations
+        """The normal equations of the maps, slice by slice of ``search``, each at all poses that show the same.
+
+        An image of a symmetric map counts as often as the group has operators, against a prior of each component.
+        """
+        rotations = symmetrised_rotations(search.rotations, search.symmetry)
+        mates, xp = len(rotations) // len(search.angles), namespace(self.numerator)
+        numerator, denominator = (part if mates == 1 else xp.concat([part] * mates, axis=1)
+                                  for part in (self.numerator, self.denominator))
 
         def curvature(maps: Array) -> Array:
-            return space.backproject(self.denominator * space.project(maps, rotations), rotations)
+            return space.backproject(denominator * space.project(maps, rotations), rotations)
 
-        return Equations(space.backproject(self.numerator, rotations),
-                         data_weight(space, rotations, self.denominator), curvature)
+        return Equations(space.backproject(numerator, rotations), data_weight(space, rotations, denominator), curvature)
 
     def on_grid(self, space: FourierSpace, search: Search) -> GridSums:
         """The same sums with the slices inserted, which can be added to those of other particles."""
-        inserter = Inserter(space, len(self.numerator), namespace(self.denominator))
+        inserter = Inserter(space, len(self.numerator), namespace(self.denominator), search.symmetry)
         for k in range(len(self.numerator)):
             inserter.add(k, self.numerator[k, ...], self.denominator[k, ...], search.rotations)
         return inserter.sums(self.squares, self.counts, self.shift_square, self.log_likelihood)
@@ -93,29 +106,41 @@ class Visit:
 
 
 def expectation(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment, *,
-                xp: ModuleType, budget: int, tick: Tick = lambda share: None) -> tuple[Posterior, Sums]:
-    """One expectation step over all particles; ``tick`` is called with the share of the work done (0 to 1)."""
+                xp: ModuleType, budget: int, contrast: bool = False,
+               tick: Tick = lambda share: None) -> tuple[Posterior, Sums]:
+    """One expectation step over all particles; ``tick`` is called with the share of the work done (0 to 1).
+
+    contrast: also find each particle's overlap with its predictions, which takes one matrix product more.
+    """
     sigma2 = model.sigma2[:, space.bins]
     tally = Tally(len(particles), model.classes)
-    distance2 = xp.asarray(np.sum(search.shifts**2, axis=1), dtype=xp.float32)
+    centres = prior_centres(particles)
+    centres = np.zeros((len(particles), 2)) if centres is None else centres
     squares, power = np.zeros(sigma2.shape), np.zeros(sigma2.shape)
     shift_square = 0.0
     numerators: list[Array] = []
     denominators: list[Array] = []
-    every = visits(particles, model, search, space, assignment, xp=xp, budget=budget, tick=tick)
-    for lot, of_lot in groupby(every, key=lambda visit: visit.predicted.lot.start):
+
+    def products(visit: Visit) -> tuple[Visit, Array, Array, Array, float, tuple[Floats, Floats] | None]:
+        """Γ summed over shifts, numerator and denominator, Σ Γ |s|², overlap and energy, of one visit."""
+        block, over_shifts = visit.block, xp.sum(visit.gamma, axis=1)
+        c = xp.broadcast_to(block.c, (len(block.rows), block.c.shape[1]))
+        distance2 = xp.asarray(distances2(search.shifts, centres[block.rows]), dtype=xp.float32)
+        distance = float(xp.sum(xp.sum(visit.gamma, axis=2) * distance2))
+        return visit, over_shifts, _merged(visit.gamma).T @ _merged(block.b), over_shifts.T @ c, distance, (
+            _contrast(visit, over_shifts, space, xp) if contrast else None)
+
+    every = visits(particles, model, search, space, assignment, products, xp=xp, budget=budget, tick=tick)
+    for lot, of_lot in groupby(every, key=lambda found: found[0].predicted.lot.start):
         numerator, denominator = None, None
-        for group, of_group in groupby(of_lot, key=lambda visit: visit.group):
+        for group, of_group in groupby(of_lot, key=lambda found: found[0].group):
             mine, weight = None, None
-            for visit in of_group:
-                block, gamma, predicted = visit.block, visit.gamma, visit.predicted
-                over_shifts = xp.sum(gamma, axis=1)
-                mine = _plus(mine, _merged(gamma).T @ _merged(block.b))
-                c = xp.broadcast_to(block.c, (len(block.rows), block.c.shape[1]))
-                weight = _plus(weight, over_shifts.T @ c)
-                shift_square += float(xp.sum(xp.sum(gamma, axis=2) * distance2[None, :]))
-                tally.add(visit, over_shifts, xp)
-                power[group] += block.power if lot == 0 else 0.0
+            for visit, over_shifts, of_block, weight_of_block, distance, overlap in of_group:
+                predicted = visit.predicted
+                mine, weight = _plus(mine, of_block), _plus(weight, weight_of_block)
+                shift_square += distance
+                tally.add(visit, over_shifts, overlap, xp)
+                power[group] += visit.block.power if lot == 0 else 0.0
             squares[group] += _fit(mine, weight, predicted, sigma2[group], space, xp)
             numerator, denominator = _plus(numerator, mine), _plus(denominator, weight)
         shape = (model.classes, -1, len(space.bins))
@@ -128,32 +153,63 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
                            log_likelihood)
 
 
-def visits(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment, *,
-           xp: ModuleType, budget: int, tick: Tick = lambda share: None) -> Iterator[Visit]:
-    """Γ of every image, block by block: lots of orientations outermost, then noise groups, then blocks of images."""
+def visits(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment,
+           then: Callable[[Visit], T], *, xp: ModuleType, budget: int,
+           tick: Tick = lambda share: None) -> Iterator[T]:
+    """``then`` of every block's Γ: lots of orientations outermost, then noise groups, then blocks of images.
+
+    ``then`` may run more than once on an image, where memory runs out in it, and must only return; what is yielded
+    holds every image once for each lot.
+    """
     orientations = len(search.angles)
     images, size = block_sizes(space, model.classes, orientations, len(search.shifts), budget)
-    lots = [slice(o, min(o + size, orientations)) for o in range(0, orientations, size)]
-    blocks = [(group, rows[first : first + images]) for group in range(len(particles.optics))
-              for rows in [np.flatnonzero(particles.optics_group == group)] for first in range(0, len(rows), images)]
-    passes = 1 if len(lots) == 1 else 2
+    members = [np.flatnonzero(particles.optics_group == group) for group in range(len(particles.optics))]
     joined = np.full(len(particles), -np.inf, dtype=np.float32)
-    done = 0
-    for last in range(passes):
-        for lot in lots:
-            predicted = _predict(model, search, lot, space, xp)
-            for group, rows in blocks:
-                sigma2 = model.sigma2[group, space.bins]
-                block = prepare(particles, rows, group, sigma2, search.shifts, space, xp)
-                scores = _scores(block, predicted, space, assignment, xp)
-                if last == passes - 1:
-                    evidence = assignment.reduce(scores) if passes == 1 else xp.asarray(joined[rows])
-                    yield Visit(group, block, predicted, assignment.weigh(scores, evidence), evidence)
-                else:
-                    evidence = assignment.combine(xp.asarray(joined[rows]), assignment.reduce(scores))
-                    joined[rows] = to_numpy(evidence)
-                done += 1
-                tick(done / (len(blocks) * len(lots) * passes))
+    centres = prior_centres(particles)
+    done = 0.0
+
+    def look(rows: NDArray[np.int64], group: int, predicted: Predictions, alone: bool, last: bool) -> list[T]:
+        """What ``then`` makes of these images, or, before the last pass, nothing but their evidence until here."""
+        block = prepare(particles, rows, group, model.sigma2[group, space.bins], search.shifts, space, xp)
+        priors = [predicted.log_prior]
+        if centres is not None:  # less the prior around the known centre, which is in there already
+            tilt = log_shift_prior(search.shifts, centres[rows], model.offset_sigma)
+            tilt = tilt - log_shift_prior(search.shifts, np.zeros((1, 2)), model.offset_sigma)
+            priors.append(xp.asarray(tilt[:, :, None], dtype=xp.float32))
+        scores = _scores(block, predicted, priors, space, assignment, xp)
+        if not (alone or last):
+            joined[rows] = to_numpy(assignment.combine(xp.asarray(joined[rows]), assignment.reduce(scores)))
+            return []
+        evidence = assignment.reduce(scores) if alone else xp.asarray(joined[rows])
+        return [then(Visit(group, block, predicted, assignment.weigh(scores, evidence), evidence))]
+
+    alone = False
+    for last in (False, True):
+        start = 0
+        while start < orientations:
+            lot = slice(start, min(start + size, orientations))
+            predicted = attempt(xp, _predict, model, search, lot, space, xp)
+            if predicted is None:
+                budget //= 2
+                fewer, size = block_sizes(space, model.classes, orientations, len(search.shifts), budget)
+                images = min(images, fewer)
+                continue
+            alone = lot == slice(0, orientations)  # one lot is all: one visit tells everything
+            for group, rows in enumerate(members):
+                first = 0
+                while first < len(rows):
+                    some = rows[first : first + images]
+                    found = attempt(xp, look, some, group, predicted, alone, last)
+                    if found is None:
+                        images = half_as_many(len(some))
+                        continue
+                    yield from found
+                    first += len(some)
+                    done += len(some) * (lot.stop - lot.start)
+                    tick(done / (len(particles) * orientations * (1 if alone else 2)))
+            start = lot.stop
+        if alone:
+            return
 
 
 def residuals(squares: Floats, power: Floats, sizes: Floats, sigma2: Floats, posterior: Posterior,
@@ -174,9 +230,7 @@ def log_priors(model: Model, search: Search) -> Floats:
     """log P(k, φ, s) (S, K): class weights, uniform orientations, Gaussian shifts, normalised over the grid."""
     with np.errstate(divide="ignore"):
         classes = np.maximum(np.log(model.class_weights), -80.0)
-    distance2 = np.sum(search.shifts**2, axis=1)
-    shifts = -distance2 / (2 * max(model.offset_sigma, 1e-3) ** 2)
-    shifts -= np.log(np.sum(np.exp(shifts - shifts.max()))) + shifts.max()
+    shifts = log_shift_prior(search.shifts, np.zeros((1, 2)), model.offset_sigma)[0]
     return np.asarray(shifts[:, None] + classes[None, :] - np.log(len(search.angles)))
 
 
@@ -187,14 +241,14 @@ def _predict(model: Model, search: Search, lot: slice, space: FourierSpace, xp: 
     return Predictions(lot, side_by_side(a, xp), absolute2(a, xp), prior[None, ...])
 
 
-def _scores(block: Block, predicted: Predictions, space: FourierSpace, assignment: Assignment,
+def _scores(block: Block, predicted: Predictions, priors: list[Array], space: FourierSpace, assignment: Assignment,
             xp: ModuleType) -> Array:
     """Scores (N', S, H); the unscored columns (DC) come first and are left out."""
     images, shifts, _ = block.b.shape
     u = space.unscored
     match = xp.reshape(_merged(block.b)[:, u:] @ predicted.reals[:, u:].T, (images, shifts, -1))
     energy = block.c[:, u:] @ predicted.power[:, u:].T
-    return assignment.score(match, energy[:, None, :], predicted.log_prior)
+    return assignment.score(match, energy[:, None, :], *priors)
 
 
 def _fit(numerator: Array, denominator: Array, predicted: Predictions, sigma2: Floats, space: FourierSpace,
@@ -203,6 +257,17 @@ def _fit(numerator: Array, denominator: Array, predicted: Predictions, sigma2: F
     cross = to_numpy(xp.sum(numerator * predicted.reals, axis=0)).astype(np.float64)
     energy = to_numpy(xp.sum(denominator * predicted.power, axis=0)).astype(np.float64)
     return np.asarray((energy - 2 * cross.reshape(space.unknowns, -1).sum(axis=0)) * sigma2)
+
+
+def _contrast(visit: Visit, over_shifts: Array, space: FourierSpace, xp: ModuleType) -> tuple[Floats, Floats]:
+    """Σ Γ Re X* CTF A / σ² and Σ Γ |CTF A|² / σ² of each image (N',), over the scored columns."""
+    u, images, a = space.unscored, len(visit.block.rows), visit.predicted
+    expected = _merged(visit.gamma) @ a.reals
+    columns = expected.shape[1] // space.unknowns
+    both = xp.reshape(expected * _merged(visit.block.b), (images, -1, space.unknowns, columns))
+    energy = (over_shifts @ a.power[:, u:]) * visit.block.c[:, u:]
+    return (to_numpy(xp.sum(both[..., u:], axis=(1, 2, 3))).astype(np.float64),
+            to_numpy(xp.sum(energy, axis=1)).astype(np.float64))
 
 
 def _log_gaussian(squares: Floats, sizes: Floats, sigma2: Floats, space: FourierSpace) -> float:
@@ -230,12 +295,15 @@ class Tally:
     def __init__(self, particles: int, classes: int) -> None:
         self.log_evidence = np.zeros(particles)
         self.class_probability = np.zeros((particles, classes))
+        self.contrast = np.zeros((2, particles))  # overlap, energy
         self.best = np.full(particles, -1.0)
         self.where = np.zeros((particles, 3), dtype=np.int64)  # class, orientation, shift
 
-    def add(self, visit: Visit, over_shifts: Array, xp: ModuleType) -> None:
+    def add(self, visit: Visit, over_shifts: Array, contrast: tuple[Floats, Floats] | None, xp: ModuleType) -> None:
         """Take note of one visit; ``over_shifts`` is Γ (N', H) summed over shifts."""
         rows, classes = visit.block.rows, self.class_probability.shape[1]
+        if contrast is not None:
+            self.contrast[:, rows] += contrast
         images, _, hypotheses = visit.gamma.shape
         self.log_evidence[rows] = to_numpy(visit.evidence)
         self.class_probability[rows] += to_numpy(xp.sum(xp.reshape(over_shifts, (images, classes, -1)), axis=2))
@@ -251,4 +319,4 @@ class Tally:
         """What was collected, in the terms of the grid."""
         _, orientation, shift = self.where.T
         return Posterior(self.log_evidence, self.class_probability, np.argmax(self.class_probability, axis=1),
-                         search.angles[orientation], search.shifts[shift], self.best)
+                         search.angles[orientation], search.shifts[shift], self.best, *self.contrast)

@@ -77,8 +77,9 @@ def gold_standard(particles: Particles, reference: NDArray[np.floating], search:
     search: the coarsest grid; each iteration turns it a little, and follows what counts to finer steps.
     seed: of the halves, where the particles have none (rlnRandomSubset), and of the turns.
     diameter: Å of the particle (default: 0.8 of the box), of the sphere that the maps are kept in.
-    mask: (n, n, n) from 0 to 1 on the maps instead. The FSC is then taken within it, and freed of what the mask brings
-        (`masked_fsc`); else it is that of the whole boxes, noise around the particle included, which errs downwards.
+    mask: (n, n, n) from 0 to 1 on the maps instead. The prior comes from the FSC within the mask or the sphere, freed
+        of what that brings itself (`masked_fsc`). So does the ``fsc`` that is reported if there is a mask; without one
+        it is that of the whole boxes, noise around the particle included, and errs downwards.
     join: Å; coarser than that the halves share their map.  iterations: at most; the last one takes all shells.
     number_from, parts, state: to go on after an iteration, what it left in its number, parts and state.
 
@@ -161,11 +162,9 @@ def next_stage(number: int, before: State, search: Search, sampling: Sampling, f
 
 def _progress(new: Update, posterior: Posterior, stage: Stage, search: Search, before: State) -> State:
     """What `next_stage` wants to know of the iterations so far."""
-    assert new.fsc is not None
-    below = np.flatnonzero(new.fsc[1:] < 0.143)
-    resolved = float(below[0] if len(below) else len(new.fsc) - 1)  # the last shell above the threshold
+    resolved = new.state["resolved"]
     level = stage.adaptive.levels if stage.adaptive else round(np.log2(search.angular_step / stage.search.angular_step))
-    nyquist = len(new.fsc) - 1
+    nyquist = new.model.box // 2
     return {"resolved": np.append(before.get("resolved", []), resolved), "nyquist": np.asarray(nyquist),
             "halvings": np.append(before.get("halvings", []), level), "finished": np.asarray(stage.radius == nyquist),
             "angles": posterior.angles, "shifts": posterior.shifts}
@@ -181,9 +180,10 @@ def _update(sums: Sequence[GridSums], sizes: Sequence[int], models: Sequence[Mod
              for e, m in zip(equations, models, strict=True)]
     halves = [to_numpy(maps[0]) for maps in plain]
     one, two = halves
-    fsc = correlate(one, two) if mask is None else masked_fsc(one, two, mask, space.pixel_size).true
-    fsc[space.radius + 1:] = 0.0  # nothing was looked at there
-    safe = np.clip(fsc, LEAST_FSC, MOST_FSC)
+    within = masked_fsc(one, two, sphere if mask is None else mask, space.pixel_size).true
+    fsc = within.copy() if mask is not None else correlate(one, two)
+    fsc[space.radius + 1:], within[space.radius + 1:] = 0.0, 0.0  # nothing was looked at there
+    safe = np.clip(within, LEAST_FSC, MOST_FSC)
     ssnr = safe / (1 - safe)
     tau2 = ssnr / np.maximum(np.mean(weights, axis=0)[0], 1e-30)
     prior = 1 / np.maximum(tau2, 1e-30)[None]
@@ -201,4 +201,6 @@ def _update(sums: Sequence[GridSums], sizes: Sequence[int], models: Sequence[Mod
     joint = replace(parts[0], maps=maps.astype(np.float32), tau2=tau2[None],
                     sigma2=np.mean([m.sigma2 for m in parts], axis=0),
                     offset_sigma=float(np.mean([m.offset_sigma for m in parts])))
-    return Update(joint, 2 * ssnr[None], parts, {"halves": np.stack(halves)}, fsc)
+    below = np.flatnonzero(within[1:] < 0.143)
+    resolved = float(below[0] if len(below) else len(within) - 1)  # the last shell above the threshold
+    return Update(joint, 2 * ssnr[None], parts, {"halves": np.stack(halves), "resolved": np.asarray(resolved)}, fsc)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from cryoedu.arrays import Array, namespace, to_numpy
 from cryoedu.geometry.euler import Floats
 from cryoedu.geometry.fourier import fourier, inverse
+from cryoedu.geometry.symmetry import symmetry_operators
 from cryoedu.inference.maximisation import Equations, mirrored_plane
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import PADDING, cut, half_shape, pad, transform_adjoint
@@ -88,11 +89,11 @@ class GridSums:
 
 
 class Inserter:
-    """Collects slices and inserts them in batches, class by class."""
+    """Collects slices and inserts them in batches, class by class, at all poses that ``symmetry`` makes the same."""
 
-    def __init__(self, space: FourierSpace, classes: int, xp: ModuleType) -> None:
+    def __init__(self, space: FourierSpace, classes: int, xp: ModuleType, symmetry: str = "C1") -> None:
         shape = (classes, *half_shape(space.box, space.ndim))
-        self.space, self.xp = space, xp
+        self.space, self.xp, self.operators = space, xp, symmetry_operators(symmetry)
         self.inserted, self.weights = xp.zeros(shape, dtype=xp.complex64), xp.zeros(shape, dtype=xp.float32)
         self.dc = np.zeros((classes, 2))
         self.waiting: list[list[tuple[Array, Array, Floats]]] = [[] for _ in range(classes)]
@@ -100,7 +101,8 @@ class Inserter:
 
     def add(self, k: int, numerator: Array, denominator: Array, rotations: Floats) -> None:
         """Slices (M, J) of class ``k``, their weights (M, J) and rotations (M, 3, 3)."""
-        self.dc[k] += [float(self.xp.sum(part[:, :1])) for part in (self.xp.real(numerator), denominator)]
+        mean = [float(self.xp.sum(part[:, :1])) for part in (self.xp.real(numerator), denominator)]
+        self.dc[k] += len(self.operators) * np.array(mean)
         self.waiting[k].append((numerator[:, 1:], denominator[:, 1:], rotations))
         self.held += len(rotations)
         if self.held >= BATCH:
@@ -113,9 +115,11 @@ class Inserter:
             if lots:
                 numerator, denominator = (self.xp.concat([lot[i] for lot in lots], axis=0)[None, ...] for i in (0, 1))
                 rotations = np.concatenate([lot[2] for lot in lots])
-                sums, weights = insert(numerator, denominator, rotations, parts.kx[1:], parts.ky[1:], PADDING, shape)
-                self.inserted[k, ...] += sums[0, ...]
-                self.weights[k, ...] += weights[0, ...] if weights is not None else 0.0
+                for operator in self.operators:
+                    sums, weights = insert(numerator, denominator, rotations @ operator, parts.kx[1:], parts.ky[1:],
+                                           PADDING, shape)
+                    self.inserted[k, ...] += sums[0, ...]
+                    self.weights[k, ...] += weights[0, ...] if weights is not None else 0.0
                 lots.clear()
         self.held = 0
 

@@ -21,7 +21,7 @@ from cryoedu.errors import InputError
 from cryoedu.geometry.euler import Floats, angular_distance, euler_to_matrix
 from cryoedu.geometry.grids import Search, perturbed
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
-from cryoedu.inference.expectation import Tick, visits
+from cryoedu.inference.expectation import Tick, Visit, visits
 from cryoedu.inference.gridsums import GridSums
 from cryoedu.inference.initial import parts_of, prepared, random_start, turn_of
 from cryoedu.inference.loop import State, maximisation
@@ -131,6 +131,12 @@ def first_better(particles: Particles, model: Model, part: NDArray[np.int64], se
     for posed in at_poses(particles, model, part, angles, shifts, space, xp=xp, budget=budget):
         now[posed.rows] = posed.correlation()
     angles, shifts = angles.copy(), shifts.copy()
+
+    def best_shifts(visit: Visit) -> tuple[NDArray[np.int64], slice, Floats, NDArray[np.int64]]:
+        """Rows, lot, and of each orientation (N', O') the highest correlation over shifts, and that shift."""
+        return (visit.block.rows, visit.predicted.lot, to_numpy(xp.max(visit.gamma, axis=1)),
+                to_numpy(xp.argmax(visit.gamma, axis=1)))
+
     for p in range(model.classes):
         mine = np.flatnonzero(part == p)
         one = with_maps(model, model.maps[p : p + 1])
@@ -138,11 +144,9 @@ def first_better(particles: Particles, model: Model, part: NDArray[np.int64], se
         def ticked(share: float, p: int = p) -> None:
             tick((p + share) / model.classes)
 
-        for visit in visits(particles.subset_of(mine), one, search, space, CORRELATIONS, xp=xp, budget=budget,
-                            tick=ticked):
-            rows, lot = mine[visit.block.rows], visit.predicted.lot
-            score = to_numpy(xp.max(visit.gamma, axis=1))  # (N', O')
-            shift = to_numpy(xp.argmax(visit.gamma, axis=1))
+        for block, lot, score, shift in visits(particles.subset_of(mine), one, search, space, CORRELATIONS, best_shifts,
+                                               xp=xp, budget=budget, tick=ticked):
+            rows = mine[block]
             order = np.stack([np.random.default_rng([*seed, i]).random(len(search.angles))[lot] for i in rows])
             order = np.where(score > now[rows, None], order, np.inf)
             first = np.argmin(order, axis=1)

@@ -60,7 +60,7 @@ def classify3d(particles: Particles, reference: NDArray[np.floating], classes: i
 def seeds_from_subsets(particles: Particles, reference: NDArray[np.floating], classes: int,
                        search: Search | LocalSearch, *, seed: int, resolution: float = 60.0,
                        memory: str | int | None = None, array_library: str = "auto",
-                       mask: NDArray[np.floating] | None = None, tau2_fudge: float | None = None,
+                       mask: NDArray[np.floating] | None = None, symmetry: str = "C1",
                        **_options: Any) -> Model:
     """A model of K seeds: one turn of maxCC, which does not care for the reference's grey scale, for each subset."""
     smooth = low_pass(np.asarray(reference)[None], particles.pixel_size, resolution)
@@ -72,7 +72,7 @@ def seeds_from_subsets(particles: Particles, reference: NDArray[np.floating], cl
         start = replace(start_model(mine, smooth), sigma2=sigma2)
         around = search.of(rows) if isinstance(search, LocalSearch) else search
         turn = next(refine(mine, start, around, iterations=1, assignment=MAXIMUM_CROSS_CORRELATION, radii=[radius],
-                           fixed=("sigma2",), mask=mask, memory=memory, array_library=array_library))
+                           fixed=("sigma2",), mask=mask, symmetry=symmetry, memory=memory, array_library=array_library))
         maps.append(turn.model.maps[0])
     seeds = np.stack(maps)
     return replace(start_model(particles, seeds), tau2=signal_power(seeds), sigma2=sigma2)

@@ -22,6 +22,7 @@ from cryoedu.inference.blocks import absolute2, as_columns, prepare, side_by_sid
 from cryoedu.inference.expectation import Tick, residuals
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.model import Model, Posterior
+from cryoedu.inference.offsets import prior_centres
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import PADDING, transform
 from cryoedu.microscope.slices import extract
@@ -36,10 +37,11 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
     """One expectation step over all particles, each around its own pose."""
     half = transform(xp.asarray(model.maps), PADDING)
     sigma2 = model.sigma2[:, space.bins]
-    inserter = Inserter(space, model.classes, xp)
+    inserter = Inserter(space, model.classes, xp, search.symmetry)
+    prior_at = prior_centres(particles)
     count, classes, turns, steps = len(particles), model.classes, len(search.turns), len(search.shifts)
     posterior = Posterior(np.zeros(count), np.zeros((count, classes)), np.zeros(count, dtype=np.int64),
-                          np.zeros((count, 3)), np.zeros((count, 2)), np.zeros(count))
+                          np.zeros((count, 3)), np.zeros((count, 2)), *np.zeros((3, count)))
     squares, power = np.zeros(sigma2.shape), np.zeros(sigma2.shape)
     shift_square, done = 0.0, 0
     each = 24 * len(space.bins) * (classes * turns + steps) + 16 * steps * classes * turns
@@ -62,7 +64,8 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
             phases = shift_phases(-places.reshape(-1, 2) / space.pixel_size, space.parts)
             moved = b[:, None, :] * xp.reshape(xp.asarray(phases, dtype=b.dtype), (len(rows), steps, -1))
 
-            prior = np.repeat(class_prior, turns) - np.log(turns) + _shift_prior(places, model)[:, :, None]
+            off = places if prior_at is None else places - prior_at[rows, None]  # from where the prior is centred
+            prior = np.repeat(class_prior, turns) - np.log(turns) + _shift_prior(off, model)[:, :, None]
             scores = _scores(moved, slices, c, xp.asarray(prior, dtype=c.dtype), assignment, xp)
             evidence = assignment.reduce(scores)
             gamma = assignment.weigh(scores, evidence)
@@ -77,10 +80,11 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
             turned = rotations.reshape(len(rows), turns, 3, 3)[np.arange(len(rows)), best % turns]
             posterior.angles[rows] = matrix_to_euler(turned)
             over_turns = to_numpy(xp.sum(gamma, axis=2)).astype(np.float64)
-            shift_square += float(np.sum(over_turns * np.sum(places**2, axis=2)))
+            shift_square += float(np.sum(over_turns * np.sum(off**2, axis=2)))
 
-            squares[group] += _insert(inserter, gamma, weights, moved, slices, c, rotations, turns,
-                                      xp) * sigma2[group]
+            overlap, energy = _insert(inserter, gamma, weights, moved, slices, c, rotations, turns, xp)
+            squares[group] += np.sum(energy - 2 * overlap, axis=0) * sigma2[group]
+            posterior.overlap[rows], posterior.energy[rows] = overlap[:, 1:].sum(axis=1), energy[:, 1:].sum(axis=1)
             done += len(rows)
             tick(done / count)
     posterior.classes[:] = posterior.class_probability.argmax(axis=1)
@@ -90,7 +94,7 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
 
 
 def _shift_prior(places: Floats, model: Model) -> Floats:
-    """log P(s) (N, S) of shifts (N, S, 2) Å, normalised over each particle's own grid."""
+    """log P(s) (N, S) of shifts (N, S, 2) Å from the prior's centre, normalised over each particle's own grid."""
     value = -np.sum(places**2, axis=2) / (2 * max(model.offset_sigma, 1e-3) ** 2)
     top = value.max(axis=1, keepdims=True)
     return np.asarray(value - top - np.log(np.sum(np.exp(value - top), axis=1, keepdims=True)))
@@ -105,12 +109,12 @@ def _scores(moved: Array, slices: Array, c: Array, prior: Array, assignment: Ass
 
 
 def _insert(inserter: Inserter, gamma: Array, weights: Array, moved: Array, slices: Array, c: Array,
-            rotations: Floats, turns: int, xp: ModuleType) -> Floats:
-    """Add numerators and denominators of a block; Σ Γ (|CTF A|² - 2 Re X* CTF A) / σ² of each column (J,)."""
+            rotations: Floats, turns: int, xp: ModuleType) -> tuple[Floats, Floats]:
+    """Add numerators and denominators of a block; Σ Γ Re X* CTF A / σ² and Σ Γ |CTF A|² / σ² of each column (N', J)."""
     numerator = xp.matmul(xp.permute_dims(xp.astype(gamma, moved.dtype), (0, 2, 1)), moved)  # (N', K T, J)
     denominator = weights[:, :, None] * c[:, None, :]
     cross = xp.real(numerator) * xp.real(slices) + xp.imag(numerator) * xp.imag(slices)
-    misfit = xp.sum(denominator * absolute2(slices, xp) - 2 * cross, axis=(0, 1))
+    overlap, energy = xp.sum(cross, axis=1), xp.sum(denominator * absolute2(slices, xp), axis=1)
     image, hypothesis = np.nonzero(to_numpy(weights) > LEAST)
     k, turn = np.divmod(hypothesis, turns)
     for m in np.unique(k):
@@ -118,4 +122,4 @@ def _insert(inserter: Inserter, gamma: Array, weights: Array, moved: Array, slic
         at = xp.asarray(i * weights.shape[1] + h)
         inserter.add(int(m), xp.take(xp.reshape(numerator, (-1, c.shape[1])), at, axis=0),
                      xp.take(xp.reshape(denominator, (-1, c.shape[1])), at, axis=0), rotations[i * turns + t])
-    return to_numpy(misfit).astype(np.float64)
+    return to_numpy(overlap).astype(np.float64), to_numpy(energy).astype(np.float64)

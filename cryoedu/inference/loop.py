@@ -23,6 +23,7 @@ from cryoedu.errors import InputError
 from cryoedu.geometry.fourier import fourier, radial_mean
 from cryoedu.geometry.grids import LocalSearch, Search, perturbed
 from cryoedu.geometry.masks import check_mask
+from cryoedu.geometry.symmetry import asymmetric_unit, symmetrise, symmetry_operators
 from cryoedu.inference.adaptive import Adaptive, adaptive_expectation
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD, Assignment
 from cryoedu.inference.expectation import Sums, Tick, expectation
@@ -30,6 +31,7 @@ from cryoedu.inference.gridsums import GridSums
 from cryoedu.inference.local import local_expectation
 from cryoedu.inference.maximisation import Equations, solve
 from cryoedu.inference.model import Floats, Iteration, Model, Posterior, check_model, signal_power
+from cryoedu.inference.scales import estimated_scales, micrograph_groups, scaled
 from cryoedu.inference.spaces import FourierSpace, RealSpace
 from cryoedu.particles.particles import Particles
 
@@ -40,10 +42,11 @@ SPACES = {"fourier": FourierSpace, "real": RealSpace}
 
 def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, iterations: int = 25,
            assignment: Assignment = MAXIMUM_LIKELIHOOD, space: str = "fourier", radii: Sequence[int] | None = None,
-           adaptive: Adaptive | None = None,
-           tau2_fudge: float | None = None, mask: NDArray[np.floating] | None = None, fixed: Collection[str] = (),
-           perturb_seed: int | None = None, steps: int = 4, number_from: int = 1, memory: str | int | None = None,
-           array_library: str = "auto", tick: Tick = lambda share: None) -> Iterator[Iteration]:
+           adaptive: Adaptive | None = None, symmetry: str = "C1", scale: bool = False,
+           offset_sigma: float | None = None, tau2_fudge: float | None = None,
+           mask: NDArray[np.floating] | None = None, fixed: Collection[str] = (), perturb_seed: int | None = None,
+           steps: int = 4, number_from: int = 1, memory: str | int | None = None, array_library: str = "auto",
+           tick: Tick = lambda share: None) -> Iterator[Iteration]:
     """Refine ``model`` against ``particles``, yielding an `Iteration` each time round.
 
     search: the hypotheses; 2D searches for (K, n, n) references, 3D searches for (K, n, n, n) maps, a local search
@@ -53,6 +56,11 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
     radii: shells used in iteration 1, 2, …; the last one holds for the rest (default: all). `opening` makes them.
     adaptive: follow what counts on ``search`` to finer steps (maximum likelihood in Fourier space only); None keeps to
         ``search``.
+    symmetry: point group of the maps, such as D7 (see `symmetry_operators`): of the views that it makes the same one
+        is searched, and every image counts for all of them. The maps of the start are symmetrised, fixed ones too.
+    scale: estimate the intensity of each micrograph group too (see `cryoedu.inference.scales`).
+    offset_sigma: Å, spread of the shifts along x and y, which is then kept; None estimates it from that of ``model``.
+        The shifts spread around the known ones, or around rlnOriginXPriorAngst and …Y… where particles have them.
     tau2_fudge: T of the regularised likelihood; None switches the prior off.
     mask: (n, …) from 0 to 1, multiplied into the maps, never into the images: the noise is estimated from whole
         images and stays unbiased.
@@ -69,6 +77,16 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
     """
     xp = library(array_library)
     model = checked(particles, model, search, space, fixed, start=number_from == 1)
+    if offset_sigma is not None:
+        if not 0 < offset_sigma < np.inf:
+            raise InputError(f"an offset sigma of {offset_sigma} Å is not possible: give a positive number")
+        model, fixed = replace(model, offset_sigma=float(offset_sigma)), {*fixed, "offset_sigma"}
+    if len(symmetry_operators(symmetry)) > 1:
+        turned_grid(search, None, 1, symmetry)  # refuses a search in the plane
+        if number_from == 1:
+            model = replace(model, maps=np.stack([symmetrise(m, symmetry) for m in model.maps]))
+    if scale:
+        micrograph_groups(particles)  # refuses particles without
     mask = None if mask is None else check_mask(mask, model.maps.shape[1:])
     radii = checked_radii(radii, particles.box)
     if space != "fourier" and (adaptive is not None or isinstance(search, LocalSearch)):
@@ -79,12 +97,15 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
                          "or search_3d and MAXIMUM_LIKELIHOOD")
 
     def stage(number: int, state: State) -> Stage:
-        return Stage(number, turned_grid(search, perturb_seed, number), radii[min(number, len(radii)) - 1], adaptive)
+        grid = turned_grid(search, perturb_seed, number, symmetry)
+        return Stage(number, grid, radii[min(number, len(radii)) - 1], adaptive, scale)
 
     def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], at: Stage,
                where: FourierSpace, state: State) -> Update:
         counts = posterior.class_probability.sum(axis=0)
         after, ssnr = maximisation(found[0], counts, models[0], at.search, where, tau2_fudge, mask, fixed, steps, xp)
+        if scale:
+            after = replace(after, scales=estimated_scales(scaled(particles, models[0].scales), posterior))
         return Update(after, ssnr)
 
     return iterate([particles], [np.arange(len(particles))], [model], stage, update,
@@ -94,12 +115,14 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
 
 @dataclass(frozen=True)
 class Stage:
-    """What iteration ``number`` looks at: hypotheses, shells, and how the hypotheses are searched."""
+    """What iteration ``number`` looks at: hypotheses, shells, how the hypotheses are searched, and whether for contrast
+    too (see `expectation`)."""
 
     number: int
     search: Search | LocalSearch
     radius: int
     adaptive: Adaptive | None = None
+    contrast: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,8 +162,8 @@ def iterate(parts: Sequence[Particles], rows: Sequence[NDArray[np.int64]], model
         found = []
         for f, (particles, mine, model) in enumerate(zip(parts, rows, models, strict=True)):
             search = stage.search.of(mine) if isinstance(stage.search, LocalSearch) else stage.search
-            found.append(expect(particles, model, search, space, assignment, stage.adaptive, xp=xp, budget=budget,
-                                tick=_share_of(tick, f, len(parts))))
+            found.append(expect(scaled(particles, model.scales), model, search, space, assignment, stage.adaptive,
+                                xp=xp, budget=budget, contrast=stage.contrast, tick=_share_of(tick, f, len(parts))))
         posterior = found[0][0] if len(parts) == 1 else joined([p for p, _ in found], rows, count)
         t1 = time.perf_counter()
         new = update([sums for _, sums in found], posterior, models, stage, space, state)
@@ -166,19 +189,25 @@ def joined(posteriors: Sequence[Posterior], rows: Sequence[NDArray[np.int64]], c
     return Posterior(**out)
 
 
-def turned_grid(search: Search | LocalSearch, seed: int | None, number: int) -> Search | LocalSearch:
-    """The hypotheses of iteration ``number``: turned a little, as a whole, unless ``seed`` is None."""
-    return search if seed is None else perturbed(search, np.random.default_rng([seed, number]))
+def turned_grid(search: Search | LocalSearch, seed: int | None, number: int,
+                symmetry: str = "C1") -> Search | LocalSearch:
+    """The hypotheses of iteration ``number``: turned a little, as a whole, unless ``seed`` is None, and then only those
+    that ``symmetry`` leaves to search."""
+    grid = search if seed is None else perturbed(search, np.random.default_rng([seed, number]))
+    if len(symmetry_operators(symmetry)) == 1:
+        return grid
+    return replace(grid, symmetry=symmetry) if isinstance(grid, LocalSearch) else asymmetric_unit(grid, symmetry)
 
 
 def expect(particles: Particles, model: Model, search: Search | LocalSearch, space: FourierSpace,
-           assignment: Assignment, adaptive: Adaptive | None, *, xp: ModuleType, budget: int,
+           assignment: Assignment, adaptive: Adaptive | None, *, xp: ModuleType, budget: int, contrast: bool = False,
            tick: Tick) -> tuple[Posterior, Sums | GridSums]:
     """The expectation step: on all of a grid, from there to finer steps around what counts, or around known poses."""
     if isinstance(search, LocalSearch):
         return local_expectation(particles, model, search, space, assignment, xp=xp, budget=budget, tick=tick)
     if adaptive is None:
-        return expectation(particles, model, search, space, assignment, xp=xp, budget=budget, tick=tick)
+        return expectation(particles, model, search, space, assignment, xp=xp, budget=budget, contrast=contrast,
+                           tick=tick)
     return adaptive_expectation(particles, model, search, adaptive, space, xp=xp, budget=budget, tick=tick)
 
 

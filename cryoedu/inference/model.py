@@ -26,6 +26,7 @@ class Model:
     tau2: (K, n//2 + 1) power of the signal in each real component, per shell.
     class_weights: (K,) P(k), sums to one.
     offset_sigma: Å, standard deviation of the shifts along x and y.
+    scales: (M,) intensity of each micrograph group, see `cryoedu.inference.scales`; empty where they are not estimated.
     """
 
     maps: NDArray[np.float32]
@@ -34,6 +35,7 @@ class Model:
     tau2: Floats
     class_weights: Floats
     offset_sigma: float
+    scales: Floats = field(default_factory=lambda: np.zeros(0))
 
     @property
     def classes(self) -> int:
@@ -60,6 +62,7 @@ class Posterior:
     class_probability: (N, K).  classes: (N,) the most probable class.
     angles: (N, 3) degrees and shifts: (N, 2) Å of the best hypothesis.
     max_probability: (N,) weight of the best hypothesis (1 with maxCC).
+    overlap, energy: (N,) Σ Γ Re X* CTF A / σ² and Σ Γ |CTF A|² / σ² over all hypotheses, where they were asked for.
     """
 
     log_evidence: Floats
@@ -68,6 +71,8 @@ class Posterior:
     angles: Floats
     shifts: Floats
     max_probability: Floats
+    overlap: Floats = field(default_factory=lambda: np.zeros(0))
+    energy: Floats = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)

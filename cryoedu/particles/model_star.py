@@ -45,8 +45,8 @@ class ModelLike(Protocol):
 
 
 def write_model(model: ModelLike, path: str | os.PathLike[str], *, ssnr: Any = None, group_names: Sequence[str] = (),
-                group_sizes: Sequence[int] = (), tau2_fudge: float = 1.0, log_likelihood: float = 0.0,
-                average_pmax: float = 0.0) -> None:
+                group_sizes: Sequence[int] = (), group_scales: Sequence[float] = (), tau2_fudge: float = 1.0,
+                log_likelihood: float = 0.0, average_pmax: float = 0.0) -> None:
     """Write a ``_model.star`` as RELION 3.1 does, and the class maps that it names beside it.
 
     run_model.star comes with run_classes.mrcs for 2D references (K, n, n), and with run_class001.mrc, … for maps
@@ -56,7 +56,8 @@ def write_model(model: ModelLike, path: str | os.PathLike[str], *, ssnr: Any = N
     class's resolution is estimated: that of the last shell before it falls below 1. Without it these columns are left
     out, and RELION can show the file but not go on from it.
     tau2_fudge: T, which ``tau2`` does not hold.
-    group_names, group_sizes: name and number of particles of each noise group.
+    group_names, group_sizes: name and number of particles of each noise group.  group_scales: its intensity
+        (rlnGroupScaleCorrection; default 1).
 
     Raises InputError if the arrays do not fit together, or if nothing can be written there.
     """
@@ -83,7 +84,7 @@ def write_model(model: ModelLike, path: str | os.PathLike[str], *, ssnr: Any = N
     for k in range(count):
         tables[f"model_class_{k + 1}"] = _class_spectra(tau2[k], None if ratio is None else ratio[k], tau2_fudge,
                                                         box, model.pixel_size)
-    tables["model_groups"] = _groups(len(sigma2), group_names, group_sizes)
+    tables["model_groups"] = _groups(len(sigma2), group_names, group_sizes, group_scales)
     for g, spectrum in enumerate(sigma2):
         tables[f"model_group_{g + 1}"] = _frame({**_shells(box, model.pixel_size), "rlnSigma2Noise": spectrum / box**4})
     with ExitStack() as outputs:
@@ -139,14 +140,15 @@ def _shells(box: int, pixel_size: float) -> dict[str, np.ndarray]:
     return {"rlnSpectralIndex": index, "rlnResolution": index / (box * float(pixel_size))}
 
 
-def _groups(count: int, names: Sequence[str], sizes: Sequence[int]) -> Any:
+def _groups(count: int, names: Sequence[str], sizes: Sequence[int], scales: Sequence[float]) -> Any:
     table: dict[str, Any] = {"rlnGroupNumber": np.arange(count) + 1,
                              "rlnGroupName": list(names) or [f"opticsGroup{g + 1}" for g in range(count)]}
     if len(sizes):
         table["rlnGroupNrParticles"] = [int(n) for n in sizes]
-    table["rlnGroupScaleCorrection"] = np.ones(count)
+    table["rlnGroupScaleCorrection"] = np.asarray(scales, dtype=np.float64) if len(scales) else np.ones(count)
     if any(len(column) != count for column in table.values()):
-        raise InputError(f"there are {count} noise groups, but {len(names)} names and {len(sizes)} sizes of groups")
+        raise InputError(f"there are {count} noise groups, but {len(names)} names and {len(sizes)} sizes "
+                         f"of groups, and {len(scales)} scales")
     return _frame(table)
 
 

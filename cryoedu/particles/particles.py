@@ -76,6 +76,7 @@ class Particles:
     shifts: (N, 2) x, y in Å: where the particle sits from the box centre (minus RELION's origin), or None.
     classes: (N,) class index from 0 (RELION's rlnClassNumber counts from 1), or None.
     subset: (N,) 1 or 2, the half set, or None.
+    scale: (N,) factor on the signal of each image, beside the CTF, or None for 1.
     extra: further columns of the STAR file by name, each (N,), written back untouched.
     """
 
@@ -88,6 +89,7 @@ class Particles:
     classes: np.ndarray | None = None
     subset: np.ndarray | None = None
     extra: Mapping[str, np.ndarray] = field(default_factory=dict)
+    scale: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         shape = self.images.shape
@@ -97,7 +99,7 @@ class Particles:
             raise InputError(f"the images are {shape[1]} pixels wide, but an even box is needed: "
                              "crop or pad by one pixel")
         n = shape[0]
-        for name in ("optics_group", "angles", "shifts", "classes", "subset"):
+        for name in ("optics_group", "angles", "shifts", "classes", "subset", "scale"):
             column = getattr(self, name)
             if column is not None and len(column) != n:
                 raise InputError(f"{name} has {len(column)} rows, but there are {n} images")
@@ -139,4 +141,5 @@ class Particles:
         images = self.images[rows] if on_disk is None else on_disk(rows)
         return replace(self, images=images, optics_group=self.optics_group[rows], ctf=pick(self.ctf),
                        angles=pick(self.angles), shifts=pick(self.shifts), classes=pick(self.classes),
-                       subset=pick(self.subset), extra={k: v[rows] for k, v in self.extra.items()})
+                       subset=pick(self.subset), extra={k: v[rows] for k, v in self.extra.items()},
+                       scale=pick(self.scale))

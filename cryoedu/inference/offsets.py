@@ -1,0 +1,36 @@
+"""What is known of a particle's shift before its image is looked at.
+
+A Gaussian around the known centre, unless rlnOriginXPriorAngst and rlnOriginYPriorAngst say around what else: a
+refinement can then start from any shift and still hold to where the particle was picked.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cryoedu.inference.model import Floats
+from cryoedu.particles.particles import Particles
+
+COLUMNS = ("rlnOriginXPriorAngst", "rlnOriginYPriorAngst")
+UNKNOWN = 999.0  # what RELION writes where there is no prior
+
+
+def prior_centres(particles: Particles) -> Floats | None:
+    """Where the prior of each shift is centred (N, 2), Å from the known shift; None if at the known shift for all."""
+    if not all(column in particles.extra for column in COLUMNS):
+        return None
+    origins = np.stack([np.asarray(particles.extra[column], dtype=np.float64) for column in COLUMNS], axis=1)
+    known = np.zeros_like(origins) if particles.shifts is None else particles.shifts
+    return np.where(np.isfinite(origins) & (np.abs(origins) < UNKNOWN), -origins - known, 0.0)
+
+
+def distances2(shifts: Floats, centres: Floats) -> Floats:
+    """|s - centre|² (N, S), Å², of shifts (S, 2) and centres (N, 2)."""
+    return np.asarray(np.sum((shifts[None] - centres[:, None]) ** 2, axis=2))
+
+
+def log_shift_prior(shifts: Floats, centres: Floats, sigma: float) -> Floats:
+    """log P(s) (N, S) of the shifts (S, 2) around the centres (N, 2), Å, normalised over the shifts."""
+    value = -distances2(shifts, centres) / (2 * max(sigma, 1e-3) ** 2)
+    top = value.max(axis=1, keepdims=True)
+    return np.asarray(value - top - np.log(np.sum(np.exp(value - top), axis=1, keepdims=True)))
