@@ -171,7 +171,7 @@ def _columns(posterior: Posterior) -> dict[str, NDArray[Any]]:
 def _unknown(count: int, model: Model) -> Posterior:
     """Of particles that nobody has looked at yet."""
     return Posterior(np.zeros(count), np.tile(model.class_weights, (count, 1)), np.zeros(count, dtype=np.int64),
-                     np.zeros((count, 3)), np.zeros((count, 2)), np.zeros(count))
+                     np.zeros((count, 3)), np.zeros((count, 2)), *np.zeros((3, count)))
 
 
 def _updated(state: State, rows: NDArray[np.int64], found: Posterior) -> Posterior:

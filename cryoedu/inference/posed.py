@@ -97,7 +97,8 @@ def sums_at_poses(particles: Particles, model: Model, part: NDArray[np.int64], a
         squares[posed.group] += posed.misfit() * sigma2[posed.group]
         power[posed.group] += posed.power
         correlation[posed.rows] = posed.correlation()
-    posterior = Posterior(correlation, np.eye(model.classes)[part], part, angles, shifts, np.ones(count))
+    posterior = Posterior(correlation, np.eye(model.classes)[part], part, angles, shifts, np.ones(count),
+                          *np.zeros((2, count)))
     sizes = np.bincount(particles.optics_group, minlength=len(particles.optics)).astype(np.float64)
     measured = residuals(squares, power, sizes, sigma2, posterior, space, MAXIMUM_CROSS_CORRELATION)
     return posterior, inserter.sums(measured[0], measured[1], float(np.sum(shifts**2)), measured[2])
