@@ -11,6 +11,7 @@ kept on the padded grid (`GridSums`), where the normal equations are a convoluti
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 
@@ -32,6 +33,8 @@ from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import PADDING, transform
 from cryoedu.microscope.slices import extract
 from cryoedu.particles.particles import Particles
+
+Slices = Callable[[NDArray[np.int64], NDArray[np.int64], Floats], Array]  # classes, numbers, rotations -> (H, J)
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,12 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
     coarse = adaptive.space(0, space, search.angular_step)
     started = _significant(particles, model, search, adaptive, coarse, xp, budget, lambda share: tick(0.5 * share))
     half = transform(xp.asarray(model.maps), PADDING)
+    split = len(subdivision(search.angular_step, in_plane=space.ndim == 2))
+    slices, left = [], budget // 2
+    for level in range(1, adaptive.levels + 1):
+        orientations, at = len(search.angles) * split**level, adaptive.space(level, space, search.angular_step)
+        slices.append(_remembered(half, orientations, split, at, left, xp))
+        left -= 8 * model.classes * orientations * len(at.parts)
     sigma2 = model.sigma2[:, space.bins]
     inserter = Inserter(space, model.classes, xp, search.symmetry)
     count = len(particles)
@@ -118,7 +127,7 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
             b, c = as_columns(block.b[:, 0, :], space, xp), xp.broadcast_to(block.c, (len(some), len(space.bins)))
             power[group] += block.power
             for k, i in enumerate(some):
-                found = _explore(b[k, :], c[k, :], started[i], centres[i], half, model, search, adaptive, space, xp)
+                found = _explore(b[k, :], c[k, :], started[i], centres[i], slices, model, search, adaptive, space, xp)
                 for m in np.unique(found.classes):
                     mine = np.flatnonzero(found.classes == m)
                     at = xp.asarray(mine)
@@ -170,11 +179,44 @@ def _significant(particles: Particles, model: Model, search: Search, adaptive: A
     return out
 
 
-def _explore(b: Array, c: Array, start: _Candidates, centre: Floats, half: Array, model: Model, search: Search,
-             adaptive: Adaptive, finest: FourierSpace, xp: ModuleType) -> _Found:
+def _remembered(half: Array, orientations: int, split: int, space: FourierSpace, budget: int, xp: ModuleType) -> Slices:
+    """Slices (H, J) of the maps ``half`` at some points of a grid: their classes, numbers in it, and rotations.
+
+    Many images ask for the same ones, so that each is computed once and kept, if all of them fit the budget. They are
+    asked for in families: the ``split`` children of a point of the coarser grid, one after the other.
+    """
+    parts, rows = space.parts, half.shape[0] * orientations
+    fits = 8 * rows * len(parts) <= budget
+    values = xp.empty((rows if fits else 0, len(parts)), dtype=half.dtype)
+    known = np.zeros(rows // split if fits else 0, dtype=bool)
+
+    def computed(classes: NDArray[np.int64], rotations: Floats) -> Array:
+        order = np.argsort(classes, kind="stable")
+        each = [extract(half[m : m + 1, ...], rotations[classes == m], parts.kx, parts.ky, PADDING)[0, ...]
+                for m in np.unique(classes)]
+        return xp.take(xp.concat(each, axis=0), xp.asarray(np.argsort(order)), axis=0)
+
+    def slices(classes: NDArray[np.int64], numbers: NDArray[np.int64], rotations: Floats) -> Array:
+        if not fits:
+            return computed(classes, rotations)
+        rows = classes * orientations + numbers
+        family = rows[::split] // split
+        if len(new := np.flatnonzero(~known[family])):
+            members = (new[:, None] * split + np.arange(split)).ravel()
+            found = computed(classes[members], rotations[members])
+            for i, f in enumerate(family[new]):
+                values[f * split : (f + 1) * split, ...] = found[i * split : (i + 1) * split, ...]
+            known[family[new]] = True
+        return xp.take(values, xp.asarray(rows), axis=0)
+
+    return slices
+
+
+def _explore(b: Array, c: Array, start: _Candidates, centre: Floats, slices: Sequence[Slices], model: Model,
+             search: Search, adaptive: Adaptive, finest: FourierSpace, xp: ModuleType) -> _Found:
     """Follow the candidates of one image, b and c (J,), down to the finest level; ``centre`` (2,) Å of its prior."""
-    classes, orientations = np.divmod(start.hypotheses.astype(np.int64), len(search.angles))
-    rotations, shifts = euler_to_matrix(search.angles[orientations]), search.shifts[start.shifts]
+    classes, numbers = np.divmod(start.hypotheses.astype(np.int64), len(search.angles))
+    rotations, shifts = euler_to_matrix(search.angles[numbers]), search.shifts[start.shifts]
     variance = max(model.offset_sigma, 1e-3) ** 2
     with np.errstate(divide="ignore"):
         class_prior = np.maximum(np.log(model.class_weights), -80.0)
@@ -185,6 +227,7 @@ def _explore(b: Array, c: Array, start: _Candidates, centre: Floats, half: Array
         turns = subdivision(search.angular_step / 2 ** (level - 1), in_plane=finest.ndim == 2)
         rotations = (turns[None] @ rotations[:, None]).reshape(-1, 3, 3)
         classes = np.repeat(classes, len(turns))
+        numbers = (numbers[:, None] * len(turns) + np.arange(len(turns))).ravel()
         constant -= np.log(len(turns))
         if len(search.shifts) > 1:
             steps = shift_subdivision(search.shift_step / 2 ** (level - 1))
@@ -193,10 +236,7 @@ def _explore(b: Array, c: Array, start: _Candidates, centre: Floats, half: Array
         parts = space.parts
         phases = xp.asarray(shift_phases(-shifts / space.pixel_size, parts), dtype=b.dtype)
         moved = side_by_side(b[None, : len(parts)] * phases, xp)
-        order = np.argsort(classes, kind="stable")
-        classes, rotations = classes[order], rotations[order]
-        predicted = xp.concat([extract(half[m : m + 1, ...], rotations[classes == m], parts.kx, parts.ky,
-                                       PADDING)[0, ...] for m in np.unique(classes)], axis=0)
+        predicted = slices[level - 1](classes, numbers, rotations)
         flat, energy = side_by_side(predicted, xp), absolute2(predicted, xp)
         match = to_numpy(moved[:, 1:] @ flat[:, 1:].T).astype(np.float64)
         fit = to_numpy(energy[:, 1:] @ c[1 : len(parts)]).astype(np.float64)
@@ -209,7 +249,7 @@ def _explore(b: Array, c: Array, start: _Candidates, centre: Floats, half: Array
         keep = np.sort(_holding(gamma.sum(axis=0), adaptive.share, adaptive.most))
         if level < adaptive.levels:
             shifts = shifts[_holding(gamma.sum(axis=1), adaptive.share, len(shifts))]
-            classes, rotations = classes[keep], rotations[keep]
+            classes, numbers, rotations = classes[keep], numbers[keep], rotations[keep]
     gamma = gamma[:, keep] / gamma[:, keep].sum()
     shift, best = np.unravel_index(gamma.argmax(), gamma.shape)
     weights = xp.asarray(gamma.T, dtype=c.dtype)
