@@ -1,0 +1,135 @@
+"""Gold-standard refinement: what the two halves agree on must not come from one of them alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cryoedu.errors import InputError
+from cryoedu.geometry.grids import LocalSearch, search_3d
+from cryoedu.inference.gold import Sampling, gold_standard, halves_of, next_stage
+from cryoedu.microscope.experiment import simulate
+from cryoedu.microscope.noise import coloured
+from cryoedu.microscope.specimen import Specimen
+from cryoedu.validation.fsc import fsc, resolution
+from cryoedu.validation.poses import pose_errors
+
+BOX, PIXEL = 20, 8.0
+SEARCH = search_3d(1, shift_range=16, shift_step=8)
+
+
+def blobs() -> Specimen:
+    rng = np.random.default_rng(2)
+    axes = np.meshgrid(*[np.arange(BOX) - BOX // 2] * 3, indexing="ij")
+    out = np.zeros((BOX,) * 3)
+    for _ in range(9):
+        out += np.exp(-sum((a - c) ** 2 for a, c in zip(axes, rng.uniform(-5, 5, 3), strict=True)) / 3.0)
+    return Specimen(out.astype(np.float32), PIXEL)
+
+
+@pytest.fixture(scope="module")
+def experiment():
+    return simulate(blobs(), 120, seed=1, snr=0.5, noise=coloured, defocus=(8e3, 1.6e4), shift_sigma=4.0,
+                    progress=False)
+
+
+def refined(particles, **options):
+    return gold_standard(particles, blobs().density, SEARCH, **{"seed": 3, "initial_resolution": 40, "diameter": 120,
+                                                                "join": 1000, "sampling": Sampling(finest=2),
+                                                                "array_library": "numpy", **options})
+
+
+def test_a_half_does_not_see_the_other(experiment):
+    """Else the noise that one half fits would turn up in both, and be reported as resolution."""
+    halves = halves_of(experiment.particles, 3)
+    images = experiment.particles.images.copy()
+    images[halves[1]] += np.random.default_rng(1).normal(0, 2 * images.std(), images[halves[1]].shape)
+    first, second = (list(refined(replace(experiment.particles, images=x), iterations=2))[-1].parts
+                     for x in (experiment.particles.images, images))
+    gain = fsc(first[0].maps[0], second[0].maps[0])  # the prior is shared, and changes amplitudes of shells alone
+    assert gain[1:4].min() > 0.999
+    assert fsc(first[1].maps[0], second[1].maps[0])[3] < 0.99
+
+
+def test_prior_and_report_follow_from_the_halves(experiment):
+    """τ² = FSC/(1 - FSC) over a half's weight, and the FSC that is reported is that of the unfiltered halves."""
+    turn = next(refined(experiment.particles, iterations=1))
+    one, two = turn.state["halves"]
+    curve = fsc(one, two)
+    shown = np.arange(BOX // 2 + 1) <= turn.radius
+    np.testing.assert_allclose(turn.fsc, np.where(shown, curve, 0.0), atol=1e-6)
+    assert (turn.ssnr[0][~shown] < 0.01).all()  # twice the least FSC of a half
+    assert len(turn.parts) == 2 and turn.model.classes == 1
+
+
+def test_low_frequencies_are_shared(experiment):
+    """Coarser than ``join`` the halves are one map, or they would drift apart in orientation."""
+    turn = next(refined(experiment.particles, iterations=1, join=BOX * PIXEL / 2))
+    same = fsc(turn.parts[0].maps[0], turn.parts[1].maps[0])
+    assert same[1:3].min() > 1 - 1e-6 and same[3] < 1 - 1e-4
+
+
+@pytest.mark.slow
+def test_it_converges_to_the_truth_and_reports_no_more_than_that(experiment):
+    """From a map blurred to 40 Å; it stops by itself, with all shells and the map of all particles."""
+    turns = list(refined(experiment.particles, join=60.0, iterations=20))
+    last = turns[-1]
+    assert len(turns) < 20 and last.radius == BOX // 2 and last.state["finished"]
+    truth = experiment.specimens[0].density
+    reached = resolution(fsc(last.model.maps[0], truth), PIXEL, threshold=0.5) or 2 * PIXEL
+    reported = resolution(last.fsc, PIXEL) or 2 * PIXEL
+    assert reached < 25
+    assert BOX * PIXEL / reported < BOX * PIXEL / reached + 0.5  # shells, of which this small box has ten
+    errors = pose_errors(last.posterior.angles, experiment.truth.angles, last.posterior.shifts, experiment.truth.shifts)
+    assert errors.median_angle < 8 and errors.median_shift < 3
+
+
+def test_going_on_gives_the_same_bits(experiment):
+    """A microscopist's run that was stopped after the second iteration ends as if it had not been."""
+    few = experiment.particles.subset_of(np.arange(40))
+    whole = list(refined(few, iterations=4))
+    at = whole[1]
+    rest = list(refined(few, iterations=4, number_from=3, parts=at.parts, state=at.state))
+    assert [t.number for t in rest] == [t.number for t in whole[2:]]
+    np.testing.assert_array_equal(rest[-1].model.maps, whole[-1].model.maps)
+    np.testing.assert_array_equal(rest[-1].posterior.angles, whole[-1].posterior.angles)
+
+
+def progress(resolved, halvings, *, finished=False, count=4):
+    return {"resolved": np.array(resolved, dtype=float), "halvings": np.array(halvings, dtype=float),
+            "finished": np.asarray(finished), "nyquist": np.asarray(32), "angles": np.zeros((count, 3)),
+            "shifts": np.zeros((count, 2))}
+
+
+def stage_after(state, number=9, **options):
+    return next_stage(number, state, search_3d(2, shift_step=10), Sampling(**options), 7, 320.0, 310.0, 1, 30)
+
+
+def test_the_sampling_gets_finer_only_where_that_can_help():
+    """Steps that move the particle's edge by less than half the resolution would cost much and find nothing."""
+    assert stage_after(progress([10, 12], [1, 1])).adaptive.levels == 1  # still getting better
+    assert stage_after(progress([12, 12], [1, 1])).adaptive.levels == 2  # 26.7 Å at 310 Å: 4.9° are enough, 7.5° not
+    assert stage_after(progress([6, 6], [1, 1])).adaptive.levels == 1  # 53 Å: 9.9° are enough
+    stuck = stage_after(progress([20, 20, 20, 20], [2, 2, 3, 3]))
+    assert isinstance(stuck.search, LocalSearch) and stuck.search.angular_step == 15 / 8
+
+
+def test_it_ends_with_one_iteration_at_all_shells():
+    last = stage_after(progress([12, 13, 13, 13], [1, 2, 2, 2]))
+    assert last.radius == 32
+    assert stage_after(progress([13, 13], [2, 2], finished=True)) is None
+    assert stage_after(progress([13, 14], [2, 2]), number=30).radius == 32  # no iterations are left
+
+
+def test_halves_come_from_the_particles_or_from_the_seed(experiment):
+    few = experiment.particles.subset_of(np.arange(7))
+    one, two = halves_of(few, 1)
+    assert sorted([*one, *two]) == list(range(7))
+    given = replace(few, subset=np.array([1, 2, 2, 1, 2, 1, 1]))
+    np.testing.assert_array_equal(halves_of(given, 1)[1], [1, 2, 4])
+    with pytest.raises(InputError, match="rlnRandomSubset is neither"):
+        halves_of(replace(few, subset=np.array([0, 2, 2, 1, 2, 1, 1])), 1)
+    with pytest.raises(InputError, match="one of the two halves"):
+        halves_of(replace(few, subset=np.ones(7, dtype=int)), 1)
