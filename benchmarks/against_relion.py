@@ -112,7 +112,10 @@ def judge_classes(out: Path, stack: Path) -> Numbers:
             "noise_ratio": float(np.median(ratio[5 : truth.box // 4 + 1]))}
 
 
-COMMON = "--ctf --norm --scale --pad 2 --particle_diameter 310 --flatten_solvent --zero_mask --dont_check_norm --j 1"
+# The references are true maps: on the images' scale (so no --firstiter_cc), and corrected for the CTF. Without the word
+# --ctf_corrected_ref RELION leaves the CTF out of the first iteration, and loses the orientations there.
+COMMON = ("--ctf --ctf_corrected_ref --norm --scale --pad 2 --particle_diameter 310 --flatten_solvent --zero_mask "
+          "--dont_check_norm --j 1")
 CLASS3D = ("relion_refine --i {star} --o {{out}}/run --ref true_class001.mrc --ini_high 60 --K 2 --iter 25 "
            "--tau2_fudge 4 " + COMMON + " --random_seed {{seed}} {how}")
 CLASSIFY = ("cryoedu classify3d {star} --o {{out}} --reference true_class001.mrc --ini-high 60 --k 2 --iter 25 "
