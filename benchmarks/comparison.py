@@ -47,14 +47,14 @@ def values_of(results: Sequence[Result], name: str) -> list[float]:
 
 
 def cell(results: Sequence[Result], name: str) -> str:
-    """Median over the seeds, and each seed's value where there are several."""
+    """Median over the seeds, and each seed's value where they differ."""
     if not results:
         return "not run"
     values, (_, text) = values_of(results, name), QUANTITIES[name]
     if not values:
         return ""
-    each = f" ({', '.join(text(v) for v in values)})" if len(values) > 1 else ""
-    return text(median(values)) + each
+    each = [text(v) for v in values]
+    return text(median(values)) + (f" ({', '.join(each)})" if len(set(each)) > 1 else "")
 
 
 def section(title: str, of: Mapping[str, Sequence[Result]], names: Mapping[str, str]) -> list[str]:
