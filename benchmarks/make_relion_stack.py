@@ -2,10 +2,10 @@
 
     python benchmarks/make_relion_stack.py FOLDER [SET ...]      # needs relion_project, _reconstruct, _image_handler
 
-Each set becomes FOLDER/SET with particles.star and particles.mrcs (what a user would have), truth.star (the same with
-angles, origins and classes), true_classNNN.mrc (the maps that were projected), noise_model.star (the spectrum that
-relion_project drew its noise from), relion_classNNN.mrc (relion_reconstruct of each class from its true poses), their
-FSC with the true maps, and measured.json (the SNR that came out, and the like).
+Each set becomes FOLDER/SET with particles.star and particles.mrcs (what a user would have), poses.star (the same with
+true angles and origins), truth.star (and with true classes), true_classNNN.mrc (the maps that were projected),
+noise_model.star (the spectrum that relion_project drew its noise from), relion_classNNN.mrc (relion_reconstruct of each
+class from its true poses), their FSC with the true maps, and measured.json (the SNR that came out, and the like).
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ SETS = {
     "large_subunit_32": Stack((WHOLE, LARGE), 2000, 32, 11.0, 0.25, 14),
     "large_subunit_32_snr0.5": Stack((WHOLE, LARGE), 2000, 32, 11.0, 0.5, 15),
     "large_subunit_32_10000": Stack((WHOLE, LARGE), 10000, 32, 11.0, 0.25, 16),
+    "trimmed_64_10000": Stack((WHOLE, TRIMMED), 10000, 64, 5.0, 0.1, 17),
 }
 
 
@@ -183,6 +184,7 @@ def make(folder: Path, stack: Stack) -> dict[str, object]:
     noise = noisy - clean
     write_mrc(folder / "particles.mrcs", noisy, stack.pixel_size, images=True)
     write_star(folder / "particles.star", stack, columns, CTF, rows)
+    write_star(folder / "poses.star", stack, columns, [*TRUTH[:5], *CTF], rows)
     write_star(folder / "truth.star", stack, columns, [*TRUTH, *CTF], rows)
 
     measured: dict[str, object] = asdict(stack) | {

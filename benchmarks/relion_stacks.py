@@ -9,17 +9,12 @@ Writes benchmarks/relion_stacks.md: the commands, their wall time and peak memor
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import re
-import shlex
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+import timed
 
 from cryoedu.particles import read_map
 from cryoedu.validation.fsc import fsc, resolution_text
@@ -27,23 +22,19 @@ from cryoedu.validation.fsc import fsc, resolution_text
 SEEDS = (1, 2, 3)
 
 
-def run(command: str, folder: Path) -> tuple[str, float, float]:
+def run(command: str, stacks: Path, out: Path) -> tuple[str, float, float]:
     """What a command printed, its wall time in seconds and its peak memory in MB."""
-    started = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "cryoedu.cli", *shlex.split(command)[1:]], cwd=folder,
-                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
-    text = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{command} failed")
-    return text, time.perf_counter() - started, usage.ru_maxrss / 1024
+    try:
+        done = timed.run(command, stacks, out)
+    except timed.Failed as error:
+        raise SystemExit(str(error)) from None
+    return done.text, done.seconds, done.memory
 
 
 def reconstruction(stacks: Path, out: Path) -> list[str]:
     """`reconstruct` from true poses beside relion_reconstruct's map of the same particles."""
     command = f"cryoedu reconstruct one_state_64/truth.star --o {out}/one.mrc"
-    _, seconds, memory = run(command, stacks)
+    _, seconds, memory = run(command, stacks, out)
     truth = read_map(stacks / "one_state_64/true_class001.mrc")
     ours = fsc(read_map(out / "one.mrc").density, truth.density)
     theirs = fsc(read_map(stacks / "one_state_64/relion_class001.mrc").density, truth.density)
@@ -67,7 +58,7 @@ def classes_3d(stacks: Path, out: Path) -> list[str]:
                        f"--healpix-order 2 --reference {name}/true_class001.mrc --offset-range 22 --random-seed {seed} "
                        f"--truth {name}/truth.star --truth-map {name}/true_class001.mrc "
                        f"--truth-map {name}/true_class002.mrc")
-            text, seconds, memory = run(command, stacks)
+            text, seconds, memory = run(command, stacks, out)
             agreement, oracle = re.findall(r"([\d.]+) %", text)
             rows.append(f"| 2,000 | {snr} | {seed} | {agreement} % | {oracle} % | {seconds:.0f} s | {memory:.0f} MB |")
             if len(rows) == 3:
@@ -78,17 +69,10 @@ def classes_3d(stacks: Path, out: Path) -> list[str]:
 def classes_2d(stacks: Path, out: Path) -> list[str]:
     """`classify2d` into ten classes."""
     command = f"cryoedu classify2d trimmed_64/particles.star --o {out}/c2d --k 10 --random-seed 1"
-    text, seconds, memory = run(command, stacks)
+    text, seconds, memory = run(command, stacks, out)
     weights = next(line for line in text.splitlines() if line.startswith("class weights")).split(";")[0]
     return ["## 2D classes", "", "2,000 particles of two ribosome states, 64 px, 5 Å, SNR 0.1, K = 10.", "",
             f"    {command.replace(str(out) + '/', '')}", "", f"{weights}; {seconds:.0f} s, {memory:.0f} MB.", ""]
-
-
-def processor() -> str:
-    """The machine's processor and the cores that this process may use."""
-    facts = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*:\s*(.*)", facts.read_text()) if facts.exists() else []
-    return f"{names[0] if names else platform.processor()}, {len(os.sched_getaffinity(0))} cores"
 
 
 def main() -> None:
@@ -98,7 +82,7 @@ def main() -> None:
     stacks = parser.parse_args().stacks.resolve()
     lines = ["# The shell commands on stacks that RELION made", "",
              "Written by `python benchmarks/relion_stacks.py STACKS`; the stacks by `benchmarks/make_relion_stack.py`.",
-             f"Machine: {processor()}.", ""]
+             f"Machine: {timed.machine()}.", ""]
     with tempfile.TemporaryDirectory() as folder:
         for part in (reconstruction, classes_3d, classes_2d):
             lines += part(stacks, Path(folder))

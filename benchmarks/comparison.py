@@ -1,0 +1,106 @@
+"""The table of two programs on the same data, from the results that single runs left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+Result = Mapping[str, Any]
+PROGRAMS = ("relion", "cryoedu")
+NYQUIST = "at or beyond Nyquist"
+
+
+def angstrom(value: float) -> str:
+    """A resolution; those that no shell limits come as minus infinity."""
+    return NYQUIST if value == -np.inf else f"{value:.1f} Å"
+
+
+def percent(value: float) -> str:
+    """A share of the particles."""
+    return f"{100 * value:.1f} %"
+
+
+QUANTITIES: dict[str, tuple[str, Callable[[float], str]]] = {
+    "agreement": ("particles in the right class", percent),
+    "oracle": ("oracle: true maps, poses and noise", percent),
+    "largest_class": ("share of the larger class", percent),
+    "noise_ratio": ("estimated over true noise power", lambda v: f"{v:.2f}"),
+    "reported_resolution": ("resolution that it reports", angstrom),
+    "half_map_resolution": ("FSC of its unmasked half maps = 0.143 at", angstrom),
+    "true_resolution": ("FSC with the true map = 0.5 at", angstrom),
+    "median_angle": ("median error of the orientations", lambda v: f"{v:.2f}°"),
+    "median_shift": ("median error of the shifts", lambda v: f"{v:.2f} Å"),
+    "lost": ("orientations off by more than 10°", percent),
+    "seconds": ("wall time", lambda v: f"{v:.0f} s"),
+    "cpu_seconds": ("processor time", lambda v: f"{v:.0f} s"),
+    "memory": ("peak memory of the largest process", lambda v: f"{v:.0f} MB"),
+}
+
+
+def values_of(results: Sequence[Result], name: str) -> list[float]:
+    """A quantity of each result that has it; None, a resolution that no shell limits, as minus infinity."""
+    rows = [{**r, **r["measured"]} for r in results]
+    return [-np.inf if row[name] is None else row[name] for row in rows if name in row]
+
+
+def cell(results: Sequence[Result], name: str) -> str:
+    """Median over the seeds, and each seed's value where they differ."""
+    if not results:
+        return "not run"
+    values, (_, text) = values_of(results, name), QUANTITIES[name]
+    if not values:
+        return ""
+    each = [text(v) for v in values]
+    return text(median(values)) + (f" ({', '.join(each)})" if len(set(each)) > 1 else "")
+
+
+def section(title: str, of: Mapping[str, Sequence[Result]], names: Mapping[str, str]) -> list[str]:
+    """One experiment: the commands and a row for each quantity that any of its results has."""
+    lines = [f"## {title}", ""]
+    for results in of.values():
+        lines += [f"    {results[0]['command']}", ""] if results else []
+    if not any(of.values()):
+        return [*lines, "Not run.", ""]
+    lines += ["| | " + " | ".join(names[p] for p in of) + " |", "|---" * (len(of) + 1) + "|"]
+    seeds = [", ".join(str(r["seed"]) for r in results) or "not run" for results in of.values()]
+    lines.append(f"| seeds | {' | '.join(seeds)} |")
+    for name, (label, _) in QUANTITIES.items():
+        if any(values_of(results, name) for results in of.values()):
+            lines.append(f"| {label} | " + " | ".join(cell(results, name) for results in of.values()) + " |")
+    curves = [np.median([r["measured"]["true_fsc"] for r in results if "true_fsc" in r["measured"]], axis=0)
+              for results in of.values() if any("true_fsc" in r["measured"] for r in results)]
+    if len(curves) == 2:
+        theirs, ours = curves
+        lines += ["", f"FSC with the true map, {names['cryoedu']} less {names['relion']}: at least "
+                      f"{np.min((ours - theirs)[1:]):+.3f} in every shell."]
+    return [*lines, ""]
+
+
+def table(titles: Mapping[str, str], results: Sequence[Result], *, relion: str | None) -> str:
+    """The page. titles: of each experiment, by name.  relion: the version that is installed here, or None."""
+    ordered = sorted(results, key=lambda r: r["seed"])
+    versions = {p: sorted({r["version"] for r in ordered if r["program"] == p}) for p in PROGRAMS}
+    names = {p: " ".join([label, *versions[p]]) for p, label in zip(PROGRAMS, ("RELION", "cryoedu"))}
+    lines = ["# cryoedu against RELION", "",
+             "Written by `python benchmarks/against_relion.py STACKS --work FOLDER`: same files, same sampling.",
+             "The stacks, images that RELION projected and gave noise, come from `benchmarks/make_relion_stack.py`.",
+             "Commands run in the folder of their stack. Values are medians over the seeds (each seed's behind).",
+             ""]
+    if machines := sorted({r["machine"] for r in ordered}):
+        loads = [r["load"] for r in ordered]
+        lines += [f"Machine: {'; '.join(machines)}; load average {min(loads):.1f} to {max(loads):.1f}.",
+                  "Where it is more than the processes of a run, the machine had other work, and times came out long.",
+                  ""]
+    missing = []
+    for name, title in titles.items():
+        of = {p: [r for r in ordered if r["experiment"] == name and r["program"] == p] for p in PROGRAMS}
+        lines += section(title, of, names)
+        missing += [f"- {name}, {names[p]}" for p in PROGRAMS if not of[p]]
+    if missing:
+        lines += ["## Not run", "", *missing, ""]
+        if relion is None:
+            lines += ["RELION is not installed here (Debian and Ubuntu: `apt install relion`).", ""]
+    return "\n".join(lines)

@@ -1,0 +1,127 @@
+"""The comparison with RELION: a table that claims a run nobody made, or a median that is none, misleads readers."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cryoedu.geometry.euler import matrix_to_euler, random_rotations
+from cryoedu.microscope.specimen import Specimen
+from cryoedu.particles import Particles, write_map, write_particles
+from cryoedu.particles.tables import write_tables
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """The script as a module; its neighbours are found from its folder, as when it is run."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("against_relion")
+
+
+@pytest.fixture
+def table(script):
+    return importlib.import_module("comparison").table
+
+
+def result(program: str, seed: int, **measured) -> dict:
+    version = {"relion": "3.1.3", "cryoedu": "0.1"}[program]
+    return {"experiment": "gold", "program": program, "version": version, "seed": seed,
+            "command": f"{program} --random_seed {seed}", "machine": "AMD EPYC, 1 core", "load": 1.0,
+            "seconds": 100.0 * seed, "cpu_seconds": 50.0, "memory": 200, "measured": measured}
+
+
+def row(text: str, label: str) -> list[str]:
+    (line,) = [line for line in text.splitlines() if line.startswith(f"| {label} |")]
+    return [cell.strip() for cell in line.strip("|").split("|")[1:]]
+
+
+def test_medians_stand_before_the_values_of_each_seed(table):
+    shares = {2: 0.5, 1: 0.61, 3: 0.52}
+    text = table({"gold": "Gold"}, [result("relion", s, agreement=v) for s, v in shares.items()], relion="3.1.3")
+    assert row(text, "particles in the right class") == ["52.0 % (61.0 %, 50.0 %, 52.0 %)", "not run"]
+    assert row(text, "seeds") == ["1, 2, 3", "not run"]
+    assert row(text, "wall time")[0] == "200 s (100 s, 200 s, 300 s)"
+    assert "AMD EPYC, 1 core" in text
+
+
+def test_what_was_not_run_is_said(table):
+    text = table({"gold": "Gold", "classes": "Classes"}, [result("cryoedu", 1, lost=0.25)], relion=None)
+    assert row(text, "orientations off by more than 10°") == ["not run", "25.0 %"]
+    missing = text.split("## Not run")[1]
+    assert "- gold, RELION" in missing and "- classes, RELION" in missing and "- classes, cryoedu 0.1" in missing
+    assert "- gold, cryoedu" not in missing
+    assert "RELION is not installed" in missing
+    assert "not installed" not in table({"gold": "Gold"}, [], relion="3.1.3")
+
+
+def test_a_resolution_that_no_shell_limits_is_no_number(table):
+    """None of one seed counts as better than any number in the median."""
+    found = [result("relion", s, true_resolution=v) for s, v in ((1, None), (2, 12.3), (3, 14.0))]
+    text = table({"gold": "Gold"}, [*found, result("cryoedu", 1, true_resolution=None)], relion="3.1.3")
+    assert row(text, "FSC with the true map = 0.5 at") == [
+        "12.3 Å (at or beyond Nyquist, 12.3 Å, 14.0 Å)", "at or beyond Nyquist"]
+
+
+def test_the_lowest_difference_of_the_curves_is_cryoedu_less_relion(table):
+    """The wrong sign would turn the one requirement on the reconstruction around. Shell 0 says nothing."""
+    found = [result("relion", 1, true_fsc=[0.0, 0.9, 0.5, 0.3]), result("cryoedu", 1, true_fsc=[-1.0, 0.95, 0.48, 0.4])]
+    assert "at least -0.020 in every shell" in table({"gold": "Gold"}, found, relion="3.1.3")
+
+
+def test_results_of_other_command_lines_do_not_count(script, tmp_path):
+    """Options are changed now and then: what an older line gave must not stand under the new one."""
+    for seed, command in ((1, script.EXPERIMENTS["gold"].command("relion", 1, "OUT")), (2, "relion_refine --old")):
+        folder = tmp_path / "gold" / "relion" / f"seed{seed}"
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(json.dumps(result("relion", seed) | {"command": command}))
+    assert [found["seed"] for found in script.results_in(tmp_path)] == [1]
+
+
+def test_every_experiment_names_a_stack_that_can_be_made_and_fills_its_commands(script):
+    sets = importlib.import_module("make_relion_stack").SETS
+    for name, experiment in script.EXPERIMENTS.items():
+        assert experiment.stack in sets
+        for program in ("relion", "cryoedu"):
+            line = experiment.command(program, 7, "OUT")
+            assert "OUT" in line and "{" not in line and ("7" in line.split()) == experiment.seeds, name
+
+
+def test_a_refinement_is_judged_against_the_truth(script, tmp_path):
+    """Poses in a turned frame are right, a fifth turned by 40° are lost, and the map is the true one."""
+    rng = np.random.default_rng(3)
+    density = rng.normal(size=(16, 16, 16)).astype(np.float32)
+    rotations, frame = random_rotations(50, rng), random_rotations(1, rng)[0]
+    turn = np.array([[np.cos(0.7), -np.sin(0.7), 0], [np.sin(0.7), np.cos(0.7), 0], [0, 0, 1]])
+    found = rotations.copy()
+    found[::5] = turn @ found[::5]
+    particles = Particles.of(np.zeros((50, 16, 16)), 4.0, angles=matrix_to_euler(rotations), shifts=np.zeros((50, 2)))
+    write_particles(particles, tmp_path / "truth.star")
+    write_particles(replace(particles, angles=matrix_to_euler(found @ frame)), tmp_path / "run_data.star")
+    for name in ("true_class001", "run_class001", "run_half1_class001_unfil"):
+        write_map(Specimen(density, 4.0), tmp_path / f"{name}.mrc")
+    noise = Specimen(rng.normal(size=density.shape).astype(np.float32), 4.0)
+    write_map(noise, tmp_path / "run_half2_class001_unfil.mrc")
+    write_tables({"model_general": {"rlnCurrentResolution": 17.5}}, tmp_path / "run_model.star")
+    numbers = script.judge_gold(tmp_path, tmp_path)
+    assert numbers["lost"] == pytest.approx(0.2)
+    assert numbers["median_angle"] < 0.1 and numbers["median_shift"] < 0.1
+    assert numbers["reported_resolution"] == 17.5
+    assert numbers["true_resolution"] is None and numbers["half_map_resolution"] > 16
+
+
+def test_what_a_command_took_is_its_own(script, tmp_path):
+    """A process starts with its parent's peak memory; a benchmark that has read maps must not show its own."""
+    timed = importlib.import_module("timed")
+    ballast = np.ones(40_000_000)  # 320 MB here
+    done = timed.run(f"{sys.executable} -S -c 'print(6 * 7)'", tmp_path, tmp_path)
+    assert ballast.nbytes > 3e8 and done.text == "42\n" and 0 < done.memory < 100
+    with pytest.raises(timed.Failed, match=r"exit code 3.*sorry"):
+        timed.run(f"{sys.executable} -S -c 'import sys; print(\"sorry\"); sys.exit(3)'", tmp_path, tmp_path)
