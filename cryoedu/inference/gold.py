@@ -94,6 +94,8 @@ def gold_standard(particles: Particles, reference: NDArray[np.floating], search:
     smooth = low_pass(np.asarray(reference)[None], pixel_size, initial_resolution)
     model = checked(particles, start_model(particles, smooth), search, "fourier", (), start=True)
     rows = halves_of(particles, seed)
+    halves = [particles.subset_of(mine) for mine in rows]
+    starts = list(parts) or [start_model(half, smooth) for half in halves]  # not even the first noise is shared
     first = min(max(round(box * pixel_size / initial_resolution), 3), box // 2)
 
     def schedule(number: int, before: State) -> Stage | None:
@@ -106,9 +108,9 @@ def gold_standard(particles: Particles, reference: NDArray[np.floating], search:
         new = _update(sums, sizes, models, stage, space, sphere, mask, int(box * pixel_size / join), steps, xp)
         return replace(new, state={**new.state, **_progress(new, posterior, stage, search, before)})
 
-    return iterate([particles.subset_of(mine) for mine in rows], rows, list(parts) or [model] * 2, schedule, update,
-                   numbers=range(number_from, iterations + 1), assignment=MAXIMUM_LIKELIHOOD, space_name="fourier",
-                   xp=xp, budget=memory_budget(memory, xp), tick=tick, before=model, state=state)
+    return iterate(halves, rows, starts, schedule, update, numbers=range(number_from, iterations + 1),
+                   assignment=MAXIMUM_LIKELIHOOD, space_name="fourier", xp=xp, budget=memory_budget(memory, xp),
+                   tick=tick, before=model, state=state)
 
 
 def halves_of(particles: Particles, seed: int) -> list[NDArray[np.int64]]:
