@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 import cryoedu
+from cryoedu.threads import cores
 
 GIGABYTE = 10**9
 COMPUTING = ("numpy", "scipy", "numba", "array-api-compat", "healpix", "mrcfile", "starfile", "pandas", "gemmi",
@@ -86,20 +87,6 @@ def render(findings: list[Finding]) -> str:
     else:
         lines += ["", *(f"Ready to compute with {f.found}." for f in findings if f.topic == "array library")]
     return "\n".join(lines)
-
-
-def cores() -> int:
-    """Cores that this process may use: those of the machine, fewer in a container or under a batch system."""
-    try:
-        usable = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS, Windows
-        usable = os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        usable = min(usable, max(1, round(int(quota) / int(period))))
-    except (OSError, ValueError):  # no cgroup v2, or the quota is "max"
-        pass
-    return usable
 
 
 def _package(name: str, if_missing: Literal["note", "missing"]) -> Finding:

@@ -214,7 +214,7 @@ def peak_memory() -> dict[str, float]:
 
 def surroundings(array_library: str) -> dict[str, Any]:
     """Time, versions and machine: what somebody who repeats a run has to know."""
-    from cryoedu.doctor import cores
+    from cryoedu.threads import cores
 
     name = array_library.rsplit(".", 1)[-1]
     versions = {"cryoedu": cryoedu.__version__, "python": platform.python_version(),

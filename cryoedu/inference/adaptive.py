@@ -33,6 +33,7 @@ from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import PADDING, transform
 from cryoedu.microscope.slices import extract
 from cryoedu.particles.particles import Particles
+from cryoedu.threads import in_threads
 
 Slices = Callable[[NDArray[np.int64], NDArray[np.int64], Floats], Array]  # classes, numbers, rotations -> (H, J)
 
@@ -126,8 +127,12 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
             first += len(some)
             b, c = as_columns(block.b[:, 0, :], space, xp), xp.broadcast_to(block.c, (len(some), len(space.bins)))
             power[group] += block.power
-            for k, i in enumerate(some):
-                found = _explore(b[k, :], c[k, :], started[i], centres[i], slices, model, search, adaptive, space, xp)
+
+            def follow(k: int, some: NDArray[np.int64] = some, b: Array = b, c: Array = c) -> _Found:
+                i = some[k]
+                return _explore(b[k, :], c[k, :], started[i], centres[i], slices, model, search, adaptive, space, xp)
+
+            for i, found in zip(some, in_threads(follow, range(len(some)), xp), strict=True):
                 for m in np.unique(found.classes):
                     mine = np.flatnonzero(found.classes == m)
                     at = xp.asarray(mine)

@@ -15,12 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from importlib import resources
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from numba import get_num_threads, njit, prange, set_num_threads
 
 from cryoedu.arrays import Array, is_cupy, like, to_numpy
+
+ONE_AT_A_TIME = Lock()  # Numba's threads may be put to work by one other thread at a time
 
 
 def extract(transform: Array, rotations: np.ndarray, kx: np.ndarray, ky: np.ndarray, padding: int) -> Array:
@@ -30,7 +33,7 @@ def extract(transform: Array, rotations: np.ndarray, kx: np.ndarray, ky: np.ndar
         return _cuda_extract(transform, axes, kx, ky)
     source = np.ascontiguousarray(to_numpy(transform))
     out = np.empty((len(source), len(axes), len(kx)), dtype=source.dtype)
-    with _threads(out.size):
+    with ONE_AT_A_TIME, _threads(out.size):
         _extract(source, axes, kx, ky, out)
     return like(out, transform)
 
@@ -45,7 +48,8 @@ def insert(slices: Array, weights: Array | None, rotations: np.ndarray, kx: np.n
     values = np.ascontiguousarray(to_numpy(slices))
     real = values.real.dtype
     heavy = np.empty((len(values), 0, 0), dtype=real) if weights is None else np.ascontiguousarray(to_numpy(weights))
-    with _threads(values.size) as copies:  # of the sums, one for each thread, so that no two write to one voxel
+    # copies of the sums, one for each thread, so that no two write to one voxel
+    with ONE_AT_A_TIME, _threads(values.size) as copies:
         sums, totals = _inserted(values, heavy, axes, kx, ky, shape, copies)
     return like(sums, slices), None if weights is None else like(totals, slices)
 

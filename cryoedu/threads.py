@@ -1,0 +1,45 @@
+"""Many small pieces of work on all cores: what one BLAS call, or one kernel, is too small to fill."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+WINDOW = 8  # pieces for each core that are under way or wait to be collected
+
+
+def cores() -> int:
+    """Cores that this process may use: those of the machine, fewer in a container or under a batch system."""
+    try:
+        usable = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        usable = os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        usable = min(usable, max(1, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no cgroup v2, or the quota is "max"
+        pass
+    return usable
+
+
+def in_threads(work: Callable[[T], R], items: Sequence[T], xp: ModuleType) -> Iterator[R]:
+    """``work`` of each of ``items``, in their order; on the CPU several at a time, each with BLAS in one thread.
+
+    BLAS would start threads for products that are too small for it, and they would wait for each other. On a GPU, where
+    the host only hands out work, one after the other.
+    """
+    if xp.__name__.endswith("cupy"):
+        yield from map(work, items)
+        return
+    from threadpoolctl import threadpool_limits
+
+    count = cores()
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(count) as pool:
+        for first in range(0, len(items), WINDOW * count):
+            yield from pool.map(work, items[first : first + WINDOW * count])

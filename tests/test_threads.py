@@ -1,0 +1,48 @@
+"""Work on several cores must come back in order, whole, and with its errors."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from cryoedu import threads
+
+
+def test_results_come_in_order_whatever_takes_long(monkeypatch):
+    monkeypatch.setattr(threads, "cores", lambda: 4)
+
+    def slow(i: int) -> int:
+        time.sleep(0.002 * (i % 3))
+        return i * i
+
+    assert list(threads.in_threads(slow, range(100), np)) == [i * i for i in range(100)]
+
+
+def test_several_are_under_way_at_once(monkeypatch):
+    """One image after the other would leave the other cores of a laptop idle."""
+    monkeypatch.setattr(threads, "cores", lambda: 2)
+    both = threading.Barrier(2, timeout=10)
+    list(threads.in_threads(lambda i: both.wait(), range(2), np))
+
+
+def test_an_error_in_one_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        list(threads.in_threads(lambda i: 1 / i, [1, 0, 1], np))
+
+
+def test_slices_may_be_asked_for_by_several_threads(monkeypatch):
+    """Numba's own threads break down when two others start them at a time."""
+    from cryoedu.geometry.euler import random_rotations
+    from cryoedu.geometry.fourier import components
+    from cryoedu.microscope.projection import transform
+    from cryoedu.microscope.slices import extract
+
+    monkeypatch.setattr(threads, "cores", lambda: 4)
+    rng = np.random.default_rng(1)
+    half = transform(rng.standard_normal((1, 16, 16, 16)).astype(np.float32))
+    rotations, parts = random_rotations(6000, rng), components(16)
+    one, *others = threads.in_threads(lambda i: extract(half, rotations, parts.kx, parts.ky, 2), range(8), np)
+    assert all(np.array_equal(one, other) for other in others)
