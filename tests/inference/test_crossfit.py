@@ -13,7 +13,7 @@ from cryoedu.geometry.grids import local_search, search_3d
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
 from cryoedu.inference.blocks import as_columns, prepare
-from cryoedu.inference.crossfit import confirmed, cross_fit
+from cryoedu.inference.crossfit import agreed, confirmed, cross_fit
 from cryoedu.inference.jobs import seeds_from_subsets
 from cryoedu.inference.local import local_expectation
 from cryoedu.inference.loop import opening, refine
@@ -93,6 +93,17 @@ def test_the_gain_is_the_regression_of_held_out_images_on_the_difference(experim
     sizes = shell_sizes() / BOX**3  # Parseval: from a mean over a shell to the inner product of maps
     assert np.sum(over * sizes) == pytest.approx(seen, rel=0.1)
     assert np.sum(under * sizes) == pytest.approx(all_of_it, rel=0.05)
+
+
+def test_what_two_halves_agree_on_is_the_wiener_filter_of_the_place():
+    """Signal of power S in noise of power N agrees to S/(S + N), and where there is noise alone, to nothing."""
+    rng = np.random.default_rng(1)
+    signal = rng.standard_normal((1, 24, 24, 24)) * (np.arange(24) < 12)[:, None, None] * 2.0
+    one, two = (signal + rng.standard_normal(signal.shape) for _ in range(2))
+    found = agreed(one, two, 3.0)
+    assert found[3:8, 6:18, 6:18].mean() == pytest.approx(4 / 5, abs=0.03)
+    assert found[17:21, 6:18, 6:18].mean() < 0.1
+    assert (agreed(one, -one, 3.0) == 0).all() and agreed(one, one, 3.0).min() > 1 - 1e-9
 
 
 def shell_sizes() -> np.ndarray:
