@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cryoedu.options import reference_of, truth_of
+from cryoedu.commands.options import reference_of, truth_of
 
 if TYPE_CHECKING:
     from cryoedu.inference.model import Iteration

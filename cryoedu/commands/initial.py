@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cryoedu.errors import InputError
-from cryoedu.options import (
+from cryoedu.commands.options import (
     Diameter,
     Library,
     Mask,
@@ -27,7 +26,8 @@ from cryoedu.options import (
     reference_of,
     shell_of,
 )
-from cryoedu.shell import run_to_end
+from cryoedu.commands.shell import run_to_end
+from cryoedu.errors import InputError
 
 if TYPE_CHECKING:
     from cryoedu.checkpoints import Checkpoint
