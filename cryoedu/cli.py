@@ -11,6 +11,7 @@ from cryoedu.commands.ctf import ctf_refine
 from cryoedu.commands.data import normalise, simulate
 from cryoedu.commands.initial import initial_model
 from cryoedu.commands.maps import doctor, fsc, reconstruct, report
+from cryoedu.commands.refine import refine3d
 from cryoedu.errors import InputError
 
 app = typer.Typer(
@@ -20,8 +21,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Single-particle cryo-EM image refinement, to learn it by doing it.",
 )
-for command in (simulate, normalise, reconstruct, align2d, classify2d, classify3d, initial_model, ctf_refine, fsc,
-                report, doctor):
+for command in (simulate, normalise, reconstruct, align2d, classify2d, classify3d, refine3d, initial_model, ctf_refine,
+                fsc, report, doctor):
     app.command()(command)
 
 

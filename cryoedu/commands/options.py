@@ -187,14 +187,14 @@ def mask_of(particles: Particles, ndim: int, diameter: float | None, mask: Path 
     return soft_sphere(box, pixel, (box - 6) * pixel if diameter is None else diameter, ndim=ndim)
 
 
-def truth_of(path: Path, particles: Particles) -> Particles:
-    """True poses and classes, once they are known to be of the same particles."""
+def truth_of(path: Path, particles: Particles, *, classes: bool = True) -> Particles:
+    """True poses (and classes, where they count), once they are known to be of the same particles."""
     from cryoedu.particles import read_particles
 
     truth = read_particles(path)
-    if len(truth) != len(particles) or truth.classes is None or truth.angles is None:
+    if len(truth) != len(particles) or (classes and truth.classes is None) or truth.angles is None:
         raise InputError(
-            f"{path} cannot be the truth: it needs angles and rlnClassNumber for the same {len(particles)} "
-            f"particles in the same order, and has {len(truth)} rows"
+            f"{path} cannot be the truth: it needs angles{' and rlnClassNumber' * classes} for the same "
+            f"{len(particles)} particles in the same order, and has {len(truth)} rows"
         )
     return truth
