@@ -6,11 +6,12 @@ import sys
 
 import typer
 
-from cryoedu.commands.classify import align2d, classify2d, classify3d
+from cryoedu.commands.classify3d import classify3d
 from cryoedu.commands.ctf import ctf_refine
 from cryoedu.commands.data import normalise, simulate
 from cryoedu.commands.initial import initial_model
 from cryoedu.commands.maps import doctor, fsc, reconstruct, report
+from cryoedu.commands.plane import align2d, classify2d
 from cryoedu.commands.refine import refine3d
 from cryoedu.errors import InputError
 

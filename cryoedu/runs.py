@@ -23,7 +23,7 @@ from cryoedu.particles.mrc import write_map
 from cryoedu.particles.particles import Particles
 from cryoedu.particles.star import write_particles
 from cryoedu.records import RunFolder
-from cryoedu.validation.classes import agreement, contingency
+from cryoedu.validation.classes import agreement, calibration, contingency
 from cryoedu.validation.poses import pose_errors
 
 Job = Callable[[Tick, Checkpoint | None], Iterator[Iteration]]  # from the start, or on from a checkpoint
@@ -104,15 +104,22 @@ def with_posterior(particles: Particles, iteration: Iteration) -> Particles:
     return replace(particles, angles=found.angles, shifts=found.shifts + known, classes=found.classes, extra=extra)
 
 
-def compare(posterior: Posterior, truth: Particles, maps: Sequence[NDArray[np.floating]] = ()) -> str:
-    """A few lines: contingency table, agreement, pose errors, and with the true ``maps`` what the oracle reaches."""
+def compare(posterior: Posterior, particles: Particles, truth: Particles, maps: Sequence[NDArray[np.floating]] = (), *,
+            symmetry: str = "C1") -> str:
+    """A few lines: contingency table, agreement, how often the probabilities are right, pose errors up to the maps'
+    ``symmetry``, and with the true ``maps`` what the oracle reaches."""
     assert truth.classes is not None and truth.angles is not None
     table = contingency(posterior.classes, truth.classes)
     lines = ["rows: classes found, columns: true classes"]
     lines += ["  class {:2d}  {}".format(k + 1, "  ".join(f"{n:6d}" for n in row)) for k, row in enumerate(table)]
     lines.append(f"agreement under the best permutation: {100 * agreement(posterior.classes, truth.classes):.1f} %")
+    if posterior.class_probability.shape[1] > 1:
+        lines.append("probability of the class found: how many particles, on average, right in")
+        lines += [f"  {b.low:4.2f} to {b.high:4.2f}  {b.count:6d}  {100 * b.mean:5.1f} %  {100 * b.right:5.1f} %"
+                  for b in calibration(posterior.class_probability, truth.classes)]
     if truth.angles[:, :2].any():
-        errors = pose_errors(posterior.angles, truth.angles, posterior.shifts, truth.shifts)
+        shifts = posterior.shifts + (0.0 if particles.shifts is None else particles.shifts)
+        errors = pose_errors(posterior.angles, truth.angles, shifts, truth.shifts, symmetry=symmetry)
         lines.append(f"median pose error: {errors.median_angle:.1f} degrees, {errors.median_shift:.1f} Å, "
                      "in a common frame")
     if len(maps):

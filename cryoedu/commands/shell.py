@@ -22,6 +22,8 @@ def run_job(
     tau2_fudge: float,
     truth: Path | None,
     truth_maps: list[Path] | None,
+    *,
+    symmetry: str = "C1",
 ) -> None:
     """Check the truth, run the job, say where the results are and how they compare."""
     from cryoedu import runs
@@ -30,7 +32,7 @@ def run_job(
     maps = [reference_of(path, particles) for path in truth_maps or []]
     last = run_to_end(job, particles, folder, iterations, tau2_fudge)
     if last is not None and known is not None:
-        typer.echo(runs.compare(last.posterior, known, maps))
+        typer.echo(runs.compare(last.posterior, particles, known, maps, symmetry=symmetry))
 
 
 def against_truth(density: Any, truth: Any, pixel_size: float) -> str:
