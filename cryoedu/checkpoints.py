@@ -1,7 +1,8 @@
 """What an interrupted run needs to go on: one file beside its outputs, replaced after each iteration.
 
 A run draws its randomness from its seed and the iteration's number, so that number and the model, exact to the last
-bit, are all it needs. A refinement of two halves keeps two models.
+bit, are all it needs. Where the particles are kept in parts, such as two halves, the model of each part is kept beside
+that of them all.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ FORMAT = 2  # of the file; another one is refused
 class Checkpoint:
     """The state after an iteration.
 
-    number: of that iteration.  models: the model that came out of it, one for each half if there are halves.
+    number: of that iteration.  models: the model that came out of it, then those of the parts, if there are parts.
     arrays: further arrays that the next iteration looks back to, by name.
     notes: anything JSON can hold: what was asked for, and the history so far.
     """
@@ -40,8 +41,13 @@ class Checkpoint:
 
     @property
     def model(self) -> Model:
-        """The first model."""
+        """The model of all particles."""
         return self.models[0]
+
+    @property
+    def parts(self) -> Sequence[Model]:
+        """The models of the parts."""
+        return self.models[1:]
 
 
 def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:

@@ -3,7 +3,7 @@
 OUTPUT/run_job.json         the command line, versions and machine of each start
 OUTPUT/run_history.csv      a row for each iteration: log-likelihood, resolution, class weights, changes, time, memory
 OUTPUT/run_checkpoint.npz   the state after the last iteration, which ``--resume`` goes on from
-OUTPUT/run_itNNN_*          maps, models and particles, as RELION writes them
+OUTPUT/run_itNNN_*          maps, models and particles, as RELION writes them; run_* too, from two halves at the end
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from cryoedu.errors import InputError
 from cryoedu.files import check_writable, replace_when_done
 from cryoedu.geometry.euler import angular_distance, euler_to_matrix
 from cryoedu.inference.model import Iteration
+from cryoedu.validation.fsc import resolution as fsc_resolution
 
 JOB, HISTORY, CHECKPOINT, REPORT = "run_job.json", "run_history.csv", "run_checkpoint.npz", "run_report.html"
-OUTPUT = re.compile(r"run_it\d{3,}_\w+\.(star|mrcs?)")
+OUTPUT = re.compile(r"run_(it\d{3,}_\w+|data|model|(half[12]_)?class\d{3}(_unfil)?)\.(star|mrcs?)")
 ANEW = "start anew with --overwrite or in another folder"
 PACKAGES = ("numpy", "scipy", "numba")
 
@@ -82,7 +83,7 @@ class RunFolder:
         write_history(self.history, self.path / HISTORY)
         arrays = {"classes": found.classes, "angles": found.angles, "shifts": found.shifts, **iteration.state}
         notes = {"asked": self.asked, "starts": self.starts, "memory": self.memory, "history": self.history}
-        self.last = Checkpoint(iteration.number, [iteration.model], arrays, notes)
+        self.last = Checkpoint(iteration.number, [iteration.model, *iteration.parts], arrays, notes)
         write_checkpoint(self.last, self.path / CHECKPOINT)
 
 
@@ -182,6 +183,8 @@ def history_row(iteration: Iteration, before: Mapping[str, Any], seconds: float)
         row |= {"changed_classes": float(np.mean(found.classes != before["classes"])),
                 "median_angle_change_degrees": float(np.median(angles)),
                 "rms_shift_change_angstrom": float(np.sqrt(shifts.mean()))}
+    if iteration.fsc is not None:
+        row["fsc_resolution_angstrom"] = fsc_resolution(iteration.fsc, model.pixel_size) or 2 * model.pixel_size
     row |= {f"class_weight_{k + 1}": float(w) for k, w in enumerate(model.class_weights)}
     row |= {f"seconds_{part}": float(value) for part, value in iteration.seconds.items()}
     return row | {"seconds": seconds, **peak_memory()}

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cryoedu.checkpoints import read_checkpoint
 from cryoedu.errors import InputError
 from cryoedu.files import replace_when_done
-from cryoedu.records import HISTORY, JOB, REPORT, outputs_of
+from cryoedu.records import CHECKPOINT, HISTORY, JOB, REPORT, outputs_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,6 +32,7 @@ class Results:
     maps: (K, n, n) or (K, n, n, n).  weights, resolution: (K,).  classes: (N,) from 0.  angles: (N, 3).
     certainty: (N,) probability of each particle's best pose, or None.
     frequencies: (bins,) 1/Å.  sigma2: by noise group; tau2, ssnr, fsc: by class; each (bins,).
+    gain: (bins,) of the differences between classes, from a cross-fitted run, else None.
     """
 
     maps: NDArray[np.float32]
@@ -45,6 +47,7 @@ class Results:
     tau2: Mapping[str, Floats]
     ssnr: Mapping[str, Floats]
     fsc: Mapping[str, Floats]
+    gain: Floats | None = None
 
     @property
     def is_3d(self) -> bool:
@@ -140,7 +143,15 @@ def read_results(folder: Path, number: int) -> Results:
         numbers(own[0], "rlnResolution", path),
         {g: numbers(tables[f"model_group_{i + 1}"], "rlnSigma2Noise", path) for i, g in enumerate(groups)},
         spectra("rlnReferenceTau2"), spectra("rlnSsnrMap"),
-        {name: fsc for name, fsc in spectra("rlnGoldStandardFsc").items() if fsc.any()})
+        {name: fsc for name, fsc in spectra("rlnGoldStandardFsc").items() if fsc.any()}, _gain(folder, number))
+
+
+def _gain(folder: Path, number: int) -> Floats | None:
+    """The gain of the differences, which no file of RELION's has a place for."""
+    if not (folder / CHECKPOINT).exists():
+        return None
+    at = read_checkpoint(folder / CHECKPOINT)
+    return at.arrays.get("difference_gain") if at.number == number else None
 
 
 def _facts(results: Results, history: DataFrame) -> list[tuple[str, str]]:
@@ -149,6 +160,8 @@ def _facts(results: Results, history: DataFrame) -> list[tuple[str, str]]:
     facts = [("particles", f"{len(results.classes):,}"), ("maps" if results.is_3d else "class averages", str(count)),
              ("box", f"{box} px of {results.pixel_size:.3g} Å"), ("iterations", f"{last['iteration']:.0f}"),
              ("resolution used", f"{last['resolution_angstrom']:.1f} Å"),
+             *([("FSC 0.143 between halves", f"{last['fsc_resolution_angstrom']:.1f} Å")]
+               if "fsc_resolution_angstrom" in history.columns else []),
              ("wall time", _duration(history["seconds"].sum())),
              ("peak memory", f"{history['peak_memory_mb'].max() / 1000:.2f} GB")]
     return facts
@@ -184,6 +197,11 @@ def _sections(results: Results, history: DataFrame) -> Iterator[dict[str, Any]]:
     if results.fsc:
         yield _section("Fourier shell correlation", "Between maps from two halves of the particles that never met.",
                        draw.fsc_curves(results.frequencies, results.fsc))
+    if results.gain is not None:
+        yield _section("What is real of the differences", "Of each class's difference from the map of all particles: "
+                       "the share that particles without a part in it find again. 1 is all of it, 0 is noise; the maps "
+                       "are filtered by it. In the first half of a run it is held up.",
+                       draw.gain_curve(results.frequencies, results.gain))
     yield _section("Time and memory", "Measured on the machine that is named below.", draw.cost(_columns(history)))
 
 
@@ -217,7 +235,8 @@ def _class_table(results: Results, order: NDArray[np.int64]) -> dict[str, Any]:
 
 def _history_table(history: DataFrame) -> dict[str, Any]:
     wanted = {"iteration": ("iteration", "{:.0f}"), "log_likelihood": ("log-likelihood", "{:.1f}"),
-              "resolution_angstrom": ("resolution, Å", "{:.2f}"), "mean_max_probability": ("mean Pmax", "{:.3f}"),
+              "resolution_angstrom": ("resolution, Å", "{:.2f}"),
+              "fsc_resolution_angstrom": ("FSC 0.143, Å", "{:.2f}"), "mean_max_probability": ("mean Pmax", "{:.3f}"),
               "offset_sigma_angstrom": ("σ of shifts, Å", "{:.2f}"), "changed_classes": ("changed class", "{:.2%}"),
               "median_angle_change_degrees": ("Δ orientation, degrees", "{:.2f}"),
               "rms_shift_change_angstrom": ("Δ shift, Å", "{:.2f}"), "seconds": ("seconds", "{:.2f}"),

@@ -19,23 +19,24 @@ from cryoedu.inference.oracle import noise_of_residuals, oracle
 from cryoedu.inference.scales import micrograph_groups
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles.model_star import write_model
+from cryoedu.particles.mrc import write_map
 from cryoedu.particles.particles import Particles
 from cryoedu.particles.star import write_particles
 from cryoedu.records import RunFolder
-from cryoedu.validation.classes import agreement, contingency
+from cryoedu.validation.classes import agreement, calibration, contingency
 from cryoedu.validation.poses import pose_errors
 
 Job = Callable[[Tick, Checkpoint | None], Iterator[Iteration]]  # from the start, or on from a checkpoint
 
 
 def run(job: Job, particles: Particles, folder: RunFolder, iterations: int, *, tau2_fudge: float | None,
-        every: int = 1) -> Iteration:
+        every: int = 1) -> Iteration | None:
     """Run ``job`` to its end, writing run_itNNN_{data,model}.star, the maps and a checkpoint after every iteration.
 
     every: only after each so many of them, and after the last one.
 
     The bar shows the iteration, log-likelihood, resolution and the time to the end. If the job is interrupted, what
-    it wrote until then stays, and can be gone on from. There has to be an iteration left to do.
+    it wrote until then stays, and can be gone on from. None if there was no iteration left to do.
     """
     last: Iteration | None = None
     done = 0 if folder.last is None else folder.last.number
@@ -48,7 +49,11 @@ def run(job: Job, particles: Particles, folder: RunFolder, iterations: int, *, t
 
         def keep(iteration: Iteration) -> None:
             nonlocal started
-            write_iteration(iteration, particles, folder.path / f"run_it{iteration.number:03d}", tau2_fudge=tau2_fudge)
+            prefixes = [f"run_it{iteration.number:03d}"]
+            if "halves" in iteration.state and (iteration.state["finished"] or iteration.number == iterations):
+                prefixes.append("run")  # before the checkpoint, after which nothing would be done again
+            for prefix in prefixes:
+                write_iteration(iteration, particles, folder.path / prefix, tau2_fudge=tau2_fudge)
             now = time.perf_counter()
             folder.add(iteration, now - started)
             started = now
@@ -61,24 +66,28 @@ def run(job: Job, particles: Particles, folder: RunFolder, iterations: int, *, t
                 keep(iteration)
             bar.update(done - bar.n)
             bar.set_postfix_str(f"log L {iteration.log_likelihood:.0f}, {iteration.resolution:.1f} Å", refresh=False)
-        assert last is not None
-        if folder.last is None or folder.last.number < last.number:  # it converged between two that are written
-            keep(last)
+        if last is not None and (folder.last is None or folder.last.number < last.number):
+            keep(last)  # it converged between two that are written
     folder.finish()
     return last
 
 
 def write_iteration(iteration: Iteration, particles: Particles, prefix: Path, *, tau2_fudge: float | None) -> None:
-    """Write PREFIX_data.star (poses, classes, their probabilities) and PREFIX_model.star with its maps."""
+    """Write PREFIX_data.star (poses, classes, their probabilities) and PREFIX_model.star with its maps.
+
+    Of two halves PREFIX_half1_class001_unfil.mrc and PREFIX_half2_… too: neither filtered nor masked.
+    """
     model, names, group = iteration.model, [o.name for o in particles.optics], particles.optics_group
     if len(model.scales):  # RELION has one table of groups: each micrograph with the noise of its optics group
         names, group = micrograph_groups(particles)
         optics = particles.optics_group[np.unique(group, return_index=True)[1]]
         model = replace(model, sigma2=model.sigma2[optics])
-    write_model(model, prefix.with_name(prefix.name + "_model.star"), ssnr=iteration.ssnr, group_names=names,
-                group_sizes=np.bincount(group, minlength=len(names)).tolist(), group_scales=model.scales.tolist(),
-                tau2_fudge=tau2_fudge or 1.0, log_likelihood=iteration.log_likelihood,
-                average_pmax=float(iteration.posterior.max_probability.mean()))
+    for half, density in enumerate(iteration.state.get("halves", ()), start=1):
+        write_map(density, prefix.with_name(f"{prefix.name}_half{half}_class001_unfil.mrc"), model.pixel_size)
+    write_model(model, prefix.with_name(prefix.name + "_model.star"), ssnr=iteration.ssnr, fsc=iteration.fsc,
+                group_names=names, group_sizes=np.bincount(group, minlength=len(names)).tolist(),
+                group_scales=model.scales.tolist(), tau2_fudge=tau2_fudge or 1.0,
+                log_likelihood=iteration.log_likelihood, average_pmax=float(iteration.posterior.max_probability.mean()))
     write_particles(with_posterior(particles, iteration), prefix.with_name(prefix.name + "_data.star"))
 
 
@@ -95,15 +104,22 @@ def with_posterior(particles: Particles, iteration: Iteration) -> Particles:
     return replace(particles, angles=found.angles, shifts=found.shifts + known, classes=found.classes, extra=extra)
 
 
-def compare(posterior: Posterior, truth: Particles, maps: Sequence[NDArray[np.floating]] = ()) -> str:
-    """A few lines: contingency table, agreement, pose errors, and with the true ``maps`` what the oracle reaches."""
+def compare(posterior: Posterior, particles: Particles, truth: Particles, maps: Sequence[NDArray[np.floating]] = (), *,
+            symmetry: str = "C1") -> str:
+    """A few lines: contingency table, agreement, how often the probabilities are right, pose errors up to the maps'
+    ``symmetry``, and with the true ``maps`` what the oracle reaches."""
     assert truth.classes is not None and truth.angles is not None
     table = contingency(posterior.classes, truth.classes)
     lines = ["rows: classes found, columns: true classes"]
     lines += ["  class {:2d}  {}".format(k + 1, "  ".join(f"{n:6d}" for n in row)) for k, row in enumerate(table)]
     lines.append(f"agreement under the best permutation: {100 * agreement(posterior.classes, truth.classes):.1f} %")
+    if posterior.class_probability.shape[1] > 1:
+        lines.append("probability of the class found: how many particles, on average, right in")
+        lines += [f"  {b.low:4.2f} to {b.high:4.2f}  {b.count:6d}  {100 * b.mean:5.1f} %  {100 * b.right:5.1f} %"
+                  for b in calibration(posterior.class_probability, truth.classes)]
     if truth.angles[:, :2].any():
-        errors = pose_errors(posterior.angles, truth.angles, posterior.shifts, truth.shifts)
+        shifts = posterior.shifts + (0.0 if particles.shifts is None else particles.shifts)
+        errors = pose_errors(posterior.angles, truth.angles, shifts, truth.shifts, symmetry=symmetry)
         lines.append(f"median pose error: {errors.median_angle:.1f} degrees, {errors.median_shift:.1f} Å, "
                      "in a common frame")
     if len(maps):

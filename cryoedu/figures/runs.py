@@ -112,6 +112,19 @@ def fsc_curves(frequencies: ArrayLike, curves: Mapping[str, ArrayLike], *, thres
     return describe(figure, f"Fourier shell correlation: {'; '.join(said)}.")
 
 
+def gain_curve(frequencies: ArrayLike, gain: ArrayLike) -> Figure:
+    """The gain (bins,) of what tells classes apart, 0 to 1, against the frequencies (bins,) in 1/Å."""
+    q, values = (np.asarray(a, dtype=float)[1:] for a in (frequencies, gain))
+    figure = new_figure(6.4, 3.2)
+    ax = figure.subplots()
+    ax.plot(q, values, **LINES[0])
+    ax.set(ylabel="share that is real", ylim=(-0.05, 1.05))
+    _resolution_axis(ax)
+    half = np.flatnonzero(values < 0.5)
+    said = f"falls below one half at {1 / q[half[0]]:.1f} Å" if len(half) else "stays above one half"
+    return describe(figure, f"Share of the differences between classes that is real: {said}.")
+
+
 def convergence(history: Mapping[str, ArrayLike]) -> Figure:
     """Log-likelihood, resolution, class weights and changes against the iteration.
 
@@ -129,6 +142,9 @@ def convergence(history: Mapping[str, ArrayLike]) -> Figure:
     b.plot(turns, column["resolution_angstrom"], markersize=4, **LINES[0])
     b.set(ylabel="Å")
     b.set_title("resolution used", fontsize=10)
+    if "fsc_resolution_angstrom" in column:
+        b.plot(turns, column["fsc_resolution_angstrom"], markersize=4, label="FSC 0.143 between halves", **LINES[1])
+        b.legend(fontsize=8)
     for style, (k, values) in zip(styles(len(weights)), weights.items()):
         c.plot(turns, values, label=f"class {k}" if len(weights) < 5 else None, **{"markersize": 4, **style})
     c.set(ylim=(0, 1.05 * max(float(v.max()) for v in weights.values())))

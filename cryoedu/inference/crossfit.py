@@ -48,6 +48,7 @@ from cryoedu.inference.loop import (
     hidden_parts,
     iterate,
     on_grid,
+    symmetric,
     turned_grid,
 )
 from cryoedu.inference.maximisation import Equations, solve, weak_prior
@@ -62,15 +63,15 @@ MaskOf = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 def cross_fit(particles: Particles, model: Model, search: Search | LocalSearch, *, seed: int, folds: int = 5,
               iterations: int = 40, radii: Sequence[int] | None = None, adaptive: Adaptive | None = None,
               mask: NDArray[np.floating] | MaskOf | None = None, fixed: Collection[str] = (),
-              perturb_seed: int | None = None, steps: int = 2, number_from: int = 1, parts: Sequence[Model] = (),
-              memory: str | int | None = None, array_library: str = "auto",
+              perturb_seed: int | None = None, symmetry: str = "C1", steps: int = 2, number_from: int = 1,
+              parts: Sequence[Model] = (), memory: str | int | None = None, array_library: str = "auto",
               tick: Tick = lambda share: None) -> Iterator[Iteration]:
     """Classify ``particles`` from ``model``, yielding an `Iteration` each time round, as `refine` does.
 
     folds: number of parts, drawn from ``seed``; each is scored against maps without it.
     mask: (n, n, n) from 0 to 1 on the maps, or a function that makes one from the map of all particles (n, n, n). The
         tighter it is, the less noise is in the differences.
-    parts: models of the folds, to go on from; with ``number_from``, as in `refine`.
+    parts: models of the folds, to go on from; with ``model`` and ``number_from``, as in `refine`.
     Other options are those of `refine`. There is no tau2_fudge: the held-out fold sets the filter.
 
     Raises InputError before the first iteration if something does not fit together.
@@ -80,13 +81,15 @@ def cross_fit(particles: Particles, model: Model, search: Search | LocalSearch, 
                          "particles")
     xp = library(array_library)
     model = checked(particles, model, search, "fourier", fixed, start=number_from == 1)
+    model = symmetric(model, search, symmetry) if number_from == 1 else model
     radii = checked_radii(radii, particles.box)
     mask_of = mask if callable(mask) else _always(mask, model)
     order = np.random.default_rng([seed, 1]).permutation(len(particles))
     rows = [np.sort(part) for part in np.array_split(order, folds)]
 
     def schedule(number: int, state: State) -> Stage:
-        return Stage(number, turned_grid(search, perturb_seed, number), radii[min(number, len(radii)) - 1], adaptive)
+        grid = turned_grid(search, perturb_seed, number, symmetry)
+        return Stage(number, grid, radii[min(number, len(radii)) - 1], adaptive)
 
     def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], at: Stage,
                space: FourierSpace, state: State) -> Update:

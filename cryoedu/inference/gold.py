@@ -38,6 +38,7 @@ from cryoedu.inference.loop import (
     iterate,
     on_grid,
     start_model,
+    symmetric,
     turned_grid,
 )
 from cryoedu.inference.maximisation import solve, weak_prior
@@ -68,9 +69,10 @@ class Sampling:
 def gold_standard(particles: Particles, reference: NDArray[np.floating], search: Search, *, seed: int,
                   initial_resolution: float = 60.0, diameter: float | None = None,
                   mask: NDArray[np.floating] | None = None, join: float = 40.0, iterations: int = 30,
-                  sampling: Sampling = Sampling(), steps: int = 3, number_from: int = 1,
-                  parts: Sequence[Model] = (), state: State | None = None, memory: str | int | None = None,
-                  array_library: str = "auto", tick: Tick = lambda share: None) -> Iterator[Iteration]:
+                  sampling: Sampling = Sampling(), symmetry: str = "C1", steps: int = 3, number_from: int = 1,
+                  model: Model | None = None, parts: Sequence[Model] = (), state: State | None = None,
+                  memory: str | int | None = None, array_library: str = "auto",
+                  tick: Tick = lambda share: None) -> Iterator[Iteration]:
     """Refine a map against two independent halves of ``particles``, until nothing gets better.
 
     reference: (n, n, n), low-passed to ``initial_resolution`` Å, so that the halves share nothing finer.
@@ -81,7 +83,8 @@ def gold_standard(particles: Particles, reference: NDArray[np.floating], search:
         of what that brings itself (`masked_fsc`). So does the ``fsc`` that is reported if there is a mask; without one
         it is that of the whole boxes, noise around the particle included, and errs downwards.
     join: Å; coarser than that the halves share their map.  iterations: at most; the last one takes all shells.
-    number_from, parts, state: to go on after an iteration, what it left in its number, parts and state.
+    symmetry: point group of the map, such as D7 (see `symmetry_operators`), as in `refine`.
+    number_from, model, parts, state: to go on after an iteration, the next number and what that one left.
 
     Each `Iteration` holds the map of all particles, the two halves' models in ``parts`` and their ``fsc``.
     Raises InputError before the first iteration if something does not fit together.
@@ -89,17 +92,23 @@ def gold_standard(particles: Particles, reference: NDArray[np.floating], search:
     xp = library(array_library)
     box, pixel_size = particles.box, particles.pixel_size
     diameter = 0.8 * box * pixel_size if diameter is None else diameter
-    sphere = soft_sphere(box, pixel_size, min(diameter, (box - 6) * pixel_size))
+    if not 0 < diameter <= box * pixel_size:
+        raise InputError(f"a particle of {diameter:g} Å does not fit a box of {box} pixels of {pixel_size:g} Å: give a "
+                         f"diameter between 0 and {box * pixel_size:g} Å")
     mask = None if mask is None else check_mask(mask, (box,) * 3)
-    smooth = low_pass(np.asarray(reference)[None], pixel_size, initial_resolution)
-    model = checked(particles, start_model(particles, smooth), search, "fourier", (), start=True)
+    if model is None:
+        smooth = low_pass(np.asarray(reference)[None], pixel_size, initial_resolution)
+        model = checked(particles, start_model(particles, smooth), search, "fourier", (), start=True)
+        model = symmetric(model, search, symmetry)
+    sphere = soft_sphere(box, pixel_size, min(diameter, (box - 6) * pixel_size))
     rows = halves_of(particles, seed)
     halves = [particles.subset_of(mine) for mine in rows]
     starts = list(parts) or [start_model(half, smooth) for half in halves]  # not even the first noise is shared
-    first = min(max(round(box * pixel_size / initial_resolution), 3), box // 2)
+    first = min(max(round(box * pixel_size / initial_resolution), 3), box // 2 - 1)
 
     def schedule(number: int, before: State) -> Stage | None:
-        return next_stage(number, before, search, sampling, first, box * pixel_size, diameter, seed, iterations)
+        return next_stage(number, before, search, sampling, first, box * pixel_size, diameter, seed, iterations,
+                          symmetry)
 
     def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], stage: Stage,
                space: FourierSpace, before: State) -> Update:
@@ -130,13 +139,13 @@ def halves_of(particles: Particles, seed: int) -> list[NDArray[np.int64]]:
 
 
 def next_stage(number: int, before: State, search: Search, sampling: Sampling, first: int, length: float,
-               diameter: float, seed: int, iterations: int) -> Stage | None:
+               diameter: float, seed: int, iterations: int, symmetry: str = "C1") -> Stage | None:
     """What to look at in iteration ``number``, from what the last ones reached; None when all is done.
 
     first: shells of the first iteration.  length: Å of the box.
     Orientations need no smaller steps than those that move the particle's edge by half the resolution.
     """
-    grid = turned_grid(search, seed, number)
+    grid = turned_grid(search, seed, number, symmetry)
     assert isinstance(grid, Search)
     if not before:
         return Stage(number, grid, first, Adaptive(levels=1, diameter=diameter))
@@ -153,13 +162,13 @@ def next_stage(number: int, before: State, search: Search, sampling: Sampling, f
     elif since_best >= sampling.patience and here >= sampling.patience:
         last = True
     nyquist = int(before["nyquist"])
-    radius = nyquist if last else int(min(shells_so_far[-1] + MARGIN, nyquist))
+    radius = nyquist if last else int(min(shells_so_far[-1] + MARGIN, nyquist - 1))  # all shells mean the end
     if level < sampling.local_from:
         return Stage(number, grid, radius, Adaptive(levels=level, diameter=diameter))
     step, shift_step = search.angular_step / 2**level, search.shift_step / 2**level
     around = local_search(before["angles"], before["shifts"], angular_range=sampling.reach * step, angular_step=step,
                           shift_range=sampling.reach * shift_step, shift_step=shift_step)
-    return Stage(number, turned_grid(around, seed, number), radius)
+    return Stage(number, turned_grid(around, seed, number, symmetry), radius)
 
 
 def _progress(new: Update, posterior: Posterior, stage: Stage, search: Search, before: State) -> State:

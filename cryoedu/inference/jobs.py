@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from cryoedu.errors import InputError
 from cryoedu.geometry.grids import LocalSearch, Search
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
+from cryoedu.inference.crossfit import MaskOf, cross_fit
 from cryoedu.inference.loop import noise_power, refine, start_model
 from cryoedu.inference.model import Iteration, Model, low_pass, signal_power
 from cryoedu.particles.particles import Particles
@@ -52,18 +53,33 @@ def classify3d(particles: Particles, reference: NDArray[np.floating], classes: i
     reference: (n, n, n) on any grey scale, low-passed to ``resolution`` Å first, so that it cannot leave its detail
     behind.  Further options are those of `refine`.
     """
-    _enough(particles, classes)
     model = seeds_from_subsets(particles, reference, classes, search, seed=seed, resolution=resolution, **options)
     return refine(particles, model, search, **{"perturb_seed": seed, **options})
+
+
+def classify3d_in_folds(particles: Particles, reference: NDArray[np.floating], classes: int,
+                        search: Search | LocalSearch, *, seed: int, resolution: float = 60.0, folds: int = 5,
+                        **options: Any) -> Iterator[Iteration]:
+    """As `classify3d`, but each particle is scored against maps in which it has no part: by `cross_fit`.
+
+    Further options are those of `cross_fit`. A mask that follows the map follows the reference first.
+    """
+    model = seeds_from_subsets(particles, reference, classes, search, seed=seed, resolution=resolution, **options)
+    return cross_fit(particles, model, search, seed=seed, folds=folds, **{"perturb_seed": seed, **options})
 
 
 def seeds_from_subsets(particles: Particles, reference: NDArray[np.floating], classes: int,
                        search: Search | LocalSearch, *, seed: int, resolution: float = 60.0,
                        memory: str | int | None = None, array_library: str = "auto",
-                       mask: NDArray[np.floating] | None = None, symmetry: str = "C1",
+                       mask: NDArray[np.floating] | MaskOf | None = None, symmetry: str = "C1",
                        **_options: Any) -> Model:
-    """A model of K seeds: one turn of maxCC, which does not care for the reference's grey scale, for each subset."""
+    """A model of K seeds: one turn of maxCC, which does not care for the reference's grey scale, for each subset.
+
+    mask: (n, n, n), or a function that makes one from the low-passed reference (n, n, n).
+    """
+    _enough(particles, classes)
     smooth = low_pass(np.asarray(reference)[None], particles.pixel_size, resolution)
+    mask = mask(smooth[0]) if callable(mask) else mask
     radius = max(round(particles.box * particles.pixel_size / resolution), 2)
     sigma2 = noise_power(particles)
     maps = []

@@ -81,10 +81,8 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
         if not 0 < offset_sigma < np.inf:
             raise InputError(f"an offset sigma of {offset_sigma} Å is not possible: give a positive number")
         model, fixed = replace(model, offset_sigma=float(offset_sigma)), {*fixed, "offset_sigma"}
-    if len(symmetry_operators(symmetry)) > 1:
-        turned_grid(search, None, 1, symmetry)  # refuses a search in the plane
-        if number_from == 1:
-            model = replace(model, maps=np.stack([symmetrise(m, symmetry) for m in model.maps]))
+    if number_from == 1:
+        model = symmetric(model, search, symmetry)
     if scale:
         micrograph_groups(particles)  # refuses particles without
     mask = None if mask is None else check_mask(mask, model.maps.shape[1:])
@@ -197,6 +195,15 @@ def turned_grid(search: Search | LocalSearch, seed: int | None, number: int,
     if len(symmetry_operators(symmetry)) == 1:
         return grid
     return replace(grid, symmetry=symmetry) if isinstance(grid, LocalSearch) else asymmetric_unit(grid, symmetry)
+
+
+def symmetric(model: Model, search: Search | LocalSearch, symmetry: str) -> Model:
+    """The model to start from, its maps symmetrised. Raises InputError for a search in the plane with a symmetry, and
+    if there is no such point group."""
+    if len(symmetry_operators(symmetry)) == 1:
+        return model
+    turned_grid(search, None, 1, symmetry)  # refuses one in the plane
+    return replace(model, maps=np.stack([symmetrise(m, symmetry) for m in model.maps]))
 
 
 def expect(particles: Particles, model: Model, search: Search | LocalSearch, space: FourierSpace,

@@ -44,9 +44,9 @@ class ModelLike(Protocol):
     def offset_sigma(self) -> float: ...
 
 
-def write_model(model: ModelLike, path: str | os.PathLike[str], *, ssnr: Any = None, group_names: Sequence[str] = (),
-                group_sizes: Sequence[int] = (), group_scales: Sequence[float] = (), tau2_fudge: float = 1.0,
-                log_likelihood: float = 0.0, average_pmax: float = 0.0) -> None:
+def write_model(model: ModelLike, path: str | os.PathLike[str], *, ssnr: Any = None, fsc: Any = None,
+                group_names: Sequence[str] = (), group_sizes: Sequence[int] = (), group_scales: Sequence[float] = (),
+                tau2_fudge: float = 1.0, log_likelihood: float = 0.0, average_pmax: float = 0.0) -> None:
     """Write a ``_model.star`` as RELION 3.1 does, and the class maps that it names beside it.
 
     run_model.star comes with run_classes.mrcs for 2D references (K, n, n), and with run_class001.mrc, … for maps
@@ -55,6 +55,7 @@ def write_model(model: ModelLike, path: str | os.PathLike[str], *, ssnr: Any = N
     ssnr: (K, n//2 + 1) weight of the data against that of the prior, T τ² / σ² of the map, per shell, from which each
     class's resolution is estimated: that of the last shell before it falls below 1. Without it these columns are left
     out, and RELION can show the file but not go on from it.
+    fsc: (n//2 + 1,) correlation of two independent halves, for every class; 0 where there are ratios but no halves.
     tau2_fudge: T, which ``tau2`` does not hold.
     group_names, group_sizes: name and number of particles of each noise group.  group_scales: its intensity
         (rlnGroupScaleCorrection; default 1).
@@ -70,7 +71,9 @@ def write_model(model: ModelLike, path: str | os.PathLike[str], *, ssnr: Any = N
         sigma2 = np.repeat(sigma2 * box**2 / 2, bins, axis=1)
     tau2 = np.atleast_2d(to_numpy(model.tau2)).astype(np.float64)
     ratio = None if ssnr is None else np.atleast_2d(to_numpy(ssnr)).astype(np.float64)
-    for name, values, rows in (("sigma2", sigma2, len(sigma2)), ("tau2", tau2, count), ("ssnr", ratio, count)):
+    agreed = None if fsc is None else np.atleast_2d(to_numpy(fsc)).astype(np.float64)
+    for name, values, rows in (("sigma2", sigma2, len(sigma2)), ("tau2", tau2, count), ("ssnr", ratio, count),
+                               ("fsc", agreed, 1)):
         if values is not None and values.shape != (rows, bins):
             raise InputError(f"{path}: {name} has shape {values.shape}, but {count} classes of {box} pixels need "
                              f"{(rows, bins)}")
@@ -82,8 +85,9 @@ def write_model(model: ModelLike, path: str | os.PathLike[str], *, ssnr: Any = N
         "model_general": _general(model, maps, len(sigma2), resolution, tau2_fudge, log_likelihood, average_pmax),
         "model_classes": _classes(model, references, resolution, is_3d)}
     for k in range(count):
-        tables[f"model_class_{k + 1}"] = _class_spectra(tau2[k], None if ratio is None else ratio[k], tau2_fudge,
-                                                        box, model.pixel_size)
+        tables[f"model_class_{k + 1}"] = _class_spectra(tau2[k], None if ratio is None else ratio[k],
+                                                        None if agreed is None else agreed[0], tau2_fudge, box,
+                                                        model.pixel_size)
     tables["model_groups"] = _groups(len(sigma2), group_names, group_sizes, group_scales)
     for g, spectrum in enumerate(sigma2):
         tables[f"model_group_{g + 1}"] = _frame({**_shells(box, model.pixel_size), "rlnSigma2Noise": spectrum / box**4})
@@ -123,15 +127,17 @@ def _classes(model: ModelLike, references: list[str], resolution: list[float] | 
     return _frame(table)
 
 
-def _class_spectra(tau2: np.ndarray, ssnr: np.ndarray | None, tau2_fudge: float, box: int, pixel_size: float) -> Any:
+def _class_spectra(tau2: np.ndarray, ssnr: np.ndarray | None, fsc: np.ndarray | None, tau2_fudge: float, box: int,
+                   pixel_size: float) -> Any:
     shells = _shells(box, pixel_size)
     with np.errstate(divide="ignore"):
         shells["rlnAngstromResolution"] = np.where(shells["rlnResolution"] > 0, 1 / shells["rlnResolution"], UNLIMITED)
     if ssnr is not None:
         shells["rlnSsnrMap"] = ssnr
-        shells["rlnGoldStandardFsc"] = np.zeros(len(ssnr))  # there is no other half
         with np.errstate(divide="ignore", invalid="ignore"):
             shells["rlnReferenceSigma2"] = np.where(ssnr > 0, tau2_fudge * tau2 / ssnr, 0.0) / box**4
+    if fsc is not None or ssnr is not None:  # RELION wants both, even if there is no other half
+        shells["rlnGoldStandardFsc"] = np.zeros(len(tau2)) if fsc is None else fsc
     return _frame({**shells, "rlnReferenceTau2": tau2 / box**4})
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryoedu.errors import InputError
-from cryoedu.validation.classes import agreement, contingency, purity
+from cryoedu.validation.classes import agreement, calibration, contingency, purity
 
 FOUND = [0, 0, 0, 1, 1, 2, 2, 2]
 TRUTH = [1, 1, 0, 0, 0, 1, 0, 1]
@@ -61,3 +61,39 @@ def test_what_cannot_be_compared_is_a_sentence(found, truth):
     """Other particles, none at all, or the -1 of a program that had no class for some of them."""
     with pytest.raises(InputError, match="class numbers"):
         contingency(found, truth)
+
+
+def test_probabilities_that_are_right_as_often_as_they_say():
+    """Counted by hand: of ten particles at 0.8 eight are right, of four at 0.55 two, of two at 1 both.
+
+    The estimated classes carry the other one's number, which must not matter.
+    """
+    sure = np.array([0.8] * 10 + [0.55] * 4 + [1.0] * 2)
+    truth = np.array([0] * 8 + [1] * 2 + [0, 0, 1, 1] + [0, 0])
+    bins = calibration(np.stack([1 - sure, sure], axis=1), truth)
+    assert [(b.low, b.high, b.count) for b in bins] == [(0.5, 0.6, 4), (0.7, 0.8, 10), (0.95, 1.0, 2)]
+    assert [b.right for b in bins] == [0.5, 0.8, 1.0]
+    np.testing.assert_allclose([b.mean for b in bins], [0.55, 0.8, 1.0])
+
+
+def test_drawn_from_their_own_probabilities_classes_are_right_that_often():
+    """The definition of an honest posterior, within what 4000 draws tell (3 standard deviations)."""
+    rng = np.random.default_rng(1)
+    p = rng.dirichlet([0.7] * 3, 4000)
+    truth = (rng.random((4000, 1)) > p.cumsum(axis=1)).sum(axis=1).clip(max=2)
+    for b in calibration(p, truth):
+        assert abs(b.right - b.mean) < 3 * np.sqrt(0.25 / b.count), b
+    boasted = p ** 4 / (p ** 4).sum(axis=1, keepdims=True)
+    worst = max(calibration(boasted, truth), key=lambda b: b.count)
+    assert worst.mean > worst.right + 0.05
+
+
+def test_a_class_without_a_partner_counts_as_wrong():
+    (only,) = calibration(np.eye(3)[[0, 0, 1, 2]], [0, 0, 0, 1])
+    assert only.right == 0.75 and only.count == 4
+
+
+@pytest.mark.parametrize("p", [np.full((3, 2), 0.5), np.full(4, 0.5), np.full((4, 2), 1.5), np.full((4, 2), np.nan)])
+def test_probabilities_that_are_none_are_refused(p):
+    with pytest.raises(InputError, match="cannot be judged"):
+        calibration(p, [0, 1, 0, 1])

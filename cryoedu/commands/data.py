@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cryoedu.options import Output, Seed, Star, specimen_of
+from cryoedu.commands.options import Output, Seed, Star, specimen_of
 
 
 def simulate(

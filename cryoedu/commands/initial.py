@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cryoedu.errors import InputError
-from cryoedu.options import (
+from cryoedu.commands.options import (
     Diameter,
     Library,
     Mask,
@@ -27,7 +26,8 @@ from cryoedu.options import (
     reference_of,
     shell_of,
 )
-from cryoedu.shell import run_to_end
+from cryoedu.commands.shell import against_truth, run_to_end
+from cryoedu.errors import InputError
 
 if TYPE_CHECKING:
     from cryoedu.checkpoints import Checkpoint
@@ -112,13 +112,4 @@ def initial_model(
     if end is not None and truths:
         largest = int(end.model.class_weights.argmax())
         for path, density in zip(truth_map or [], truths, strict=True):
-            typer.echo(f"{path.name}: {_against(end.model.maps[largest], density, particles.pixel_size)}")
-
-
-def _against(density: Any, truth: Any, pixel_size: float) -> str:
-    from cryoedu.validation.alignment import score_map
-
-    score = score_map(density, truth, pixel_size, wanted=0.0)
-    reached = "at or beyond Nyquist" if score.resolution is None else f"{score.resolution:.1f} Å"
-    hand = "the mirror image" if score.alignment.mirrored else "the true hand"
-    return f"FSC 0.5 against the truth at {reached}, after alignment; {hand}"
+            typer.echo(f"{path.name}: {against_truth(end.model.maps[largest], density, particles.pixel_size)}")

@@ -52,12 +52,18 @@ Resume = Annotated[bool, typer.Option("--resume", help="go on after the last ite
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the run that the folder holds")]
 PixelSize = Annotated[float | None, typer.Option("--pixel-size", help="Å: resample all optics groups to this")]
 Truth = Annotated[Path | None, typer.Option(help="STAR file with the true poses and classes, to compare with")]
+MaskOrAuto = Annotated[
+    str | None,
+    typer.Option("--solvent-mask", help="mask (MRC, 0 to 1) on the maps, instead of a sphere; with --cross-fit also "
+                 "'auto': one that follows the map"),
+]
 TruthMaps = Annotated[
     list[Path] | None,
     typer.Option("--truth-map", help="true maps in the order of the classes, for the oracle; repeat it"),
 ]
 
 
+AUTO = "auto"  # for a mask that is made, not read
 FILES = {"star", "reference", "solvent_mask", "truth", "truth_map"}  # options that name what a run reads
 UNASKED = {"o", "memory", "array_library", "resume", "overwrite", "truth", "truth_map"}  # results do not depend on them
 
@@ -75,7 +81,7 @@ def folder_of(context: typer.Context) -> RunFolder:
         name = str(parameter.name)
         value = given.get(name)
         label = "the STAR file" if name == "star" else parameter.opts[0]
-        if name in FILES and value is not None:
+        if name in FILES and value is not None and value != AUTO:
             files = [Path(v) for v in (value if isinstance(value, list | tuple) else [value])]
             inputs += files
             value = [_digest(file) for file in files]
@@ -84,6 +90,14 @@ def folder_of(context: typer.Context) -> RunFolder:
     command = shlex.join(["cryoedu", *sys.argv[1:]])
     return open_folder(Path(given["o"]), asked, inputs, command=command, resume=given["resume"],
                        overwrite=given["overwrite"], memory=given["memory"], array_library=given["array_library"])
+
+
+def refuse_together(context: typer.Context, because: str, *names: str) -> None:
+    """Raise InputError if one of the options ``names`` (parameters of the command) was typed, with the reason."""
+    for parameter in context.command.params:
+        if parameter.name in names and (source := context.get_parameter_source(str(parameter.name))) is not None \
+                and source.name == "COMMANDLINE":
+            raise InputError(f"{parameter.opts[0]} {because}: leave one of them out")
 
 
 def _digest(file: Path) -> str:
@@ -187,14 +201,14 @@ def mask_of(particles: Particles, ndim: int, diameter: float | None, mask: Path 
     return soft_sphere(box, pixel, (box - 6) * pixel if diameter is None else diameter, ndim=ndim)
 
 
-def truth_of(path: Path, particles: Particles) -> Particles:
-    """True poses and classes, once they are known to be of the same particles."""
+def truth_of(path: Path, particles: Particles, *, classes: bool = True) -> Particles:
+    """True poses (and classes, where they count), once they are known to be of the same particles."""
     from cryoedu.particles import read_particles
 
     truth = read_particles(path)
-    if len(truth) != len(particles) or truth.classes is None or truth.angles is None:
+    if len(truth) != len(particles) or (classes and truth.classes is None) or truth.angles is None:
         raise InputError(
-            f"{path} cannot be the truth: it needs angles and rlnClassNumber for the same {len(particles)} "
-            f"particles in the same order, and has {len(truth)} rows"
+            f"{path} cannot be the truth: it needs angles{' and rlnClassNumber' * classes} for the same "
+            f"{len(particles)} particles in the same order, and has {len(truth)} rows"
         )
     return truth

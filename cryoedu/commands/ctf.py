@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cryoedu.options import Library, Memory, Output, Star, particles_of, reference_of
+from cryoedu.commands.options import Library, Memory, Output, Star, particles_of, reference_of
 
 
 def ctf_refine(

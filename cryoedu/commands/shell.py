@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cryoedu.options import reference_of, truth_of
+from cryoedu.commands.options import reference_of, truth_of
 
 if TYPE_CHECKING:
     from cryoedu.inference.model import Iteration
@@ -22,6 +22,8 @@ def run_job(
     tau2_fudge: float,
     truth: Path | None,
     truth_maps: list[Path] | None,
+    *,
+    symmetry: str = "C1",
 ) -> None:
     """Check the truth, run the job, say where the results are and how they compare."""
     from cryoedu import runs
@@ -30,7 +32,17 @@ def run_job(
     maps = [reference_of(path, particles) for path in truth_maps or []]
     last = run_to_end(job, particles, folder, iterations, tau2_fudge)
     if last is not None and known is not None:
-        typer.echo(runs.compare(last.posterior, known, maps))
+        typer.echo(runs.compare(last.posterior, particles, known, maps, symmetry=symmetry))
+
+
+def against_truth(density: Any, truth: Any, pixel_size: float) -> str:
+    """How a map compares with the true one after alignment, in words; arrays (n, n, n), Å."""
+    from cryoedu.validation.alignment import score_map
+
+    score = score_map(density, truth, pixel_size, wanted=0.0)
+    reached = "at or beyond Nyquist" if score.resolution is None else f"{score.resolution:.1f} Å"
+    hand = "the mirror image" if score.alignment.mirrored else "the true hand"
+    return f"FSC 0.5 against the truth at {reached}, after alignment; {hand}"
 
 
 def run_to_end(
@@ -40,16 +52,18 @@ def run_to_end(
     from cryoedu import runs
     from cryoedu.report import write_report
 
-    if folder.finished or (folder.last is not None and folder.last.number >= iterations):
-        typer.echo(f"the run in {folder.path} is finished: there is nothing left to do")
-        typer.echo(f"report: {write_report(folder.path)}")
-        return None
+    last = None
     try:
-        last = runs.run(job, particles, folder, iterations, tau2_fudge=tau2_fudge or None, every=every)
+        if not folder.finished and (folder.last is None or folder.last.number < iterations):
+            last = runs.run(job, particles, folder, iterations, tau2_fudge=tau2_fudge or None, every=every)
     except KeyboardInterrupt:
         done = f"the iterations that were finished are in {folder.path}: go on with --resume"
         typer.echo(f"\ncryoedu: stopped; {done if folder.last else 'no iteration was finished'}", err=True)
         raise typer.Exit(130) from None
+    if last is None:  # it had ended, or was stopped between its end and the note that says so
+        typer.echo(f"the run in {folder.path} is finished: there is nothing left to do")
+        typer.echo(f"report: {write_report(folder.path)}")
+        return None
     weights = ", ".join(f"{w:.3f}" for w in last.model.class_weights)
     typer.echo(f"class weights: {weights}; results: {folder.path}/run_it{last.number:03d}_*")
     typer.echo(f"report: {write_report(folder.path)}")
