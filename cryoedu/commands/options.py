@@ -124,13 +124,23 @@ def particles_of(star: Path, pixel_size: float | None) -> Particles:
 
 
 def reference_of(path: Path, particles: Particles) -> NDArray[np.float32]:
-    """The density of a map, once it has the particles' box and pixel size."""
+    """The density of a map with the particles' box and pixel size, resampled if it only shows the same field finer or
+    coarser; its projections, sums of voxels, keep their grey values."""
+    density, finer = _in_the_box_of(particles, path)
+    return np.asarray(density * finer, dtype=np.float32)
+
+
+def _in_the_box_of(particles: Particles, path: Path) -> tuple[NDArray[np.float32], float]:
+    """A map in the particles' box, its grey values kept, and how many of its voxels made one of theirs along a line."""
+    from cryoedu.geometry.fourier import resize
     from cryoedu.inference.model import check_size
     from cryoedu.particles import read_map
 
-    specimen = read_map(path)
-    check_size(specimen.box, specimen.pixel_size, particles.box, particles.pixel_size, str(path))
-    return specimen.density
+    specimen, box = read_map(path), particles.box
+    if specimen.box != box and abs(specimen.box * specimen.pixel_size / (box * particles.pixel_size) - 1) < 5e-3:
+        return resize(specimen.density, box, 3), specimen.box / box
+    check_size(specimen.box, specimen.pixel_size, box, particles.pixel_size, str(path))
+    return specimen.density, 1.0
 
 
 def specimen_of(text: str, box: int, pixel_size: float) -> Specimen:
@@ -191,13 +201,13 @@ def mask_of(particles: Particles, ndim: int, diameter: float | None, mask: Path 
     Raises InputError if both are given.
     """
     from cryoedu.geometry.masks import soft_sphere
-    from cryoedu.particles import read_map
 
     box, pixel = particles.box, particles.pixel_size
     if diameter is not None and mask is not None:
         raise InputError("--particle-diameter and --solvent-mask are both given: choose one")
     if mask is not None:
-        return read_map(mask).density
+        density, finer = _in_the_box_of(particles, mask)
+        return density if finer == 1 else np.clip(density, 0.0, 1.0)  # resampling swings a little beyond
     return soft_sphere(box, pixel, (box - 6) * pixel if diameter is None else diameter, ndim=ndim)
 
 
@@ -206,6 +216,8 @@ def truth_of(path: Path, particles: Particles, *, classes: bool = True) -> Parti
     from cryoedu.particles import read_particles
 
     truth = read_particles(path)
+    if abs(truth.pixel_size / particles.pixel_size - 1) > 5e-3:
+        truth = read_particles(path, resample_to=particles.pixel_size)
     if len(truth) != len(particles) or (classes and truth.classes is None) or truth.angles is None:
         raise InputError(
             f"{path} cannot be the truth: it needs angles{' and rlnClassNumber' * classes} for the same "
