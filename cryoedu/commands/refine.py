@@ -42,7 +42,8 @@ def refine3d(
     ] = 2,
     offset_range: Range = 15.0,
     offset_step: Annotated[
-        float | None, typer.Option("--offset-step", help="coarsest step of the shifts, Å (default: 2 pixels, or half the range)")
+        float | None,
+        typer.Option("--offset-step", help="coarsest step of the shifts, Å (default: 2 pixels, or half the range)"),
     ] = None,
     particle_diameter: Annotated[
         float | None,
