@@ -31,7 +31,7 @@ def test_changes_are_measured_on_the_circle_and_against_the_iteration_before(tmp
     assert row["peak_memory_mb"] > 10 and row["seconds"] == 2.5
     first = history_row(iteration(1), {}, 2.0)
     assert "changed_classes" not in first and "fsc_resolution_angstrom" not in first
-    halves = history_row(iteration(1, np.array([1, 1, 0.243, 0.043, 0.0])), {}, 2.0)  # 0.143 half way: shell 2.5 of 40 Å
+    halves = history_row(iteration(1, np.array([1, 1, 0.243, 0.043, 0.0])), {}, 2.0)  # 0.143: shell 2.5
     assert halves["fsc_resolution_angstrom"] == pytest.approx(40 / 2.5)
     write_history([first, row], tmp_path / "h.csv")
     table = pd.read_csv(tmp_path / "h.csv")
