@@ -20,7 +20,7 @@ from cryoedu.particles.tables import read_tables
 from cryoedu.records import outputs_of
 
 BOX, PIXEL = 16, 10.0
-QUICK = ["--ini-high", 50, "--healpix-order", 1, "--offset-range", 10, "--particle-diameter", 110]
+QUICK = ["--ini-high", 40, "--offset-range", 10, "--offset-step", 10, "--particle-diameter", 110]
 FOLDS = ["--k", 2, "--cross-fit", 3, "--skip-align", "--strict-highres", 27, "--iter", 4, "--random-seed", 1]
 
 
@@ -47,7 +47,7 @@ def blobs(*places: tuple[float, float, float]) -> np.ndarray:
 def work(tmp_path_factory):
     """one: 80 images of a map; two: 120 of it with and without a domain."""
     folder = tmp_path_factory.mktemp("work")
-    body = ((0, 0, 0), (4, 1, -1), (-1, 3, 2), (1, -3, 3), (-2, 1, -4))
+    body = ((0, -4, 0), (0, -1, -1), (1, 2, 0), (4, 3, 0), (0, 3, 4))
     write_map(blobs(*body), folder / "map.mrc", PIXEL)
     write_map(blobs(*body, (-4, -1, 0)), folder / "more.mrc", PIXEL)
     for name, maps, count in (("one", ["map.mrc"], 80), ("two", ["map.mrc", "more.mrc"], 120)):

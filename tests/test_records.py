@@ -13,12 +13,12 @@ from cryoedu.inference.model import Model
 from cryoedu.records import differences, history_row, open_folder, surroundings, write_history
 
 
-def iteration(number: int = 2):
+def iteration(number: int = 2, fsc=None):
     posterior = SimpleNamespace(max_probability=np.array([0.5, 1.0]), classes=np.array([0, 1]),
                                 angles=np.array([[0.0, 0, 350], [0, 0, 90]]), shifts=np.array([[3.0, 4.0], [0, 0]]))
-    model = SimpleNamespace(offset_sigma=3.0, class_weights=np.array([0.25, 0.75]))
+    model = SimpleNamespace(pixel_size=5.0, offset_sigma=3.0, class_weights=np.array([0.25, 0.75]))
     return SimpleNamespace(number=number, log_likelihood=-5.0, resolution=20.0, posterior=posterior, model=model,
-                           seconds={"expectation": 1.0})
+                           seconds={"expectation": 1.0}, fsc=fsc)
 
 
 def test_changes_are_measured_on_the_circle_and_against_the_iteration_before(tmp_path):
@@ -30,7 +30,9 @@ def test_changes_are_measured_on_the_circle_and_against_the_iteration_before(tmp
     assert row["rms_shift_change_angstrom"] == pytest.approx(np.sqrt(12.5))
     assert row["peak_memory_mb"] > 10 and row["seconds"] == 2.5
     first = history_row(iteration(1), {}, 2.0)
-    assert "changed_classes" not in first
+    assert "changed_classes" not in first and "fsc_resolution_angstrom" not in first
+    halves = history_row(iteration(1, np.array([1, 1, 0.243, 0.043, 0.0])), {}, 2.0)  # 0.143: shell 2.5
+    assert halves["fsc_resolution_angstrom"] == pytest.approx(40 / 2.5)
     write_history([first, row], tmp_path / "h.csv")
     table = pd.read_csv(tmp_path / "h.csv")
     assert table["class_weight_2"].tolist() == [0.75, 0.75] and np.isnan(table["changed_classes"][0])

@@ -42,7 +42,8 @@ def refine3d(
     ] = 2,
     offset_range: Range = 15.0,
     offset_step: Annotated[
-        float | None, typer.Option("--offset-step", help="coarsest step of the shifts, Å (default: 2 pixels)")
+        float | None,
+        typer.Option("--offset-step", help="coarsest step of the shifts, Å (default: 2 pixels, or half the range)"),
     ] = None,
     particle_diameter: Annotated[
         float | None,
@@ -85,6 +86,8 @@ def refine3d(
         subset[rows] = half
     particles = replace(particles, subset=subset)  # which the STAR files say, so that others keep the halves apart
     step = 2 * particles.pixel_size if offset_step is None else offset_step
+    if offset_step is None and offset_range > 0:
+        step = min(step, offset_range / 2)  # or large pixels would leave one shift to search
     search = search_3d(healpix_order, shift_range=offset_range, shift_step=step)
     options: dict[str, Any] = {
         "seed": random_seed,

@@ -13,6 +13,7 @@ from cryoedu.figures.runs import (
     direction_density,
     directions,
     fsc_curves,
+    gain_curve,
     map_views,
     smoothing_width,
     spectra,
@@ -27,8 +28,8 @@ def history(iterations: int, classes: int) -> dict[str, np.ndarray]:
     changes = np.where(turns > 1, 10 / turns, np.nan)
     return {"iteration": turns, "log_likelihood": -100 / turns, "resolution_angstrom": 40 / turns,
             "changed_classes": changes / 100, "median_angle_change_degrees": changes,
-            "rms_shift_change_angstrom": changes, "seconds": turns, "seconds_expectation": turns / 2,
-            "peak_memory_mb": 100 + turns,
+            "rms_shift_change_angstrom": changes, "fsc_resolution_angstrom": 50 / turns, "seconds": turns,
+            "seconds_expectation": turns / 2, "peak_memory_mb": 100 + turns,
             **{f"class_weight_{k + 1}": np.full(iterations, 1 / classes) for k in range(classes)}}
 
 
@@ -40,6 +41,7 @@ def examples(classes: int, iterations: int):
             "map_views": lambda: map_views(rng.normal(size=(classes, 8, 8, 8)), names, pixel_size=5.0),
             "spectra": lambda: spectra(Q, {"a": np.ones(9)}, curves, curves),
             "fsc_curves": lambda: fsc_curves(Q, {name: np.linspace(1, 0, 9) for name in names}),
+            "gain_curve": lambda: gain_curve(Q, np.linspace(1, 0, 9)),
             "convergence": lambda: convergence(history(iterations, classes)),
             "cost": lambda: cost(history(iterations, classes)),
             "directions": lambda: directions(matrix_to_euler(random_rotations(50, rng)))}

@@ -67,6 +67,15 @@ def test_spectra_are_divided_by_the_fourth_power_of_the_box(tmp_path):
     assert float(tables["model_general"]["rlnCurrentResolution"].iloc[0]) == 10.0
 
 
+def test_correlations_of_halves_stand_as_they_are(tmp_path):
+    """Without units, and zero where there is no other half: RELION reads the column either way."""
+    curve = np.array([1, 0.9, 0.5, 0.143, -0.02])
+    for name, fsc in (("halves", curve), ("whole", None)):
+        write_model(model(3, classes=1), tmp_path / f"{name}_model.star", ssnr=np.ones((1, 5)), fsc=fsc)
+        column = read_tables(tmp_path / f"{name}_model.star")["model_class_1"]["rlnGoldStandardFsc"]
+        assert np.allclose(column.astype(float), 0 if fsc is None else curve)
+
+
 def test_white_noise_is_the_same_in_every_shell(tmp_path):
     write_model(model(white=True), tmp_path / "run_model.star")
     noise = read_tables(tmp_path / "run_model.star")["model_group_1"]["rlnSigma2Noise"]
@@ -90,6 +99,7 @@ def test_every_column_is_one_that_relion_writes(tmp_path, name):
 
 @pytest.mark.parametrize(("change", "message"), [
     ({"ssnr": np.ones((2, 4))}, r"ssnr has shape \(2, 4\), but 2 classes of 8 pixels need \(2, 5\)"),
+    ({"fsc": np.ones(4)}, r"fsc has shape \(1, 4\), but .* need \(1, 5\)"),
     ({"group_names": ["one"]}, "there are 2 noise groups, but 1 names and 0 sizes")])
 def test_arrays_that_do_not_fit_leave_what_there_was(tmp_path, change, message):
     (tmp_path / "run_model.star").write_text("old")
