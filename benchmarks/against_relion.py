@@ -42,6 +42,8 @@ Numbers = dict[str, Any]
 class Experiment:
     """One comparison. ``relion`` and ``cryoedu`` are command lines that run in the stack's folder.
 
+    Several steps of one program are joined by " && ".
+
     stack: folder that make_relion_stack.py filled.  judge: what is measured on the outcome, from the folder that the
     program wrote into and that of the stack; cryoedu names its files as RELION does.
     seeds: whether the outcome depends on one.
@@ -159,10 +161,13 @@ EXPERIMENTS = {
     "classes_true_poses_2000_at_30A": classes_at_true_poses(2000, "trimmed_64", 30),
     "classes_true_poses_10000": classes_at_true_poses(10000, "trimmed_64_10000", None),
     "classes_true_poses_10000_at_30A": classes_at_true_poses(10000, "trimmed_64_10000", 30),
-    "classes_unknown_10000": classes(
-        f"3D classes, poses unknown: {TWO.format('10,000')}", "trimmed_64_10000", "particles.star",
-        "--healpix_order 1 --oversampling 1 --offset_range 5 --offset_step 2",
-        "--healpix-order 1 --oversampling 1 --offset-range 25 --offset-step 10"),
+    "classes_unknown_10000": Experiment(
+        f"3D classes, poses unknown: {TWO.format('10,000')}", "trimmed_64_10000",
+        CLASS3D.format(star="particles.star",
+                       how="--healpix_order 1 --oversampling 1 --offset_range 5 --offset_step 2"),
+        "cryoedu refine3d particles.star --o {out}/poses --reference true_class001.mrc --ini-high 60 --healpix-order 2 "
+        "--offset-range 25 --offset-step 10 --particle-diameter 310 --random-seed {seed} && "
+        + CLASSIFY.format(star="{out}/poses/run_data.star", how="--skip-align --strict-highres 22"), judge_classes),
 }
 
 
@@ -202,10 +207,12 @@ def measure(name: str, program: str, seed: int, version: str, stacks: Path, work
     if ran is None:
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
-        done = run(experiment.command(program, seed, out), stack, out, watcher(f"{name}, {program}, seed {seed}", out))
+        watch = watcher(f"{name}, {program}, seed {seed}", out)
+        steps = [run(step, stack, out, watch) for step in experiment.command(program, seed, out).split(" && ")]
         ran = keep(out / "run.json", {
             "experiment": name, "program": program, "version": version, "seed": seed, "command": command,
-            "seconds": round(done.seconds, 1), "cpu_seconds": round(done.cpu_seconds, 1), "memory": round(done.memory),
+            "seconds": round(sum(s.seconds for s in steps), 1),
+            "cpu_seconds": round(sum(s.cpu_seconds for s in steps), 1), "memory": round(max(s.memory for s in steps)),
             "machine": machine(), "load": round(os.getloadavg()[2], 1)})
     return keep(out / "result.json", ran | {"measured": experiment.judge(out, stack)})
 
