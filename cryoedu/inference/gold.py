@@ -103,7 +103,7 @@ def gold_standard(particles: Particles, reference: NDArray[np.floating], search:
     sphere = soft_sphere(box, pixel_size, min(diameter, (box - 6) * pixel_size))
     rows = halves_of(particles, seed)
     halves = [particles.subset_of(mine) for mine in rows]
-    starts = list(parts) or [start_model(half, smooth) for half in halves]  # not even the first noise is shared
+    starts = list(parts) or [start_model(half, model.maps) for half in halves]  # not even the first noise is shared
     first = min(max(round(box * pixel_size / initial_resolution), 3), box // 2 - 1)
 
     def schedule(number: int, before: State) -> Stage | None:
