@@ -54,11 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     given = f", and `{asked.options}`" if asked.options else ""
     lines = ["# Initial models from random starts", "",
-             "Written by `python benchmarks/initial_models.py`: the 80S ribosome, poses unknown, CTF and coloured noise,",
-             f"default options of `cryoedu initial-model` with `--particle-diameter {DIAMETER:.0f}`{given}. Success: FSC",
-             f"with the truth above 0.5 to {WANTED:.0f} Å, after alignment in either hand.", "",
-             f"Machine: {timed.machine()}; {asked.processes} at a time, a thread each; {os.getloadavg()[0]:.1f} programs",
-             "were running at the start.", "",
+             "Written by `python benchmarks/initial_models.py`: the 80S ribosome, poses unknown, CTF and coloured",
+             f"noise, default options of `cryoedu initial-model` with `--particle-diameter {DIAMETER:.0f}`{given}.",
+             f"Success: FSC with the truth above 0.5 to {WANTED:.0f} Å, after alignment in either hand.", "",
+             f"Machine: {timed.machine()}; runs at a time: {asked.processes}, a thread each; load before the first:",
+             f"{os.getloadavg()[0]:.1f}.", "",
              "| particles | algorithm | successes | resolution, median (worst) | mirrored | seconds, median |",
              "|---" * 6 + "|"]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(asked.processes) as pool:

@@ -42,8 +42,9 @@ def stochastic_hill_climbing(
         particles: Particles, search: Search | Sequence[Search], *, seed: int, iterations: int = 60,
         radii: Sequence[int] | None = None, tau2_fudge: float | None = None,
         mask: NDArray[np.floating] | None = None, few: float = 0.02, steps: int = 2, model: Model | None = None,
-        state: State | None = None, number_from: int = 1, memory: str | int | None = None,
-        array_library: str = "auto", tick: Tick = lambda share: None) -> Iterator[Iteration]:
+        parts: Sequence[Model] = (), state: State | None = None, number_from: int = 1,
+        memory: str | int | None = None, array_library: str = "auto",
+        tick: Tick = lambda share: None) -> Iterator[Iteration]:
     """A map from particles of unknown orientation, without a reference; yields an `Iteration` each time round.
 
     Each particle belongs to one of four parts, and is compared with a map of the other three: in one that it is part of
@@ -55,7 +56,7 @@ def stochastic_hill_climbing(
     tau2_fudge: T of the prior, None for none.  mask: (n, n, n) from 0 to 1 on the maps (default: the sphere that fits).
     few: it has converged once all searches and radii have been used and no larger share of the particles turns by more
         than a step of the grid.  steps: conjugate-gradient steps in each maximisation.
-    model, state: those of iteration number_from - 1, to go on from there to the same bits.
+    model, parts, state: those of iteration number_from - 1, to go on from there to the same bits.
 
     log_evidence of the posterior holds the normalised cross-correlations, log_likelihood is that of the chosen poses.
     The hand of the map is a matter of chance: projections do not tell it.
@@ -73,9 +74,8 @@ def stochastic_hill_climbing(
     rows = random_subsets(count, PARTS, seed)
     if model is None:
         model, angles = random_start(particles, 1, shells[0], ball, seed=seed, xp=xp, budget=budget)
-        state = {"angles": angles, "shifts": np.zeros((count, 2)), "without": np.repeat(model.maps, PARTS, axis=0),
-                 "moved": np.asarray(1.0)}
-    assert state is not None
+        parts = [model] * PARTS
+        state = {"angles": angles, "shifts": np.zeros((count, 2)), "moved": np.asarray(1.0)}
 
     def schedule(number: int, before: State) -> Stage | None:
         if number > max(len(shells), len(searches)) and before["moved"] <= few:
@@ -103,11 +103,10 @@ def stochastic_hill_climbing(
         others = [best(total - mine, m, NOT_MAPS)[0].maps for mine, m in zip(sums, models, strict=True)]
         turned = angular_distance(euler_to_matrix(posterior.angles), euler_to_matrix(before["angles"]))
         return Update(after, ssnr, [with_maps(after, maps) for maps in others], {
-            "angles": posterior.angles, "shifts": posterior.shifts, "without": np.concatenate(others),
+            "angles": posterior.angles, "shifts": posterior.shifts,
             "moved": np.asarray(np.mean(turned > stage.search.angular_step))})
 
-    return iterate([particles.subset_of(mine) for mine in rows], rows,
-                   [with_maps(model, maps[None]) for maps in state["without"]], schedule, update, expect=expect,
+    return iterate([particles.subset_of(mine) for mine in rows], rows, parts, schedule, update, expect=expect,
                    numbers=range(number_from, iterations + 1), space_name="fourier", tick=tick, before=model,
                    state=state)
 

@@ -220,9 +220,10 @@ def test_the_same_seed_gives_the_same_bits_and_so_does_going_on(experiment, name
     np.testing.assert_array_equal(whole[-1].model.maps, again[-1].model.maps)
     assert np.abs(whole[-1].model.maps - other[-1].model.maps).max() > 0
     path = tmp_path / "run_checkpoint.npz"
-    write_checkpoint(Checkpoint(2, [whole[1].model], whole[1].state), path)
+    write_checkpoint(Checkpoint(2, [whole[1].model, *whole[1].parts], whole[1].state), path)
     stored = read_checkpoint(path)
-    rest = run(model=stored.model, state=stored.arrays, number_from=3)
+    rest = run(model=stored.model, state=stored.arrays, number_from=3,
+               **({"parts": stored.parts} if stored.parts else {}))
     assert [i.number for i in rest] == [3, 4]
     for once, later in zip(whole[2:], rest, strict=True):
         assert once.log_likelihood == later.log_likelihood
