@@ -48,8 +48,10 @@ def stochastic_hill_climbing(
     """A map from particles of unknown orientation, without a reference; yields an `Iteration` each time round.
 
     Each particle belongs to one of four parts, and is compared with a map of the other three: in one that it is part of
-    its own noise speaks for the pose that it has, and hardly anyone would ever move. At low SNR (0.25 here) that is not
-    enough, as the noise also decides who gets stuck where: use gradient descent there, or class averages.
+    its own noise speaks for the pose that it has, and hardly anyone would ever move.
+
+    For images of high SNR, as class averages are, on which SIMPLE climbs: the noise of an image also decides where it
+    gets stuck. Success rates are in docs/initial_models.md; where they are low, use gradient descent.
 
     search: the hypotheses, turned a little in each iteration; several are for iteration 1, 2, …, the last for the rest.
     radii: shells used in iteration 1, 2, …, the last for the rest (default: open from 3 to 10 over all iterations).
