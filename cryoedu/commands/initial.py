@@ -106,6 +106,8 @@ def initial_model(
         solver: Any = stochastic_gradient_descent if algorithm == "sgd" else stochastic_hill_climbing
         if at is not None:
             options.update(model=at.model, state=at.arrays, number_from=at.number + 1)
+            if algorithm == "shc":
+                options["parts"] = at.parts
         return solver(particles, searches, tick=tick, **options)
 
     end = run_to_end(job, particles, folder, count, 0.0, every=write_iter)

@@ -48,6 +48,7 @@ from cryoedu.inference.loop import (
     hidden_parts,
     iterate,
     on_grid,
+    searched,
     symmetric,
     turned_grid,
 )
@@ -99,8 +100,8 @@ def cross_fit(particles: Particles, model: Model, search: Search | LocalSearch, 
         return _update(sums, counts, models, at.search, space, mask_of, fixed, least, steps, xp)
 
     return iterate([particles.subset_of(mine) for mine in rows], rows, list(parts) or [model] * folds, schedule, update,
-                   numbers=range(number_from, iterations + 1), assignment=MAXIMUM_LIKELIHOOD, space_name="fourier",
-                   xp=xp, budget=memory_budget(memory, xp), tick=tick, before=model)
+                   expect=searched(MAXIMUM_LIKELIHOOD, xp, memory_budget(memory, xp)), space_name="fourier",
+                   numbers=range(number_from, iterations + 1), tick=tick, before=model)
 
 
 def _always(mask: NDArray[np.floating] | None, model: Model) -> MaskOf:

@@ -37,6 +37,7 @@ from cryoedu.inference.loop import (
     hidden_parts,
     iterate,
     on_grid,
+    searched,
     start_model,
     symmetric,
     turned_grid,
@@ -118,7 +119,7 @@ def gold_standard(particles: Particles, reference: NDArray[np.floating], search:
         return replace(new, state={**new.state, **_progress(new, posterior, stage, search, before)})
 
     return iterate(halves, rows, starts, schedule, update, numbers=range(number_from, iterations + 1),
-                   assignment=MAXIMUM_LIKELIHOOD, space_name="fourier", xp=xp, budget=memory_budget(memory, xp),
+                   expect=searched(MAXIMUM_LIKELIHOOD, xp, memory_budget(memory, xp)), space_name="fourier",
                    tick=tick, before=model, state=state)
 
 

@@ -8,29 +8,32 @@ hill. As the better ones get fewer, it comes to be greedy all by itself.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
+from operator import add
 from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, library, memory_budget, namespace, to_numpy
+from cryoedu.arrays import library, memory_budget, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import Floats, angular_distance, euler_to_matrix
-from cryoedu.geometry.grids import Search, perturbed
+from cryoedu.geometry.grids import Search, local_search
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
-from cryoedu.inference.expectation import Tick, Visit, visits
+from cryoedu.inference.expectation import Sums, Tick, Visit, visits
 from cryoedu.inference.gridsums import GridSums
-from cryoedu.inference.initial import parts_of, prepared, random_start, turn_of
-from cryoedu.inference.loop import State, maximisation
-from cryoedu.inference.model import Iteration, Model, signal_power
-from cryoedu.inference.posed import at_poses, sums_at_poses
+from cryoedu.inference.initial import prepared, random_start, turn_of
+from cryoedu.inference.jobs import random_subsets
+from cryoedu.inference.local import local_expectation
+from cryoedu.inference.loop import Stage, State, Update, iterate, maximisation, on_grid, turned_grid
+from cryoedu.inference.model import Iteration, Model, Posterior, signal_power
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
 
 PARTS = 4  # of the particles, each of which is compared with a map that it had no part in
+NOT_MAPS = ("sigma2", "class_weights", "offset_sigma")  # estimated once, for all parts
 # the correlations as they are, for whoever chooses among them
 CORRELATIONS = replace(MAXIMUM_CROSS_CORRELATION, name="correlations", weigh=lambda scores, best: scores)
 
@@ -39,20 +42,23 @@ def stochastic_hill_climbing(
         particles: Particles, search: Search | Sequence[Search], *, seed: int, iterations: int = 60,
         radii: Sequence[int] | None = None, tau2_fudge: float | None = None,
         mask: NDArray[np.floating] | None = None, few: float = 0.02, steps: int = 2, model: Model | None = None,
-        state: State | None = None, number_from: int = 1, memory: str | int | None = None,
-        array_library: str = "auto", tick: Tick = lambda share: None) -> Iterator[Iteration]:
+        parts: Sequence[Model] = (), state: State | None = None, number_from: int = 1,
+        memory: str | int | None = None, array_library: str = "auto",
+        tick: Tick = lambda share: None) -> Iterator[Iteration]:
     """A map from particles of unknown orientation, without a reference; yields an `Iteration` each time round.
 
     Each particle belongs to one of four parts, and is compared with a map of the other three: in one that it is part of
-    its own noise speaks for the pose that it has, and hardly anyone would ever move. At low SNR (0.25 here) that is not
-    enough, as the noise also decides who gets stuck where: use gradient descent there, or class averages.
+    its own noise speaks for the pose that it has, and hardly anyone would ever move.
+
+    For images of high SNR, as class averages are, on which SIMPLE climbs: the noise of an image also decides where it
+    gets stuck. Success rates are in docs/initial_models.md; where they are low, use gradient descent.
 
     search: the hypotheses, turned a little in each iteration; several are for iteration 1, 2, …, the last for the rest.
     radii: shells used in iteration 1, 2, …, the last for the rest (default: open from 3 to 10 over all iterations).
     tau2_fudge: T of the prior, None for none.  mask: (n, n, n) from 0 to 1 on the maps (default: the sphere that fits).
     few: it has converged once all searches and radii have been used and no larger share of the particles turns by more
         than a step of the grid.  steps: conjugate-gradient steps in each maximisation.
-    model, state: those of iteration number_from - 1, to go on from there to the same bits.
+    model, parts, state: those of iteration number_from - 1, to go on from there to the same bits.
 
     log_evidence of the posterior holds the normalised cross-correlations, log_likelihood is that of the chosen poses.
     The hand of the map is a matter of chance: projections do not tell it.
@@ -66,70 +72,64 @@ def stochastic_hill_climbing(
     if not 0 <= few < 1 or steps < 1:
         raise InputError(f"few={few}, steps={steps}: give a share from 0 up to, but not including, 1, and at least 1 "
                          "step")
-    return _climb(particles, searches, shells, range(number_from, iterations + 1), seed, tau2_fudge, ball, few, steps,
-                  model, state or {}, xp, budget, tick)
-
-
-def _climb(particles: Particles, searches: Sequence[Search], radii: Sequence[int], numbers: range, seed: int,
-           tau2_fudge: float | None, mask: NDArray[np.float32], few: float, steps: int, model: Model | None,
-           state: State, xp: ModuleType, budget: int, tick: Tick) -> Iterator[Iteration]:
     count = len(particles)
-    part = parts_of(count, PARTS, seed)
+    rows = random_subsets(count, PARTS, seed)
     if model is None:
-        model, angles = random_start(particles, 1, radii[0], mask, seed=seed, xp=xp, budget=budget)
-        state = {"angles": angles, "shifts": np.zeros((count, 2)), "without": np.repeat(model.maps, PARTS, axis=0)}
-    for number in numbers:
-        t0 = time.perf_counter()
-        grid = perturbed(turn_of(searches, number), np.random.default_rng([seed, number]))
-        space = FourierSpace(model.box, 3, model.pixel_size, turn_of(radii, number))
-        without = with_maps(model, state["without"])
-        angles, shifts = first_better(particles, without, part, grid, state["angles"], state["shifts"], space,
-                                      seed=(seed, number), xp=xp, budget=budget, tick=tick)
-        moved = angular_distance(euler_to_matrix(angles), euler_to_matrix(state["angles"])) > grid.angular_step
-        posterior, sums = sums_at_poses(particles, without, part, angles, shifts, space, xp=xp, budget=budget)
-        t1 = time.perf_counter()
-        every = with_maps(model, np.concatenate([model.maps, state["without"]]))
-        both, ssnr = maximisation(left_out(sums), np.full(1 + PARTS, count / (1 + PARTS)), every, grid, space,
-                                  tau2_fudge, mask, (), steps, xp)
-        after = with_maps(both, both.maps[:1])
-        posterior = replace(posterior, classes=np.zeros_like(part), class_probability=np.ones((count, 1)))
-        state = {"angles": angles, "shifts": shifts, "without": both.maps[1:]}
-        seconds = {"expectation": t1 - t0, "maximisation": time.perf_counter() - t1}
-        yield Iteration(number, model, after, posterior, sums.log_likelihood, space.radius, ssnr[:1], seconds,
-                        state=state)
-        model = after
-        if number >= max(len(radii), len(searches)) and np.mean(moved) <= few:
-            return
+        model, angles = random_start(particles, 1, shells[0], ball, seed=seed, xp=xp, budget=budget)
+        parts = [model] * PARTS
+        state = {"angles": angles, "shifts": np.zeros((count, 2)), "moved": np.asarray(1.0)}
+
+    def schedule(number: int, before: State) -> Stage | None:
+        if number > max(len(shells), len(searches)) and before["moved"] <= few:
+            return None
+        return Stage(number, turned_grid(turn_of(searches, number), seed, number), turn_of(shells, number))
+
+    def expect(part: Particles, mine: NDArray[np.int64], at: Model, stage: Stage, space: FourierSpace, before: State,
+               ticked: Tick) -> tuple[Posterior, GridSums]:
+        assert isinstance(stage.search, Search)
+        poses = first_better(part, mine, at, stage.search, before["angles"][mine], before["shifts"][mine], space,
+                             seed=(seed, stage.number), xp=xp, budget=budget, tick=ticked)
+        return local_expectation(part, at, local_search(*poses), space, MAXIMUM_CROSS_CORRELATION, xp=xp,
+                                 budget=budget)
+
+    def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], stage: Stage,
+               space: FourierSpace, before: State) -> Update:
+        sums = [on_grid(s, space, stage.search) for s in found]
+        total = reduce(add, sums)
+
+        def best(mine: GridSums, at: Model, fixed: Collection[str]) -> tuple[Model, Floats]:
+            return maximisation(mine, np.array([count]), at, stage.search, space, tau2_fudge, ball, fixed, steps, xp)
+
+        middle = np.asarray(np.mean([m.maps for m in models], axis=0), dtype=np.float32)
+        after, ssnr = best(total, with_maps(models[0], middle), ())
+        others = [best(total - mine, m, NOT_MAPS)[0].maps for mine, m in zip(sums, models, strict=True)]
+        turned = angular_distance(euler_to_matrix(posterior.angles), euler_to_matrix(before["angles"]))
+        return Update(after, ssnr, [with_maps(after, maps) for maps in others], {
+            "angles": posterior.angles, "shifts": posterior.shifts,
+            "moved": np.asarray(np.mean(turned > stage.search.angular_step))})
+
+    return iterate([particles.subset_of(mine) for mine in rows], rows, parts, schedule, update, expect=expect,
+                   numbers=range(number_from, iterations + 1), space_name="fourier", tick=tick, before=model,
+                   state=state)
 
 
 def with_maps(model: Model, maps: NDArray[np.float32]) -> Model:
-    """The model with other maps (K, n, n, n), all equally likely."""
-    return replace(model, maps=maps, tau2=signal_power(maps), class_weights=np.full(len(maps), 1.0 / len(maps)))
+    """The model with another map (1, n, n, n)."""
+    return replace(model, maps=maps, tau2=signal_power(maps))
 
 
-def left_out(sums: GridSums) -> GridSums:
-    """From the sums of each part those of all, then those of all but one part: as they are sums, by subtraction."""
-    def without(of_parts: Array) -> Array:
-        whole = namespace(of_parts).sum(of_parts, axis=0, keepdims=True)
-        return namespace(of_parts).concat([whole, whole - of_parts], axis=0)
-
-    xp, weights = namespace(sums.weights), without(sums.weights)
-    weights = xp.maximum(weights, xp.asarray(0.0, dtype=weights.dtype))  # what cancels may come out below zero
-    return replace(sums, inserted=without(sums.inserted), weights=weights, dc=without(sums.dc))
-
-
-def first_better(particles: Particles, model: Model, part: NDArray[np.int64], search: Search, angles: Floats,
+def first_better(particles: Particles, rows: NDArray[np.int64], model: Model, search: Search, angles: Floats,
                  shifts: Floats, space: FourierSpace, *, seed: tuple[int, int], xp: ModuleType, budget: int,
                  tick: Tick = lambda share: None) -> tuple[Floats, Floats]:
     """Poses, angles (N, 3) in degrees and shifts (N, 2) in Å, after each particle has looked for a better one.
 
-    It looks at map ``part`` (N,) of the model only. It visits the orientations of ``search`` in a random order of its
-    own, each with the shift that suits it best, and takes the first that correlates better with its image than its pose
-    does now; without one it stays.
+    It visits the orientations of ``search`` in a random order of its own, drawn from ``seed`` and its number in
+    ``rows`` (N,), each with the shift that suits it best, and takes the first that correlates better with its image
+    than its pose does now; without one it stays.
     """
-    now, met = np.empty(len(particles)), np.full(len(particles), np.inf)
-    for posed in at_poses(particles, model, part, angles, shifts, space, xp=xp, budget=budget):
-        now[posed.rows] = posed.correlation()
+    known, _ = local_expectation(particles, model, local_search(angles, shifts), space, MAXIMUM_CROSS_CORRELATION,
+                                 xp=xp, budget=budget)
+    now, met = known.log_evidence, np.full(len(particles), np.inf)
     angles, shifts = angles.copy(), shifts.copy()
 
     def best_shifts(visit: Visit) -> tuple[NDArray[np.int64], slice, Floats, NDArray[np.int64]]:
@@ -137,22 +137,14 @@ def first_better(particles: Particles, model: Model, part: NDArray[np.int64], se
         return (visit.block.rows, visit.predicted.lot, to_numpy(xp.max(visit.gamma, axis=1)),
                 to_numpy(xp.argmax(visit.gamma, axis=1)))
 
-    for p in range(model.classes):
-        mine = np.flatnonzero(part == p)
-        one = with_maps(model, model.maps[p : p + 1])
-
-        def ticked(share: float, p: int = p) -> None:
-            tick((p + share) / model.classes)
-
-        for block, lot, score, shift in visits(particles.subset_of(mine), one, search, space, CORRELATIONS, best_shifts,
-                                               xp=xp, budget=budget, tick=ticked):
-            rows = mine[block]
-            order = np.stack([np.random.default_rng([*seed, i]).random(len(search.angles))[lot] for i in rows])
-            order = np.where(score > now[rows, None], order, np.inf)
-            first = np.argmin(order, axis=1)
-            turn = order[np.arange(len(rows)), first]
-            taken = np.flatnonzero(turn < met[rows])
-            met[rows[taken]] = turn[taken]
-            angles[rows[taken]] = search.angles[lot][first[taken]]
-            shifts[rows[taken]] = search.shifts[shift[taken, first[taken]]]
+    for block, lot, score, shift in visits(particles, model, search, space, CORRELATIONS, best_shifts, xp=xp,
+                                           budget=budget, tick=tick):
+        order = np.stack([np.random.default_rng([*seed, i]).random(len(search.angles))[lot] for i in rows[block]])
+        order = np.where(score > now[block, None], order, np.inf)
+        first = np.argmin(order, axis=1)
+        turn = order[np.arange(len(block)), first]
+        taken = np.flatnonzero(turn < met[block])
+        met[block[taken]] = turn[taken]
+        angles[block[taken]] = search.angles[lot][first[taken]]
+        shifts[block[taken]] = search.shifts[shift[taken, first[taken]]]
     return angles, shifts

@@ -9,7 +9,6 @@ it is best for the batch; and the map goes a part of that way, with some of the 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from types import ModuleType
@@ -21,15 +20,27 @@ from numpy.typing import NDArray
 from cryoedu.arrays import library, memory_budget, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import Floats, matrix_to_euler, random_rotations
-from cryoedu.geometry.grids import Search, perturbed
+from cryoedu.geometry.grids import Search, local_search, perturbed
 from cryoedu.geometry.masks import check_mask, soft_sphere
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
-from cryoedu.inference.expectation import Tick, expectation
+from cryoedu.inference.expectation import Sums, Tick
+from cryoedu.inference.gridsums import GridSums
 from cryoedu.inference.jobs import random_subsets
-from cryoedu.inference.loop import State, checked, checked_radii, maximisation, opening, start_model
+from cryoedu.inference.local import local_expectation
+from cryoedu.inference.loop import (
+    Stage,
+    State,
+    Update,
+    checked,
+    checked_radii,
+    iterate,
+    maximisation,
+    opening,
+    searched,
+    start_model,
+)
 from cryoedu.inference.maximisation import solve
 from cryoedu.inference.model import Iteration, Model, Posterior, signal_power
-from cryoedu.inference.posed import sums_at_poses
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
 
@@ -69,39 +80,41 @@ def stochastic_gradient_descent(
     if not 1 <= classes <= len(particles):
         raise InputError(f"{classes} classes for {len(particles)} particles: ask for at least 1 and at most as many "
                          "classes as particles")
-    return _descend(particles, searches, shells, sizes, range(number_from, iterations + 1), seed, classes, rate,
-                    momentum, tau2_fudge, ball, model, state or {}, xp, budget, tick)
-
-
-def _descend(particles: Particles, searches: Sequence[Search], radii: Sequence[int], batches: Sequence[int],
-             numbers: range, seed: int, classes: int, rate: float, momentum: float, tau2_fudge: float | None,
-             mask: NDArray[np.float32], model: Model | None, state: State, xp: ModuleType, budget: int,
-             tick: Tick) -> Iterator[Iteration]:
     count = len(particles)
+    look = searched(MAXIMUM_LIKELIHOOD, xp, budget)
     if model is None:
-        model = random_start(particles, classes, radii[0], mask, seed=seed, xp=xp, budget=budget)[0]
+        model = random_start(particles, classes, shells[0], ball, seed=seed, xp=xp, budget=budget)[0]
         state = {"velocity": np.zeros_like(model.maps)} | _columns(_unknown(count, model))
-    for number in numbers:
-        t0 = time.perf_counter()
+
+    def drawn(number: int) -> tuple[Search, NDArray[np.int64]]:
+        """Grid and batch of an iteration."""
         rng = np.random.default_rng([seed, number])
         grid = perturbed(turn_of(searches, number), rng)
-        size = count if number == numbers.stop - 1 else min(int(turn_of(batches, number)), count)
-        rows = np.sort(rng.choice(count, size, replace=False))
-        batch = particles.subset_of(rows)
-        space = FourierSpace(model.box, 3, model.pixel_size, turn_of(radii, number))
-        found, sums = expectation(batch, model, grid, space, MAXIMUM_LIKELIHOOD, xp=xp, budget=budget, tick=tick)
-        t1 = time.perf_counter()
-        fudge = None if tau2_fudge is None else tau2_fudge * count / size  # the prior belongs to all, not to each batch
-        best, ssnr = maximisation(sums, found.class_probability.sum(axis=0), model, grid, space, fudge, mask, (), 1, xp)
-        share = min(rate * (1 - momentum), 1.0)
-        velocity = momentum * state["velocity"] + np.float32(rate * (1 - momentum)) * (best.maps - model.maps)
-        after = blended(model, best, share, model.maps + velocity.astype(np.float32))
-        posterior = _updated(state, rows, found)
-        state = {"velocity": velocity.astype(np.float32)} | _columns(posterior)
-        seconds = {"expectation": t1 - t0, "maximisation": time.perf_counter() - t1}
-        yield Iteration(number, model, after, posterior, sums.log_likelihood * count / size, space.radius, ssnr,
-                        seconds, state=state)
-        model = after
+        size = count if number == iterations else min(int(turn_of(sizes, number)), count)
+        return grid, np.sort(rng.choice(count, size, replace=False))
+
+    def schedule(number: int, before: State) -> Stage:
+        return Stage(number, drawn(number)[0], turn_of(shells, number))
+
+    def expect(every: Particles, rows: NDArray[np.int64], at: Model, stage: Stage, space: FourierSpace, before: State,
+               ticked: Tick) -> tuple[Posterior, Sums | GridSums]:
+        batch = drawn(stage.number)[1]
+        found, sums = look(every.subset_of(batch), batch, at, stage, space, before, ticked)
+        return _updated(before, batch, found), replace(sums, log_likelihood=sums.log_likelihood * count / len(batch))
+
+    def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], stage: Stage,
+               space: FourierSpace, before: State) -> Update:
+        (sums,), (at,), batch = found, models, drawn(stage.number)[1]
+        fudge = None if tau2_fudge is None else tau2_fudge * count / len(batch)  # the prior belongs to all of them
+        best, ssnr = maximisation(sums, posterior.class_probability[batch].sum(axis=0), at, stage.search, space, fudge,
+                                  ball, (), 1, xp)
+        step = rate * (1 - momentum)
+        velocity = (momentum * before["velocity"] + np.float32(step) * (best.maps - at.maps)).astype(np.float32)
+        return Update(blended(at, best, min(step, 1.0), at.maps + velocity), ssnr,
+                      state={"velocity": velocity} | _columns(posterior))
+
+    return iterate([particles], [np.arange(count)], [model], schedule, update, expect=expect, space_name="fourier",
+                   numbers=range(number_from, iterations + 1), tick=tick, state=state)
 
 
 def blended(model: Model, best: Model, share: float, maps: NDArray[np.float32]) -> Model:
@@ -119,22 +132,16 @@ def random_start(particles: Particles, classes: int, radius: int, mask: NDArray[
 
     Such a map is a ball, but for what chance adds.
     """
-    count = len(particles)
+    angles = matrix_to_euler(random_rotations(len(particles), np.random.default_rng([seed, 0])))
     space = FourierSpace(particles.box, 3, particles.pixel_size, radius)
-    empty = start_model(particles, np.zeros((classes, *mask.shape), dtype=np.float32))
-    angles = matrix_to_euler(random_rotations(count, np.random.default_rng([seed, 0])))
-    _, sums = sums_at_poses(particles, empty, parts_of(count, classes, seed), angles, np.zeros((count, 2)), space,
-                            xp=xp, budget=budget)
-    maps = solve(space, sums.equations(space), None, xp.asarray(empty.maps), RANDOM_STEPS)
-    return replace(start_model(particles, to_numpy(maps) * mask), sigma2=empty.sigma2), angles
-
-
-def parts_of(count: int, parts: int, seed: int) -> NDArray[np.int64]:
-    """For each of ``count`` particles its part (N,), at random, all parts equally large."""
-    part = np.zeros(count, dtype=np.int64)
-    for p, rows in enumerate(random_subsets(count, parts, seed)):
-        part[rows] = p
-    return part
+    empty = start_model(particles, np.zeros((1, *mask.shape), dtype=np.float32))
+    maps = []
+    for mine in random_subsets(len(particles), classes, seed):
+        known = local_search(angles[mine], np.zeros((len(mine), 2)))
+        _, sums = local_expectation(particles.subset_of(mine), empty, known, space, MAXIMUM_LIKELIHOOD, xp=xp,
+                                    budget=budget)
+        maps.append(to_numpy(solve(space, sums.equations(space), None, xp.asarray(empty.maps), RANDOM_STEPS)))
+    return replace(start_model(particles, np.concatenate(maps) * mask), sigma2=empty.sigma2), angles
 
 
 def growing(count: int, iterations: int) -> list[int]:

@@ -107,8 +107,8 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
         return Update(after, ssnr)
 
     return iterate([particles], [np.arange(len(particles))], [model], stage, update,
-                   numbers=range(number_from, iterations + 1), assignment=assignment, space_name=space, xp=xp,
-                   budget=memory_budget(memory, xp), tick=tick)
+                   numbers=range(number_from, iterations + 1), space_name=space, tick=tick,
+                   expect=searched(assignment, xp, memory_budget(memory, xp)))
 
 
 @dataclass(frozen=True)
@@ -136,16 +136,19 @@ class Update:
 
 
 Schedule = Callable[[int, State], Stage | None]
+Expecter = Callable[[Particles, NDArray[np.int64], Model, Stage, FourierSpace, State, Tick],
+                    tuple[Posterior, Sums | GridSums]]
 Maximiser = Callable[[Sequence[Sums | GridSums], Posterior, Sequence[Model], Stage, FourierSpace, State], Update]
 
 
 def iterate(parts: Sequence[Particles], rows: Sequence[NDArray[np.int64]], models: Sequence[Model], schedule: Schedule,
-            update: Maximiser, *, numbers: range, assignment: Assignment, space_name: str, xp: ModuleType, budget: int,
-            tick: Tick, before: Model | None = None, state: State | None = None) -> Iterator[Iteration]:
+            update: Maximiser, *, expect: Expecter, numbers: range, space_name: str, tick: Tick,
+            before: Model | None = None, state: State | None = None) -> Iterator[Iteration]:
     """The loop itself. The particles come in ``parts`` (their ``rows`` in the whole), each scored against a model of
     its own; ``update`` decides what sums go into which model. One part and its own sums are the EM of the lecture.
 
     schedule: what to look at in an iteration, given what the last one left in its ``state``; None ends the loop.
+    expect: what the particles of a part say, and their sums, from their rows and their model (`searched` as a rule).
     before: model of all particles at the start, if there are several parts.
     """
     state = state or {}
@@ -159,9 +162,8 @@ def iterate(parts: Sequence[Particles], rows: Sequence[NDArray[np.int64]], model
         space = SPACES[space_name](first.box, first.ndim, first.pixel_size, stage.radius)
         found = []
         for f, (particles, mine, model) in enumerate(zip(parts, rows, models, strict=True)):
-            search = stage.search.of(mine) if isinstance(stage.search, LocalSearch) else stage.search
-            found.append(expect(scaled(particles, model.scales), model, search, space, assignment, stage.adaptive,
-                                xp=xp, budget=budget, contrast=stage.contrast, tick=_share_of(tick, f, len(parts))))
+            found.append(expect(scaled(particles, model.scales), mine, model, stage, space, state,
+                                _share_of(tick, f, len(parts))))
         posterior = found[0][0] if len(parts) == 1 else joined([p for p, _ in found], rows, count)
         t1 = time.perf_counter()
         new = update([sums for _, sums in found], posterior, models, stage, space, state)
@@ -206,16 +208,21 @@ def symmetric(model: Model, search: Search | LocalSearch, symmetry: str) -> Mode
     return replace(model, maps=np.stack([symmetrise(m, symmetry) for m in model.maps]))
 
 
-def expect(particles: Particles, model: Model, search: Search | LocalSearch, space: FourierSpace,
-           assignment: Assignment, adaptive: Adaptive | None, *, xp: ModuleType, budget: int, contrast: bool = False,
-           tick: Tick) -> tuple[Posterior, Sums | GridSums]:
-    """The expectation step: on all of a grid, from there to finer steps around what counts, or around known poses."""
-    if isinstance(search, LocalSearch):
-        return local_expectation(particles, model, search, space, assignment, xp=xp, budget=budget, tick=tick)
-    if adaptive is None:
-        return expectation(particles, model, search, space, assignment, xp=xp, budget=budget, contrast=contrast,
-                           tick=tick)
-    return adaptive_expectation(particles, model, search, adaptive, space, xp=xp, budget=budget, tick=tick)
+def searched(assignment: Assignment, xp: ModuleType, budget: int) -> Expecter:
+    """The expectation step as its `Stage` says: on all of a grid, from there to finer steps around what counts, or
+    around known poses."""
+    def expect(particles: Particles, rows: NDArray[np.int64], model: Model, stage: Stage, space: FourierSpace,
+               state: State, tick: Tick) -> tuple[Posterior, Sums | GridSums]:
+        if isinstance(stage.search, LocalSearch):
+            return local_expectation(particles, model, stage.search.of(rows), space, assignment, xp=xp, budget=budget,
+                                     tick=tick)
+        if stage.adaptive is None:
+            return expectation(particles, model, stage.search, space, assignment, xp=xp, budget=budget,
+                               contrast=stage.contrast, tick=tick)
+        return adaptive_expectation(particles, model, stage.search, stage.adaptive, space, xp=xp, budget=budget,
+                                    tick=tick)
+
+    return expect
 
 
 def maximisation(sums: Sums | GridSums, class_counts: Floats, model: Model, search: Search | LocalSearch,

@@ -12,15 +12,16 @@ from cryoedu.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import euler_to_matrix
 from cryoedu.geometry.fourier import components, gather, shift_phases
-from cryoedu.geometry.grids import Search, search_2d, search_3d, shift_grid
+from cryoedu.geometry.grids import Search, local_search, search_2d, search_3d, shift_grid
 from cryoedu.geometry.masks import soft_sphere
-from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
+from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
 from cryoedu.inference.expectation import expectation
-from cryoedu.inference.hillclimbing import first_better, left_out, stochastic_hill_climbing
-from cryoedu.inference.initial import growing, parts_of, random_start, stochastic_gradient_descent
-from cryoedu.inference.loop import refine, start_model
+from cryoedu.inference.hillclimbing import PARTS, first_better, stochastic_hill_climbing
+from cryoedu.inference.initial import growing, random_start, stochastic_gradient_descent
+from cryoedu.inference.jobs import random_subsets
+from cryoedu.inference.local import local_expectation
+from cryoedu.inference.loop import maximisation, refine, start_model
 from cryoedu.inference.model import Model, Posterior, signal_power
-from cryoedu.inference.posed import sums_at_poses
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.ctf import ctf_components
 from cryoedu.microscope.experiment import simulate
@@ -144,19 +145,23 @@ def test_hill_climbing_takes_the_first_that_is_better(tiny):
     """Written out: each particle goes through the orientations in its random order and stops at a better one."""
     particles, model, search = tiny
     rng = np.random.default_rng(4)
-    part = np.arange(10) % 2
+    model = replace(model, maps=model.maps[:1], class_weights=np.ones(1))
     angles, shifts = rng.uniform(0, 360, (10, 3)), rng.uniform(-5, 5, (10, 2))
-    found, moved = first_better(particles, model, part, search, angles, shifts, SPACE, seed=(9, 2), xp=np,
-                                budget=BUDGET)
+    numbers = np.arange(20, 30)  # of a part of more particles
+
+    def climb(poses, turn, budget=BUDGET):
+        return first_better(particles, numbers, model, search, *poses, SPACE, seed=(9, turn), xp=np, budget=budget)
+
+    found, moved = climb((angles, shifts), 2)
 
     def correlation(i, where, shift):
-        match, energy = overlaps(particles, model, where, shift, i, part[i])
+        match, energy = overlaps(particles, model, where, shift, i)
         return match / np.sqrt(energy)
 
     stayed = 0
     for i in range(10):
         now, expected = correlation(i, angles[i], shifts[i]), (angles[i], shifts[i])
-        for o in np.argsort(np.random.default_rng([9, 2, i]).random(7)):
+        for o in np.argsort(np.random.default_rng([9, 2, 20 + i]).random(7)):
             scores = [correlation(i, search.angles[o], s) for s in search.shifts]
             if max(scores) > now:
                 expected = search.angles[o], search.shifts[int(np.argmax(scores))]
@@ -166,35 +171,41 @@ def test_hill_climbing_takes_the_first_that_is_better(tiny):
         np.testing.assert_array_equal(found[i], expected[0])
         np.testing.assert_array_equal(moved[i], expected[1])
         assert correlation(i, found[i], moved[i]) >= now - 1e-5
-    again = first_better(particles, model, part, search, found, moved, SPACE, seed=(9, 3), xp=np, budget=200_000)
+    again = climb((found, moved), 3, budget=200_000)
     assert stayed < 10 and any((again[0] != found).any(axis=1))
     best = [max(correlation(i, a, s) for a in search.angles for s in search.shifts) for i in range(10)]
     for turn in range(4, 12):  # by and by it is greedy
-        again = first_better(particles, model, part, search, *again, SPACE, seed=(9, turn), xp=np, budget=BUDGET)
+        again = climb(again, turn)
     for i in range(10):
         assert correlation(i, again[0][i], again[1][i]) >= best[i] - 1e-4
 
 
-def test_a_particle_has_no_part_in_the_map_that_it_is_compared_with(tiny):
+def test_a_particle_has_no_part_in_the_map_that_it_is_compared_with(experiment):
     """Else its own noise would speak for the pose that it has."""
-    particles, model, _ = tiny
-    rng = np.random.default_rng(4)
-    part, angles, shifts = np.arange(10) % 2, rng.uniform(0, 360, (10, 3)), rng.uniform(-5, 5, (10, 2))
-    posterior, sums = sums_at_poses(particles, model, part, angles, shifts, SPACE, xp=np, budget=BUDGET)
-    left = left_out(sums)
-    maps = np.stack([model.maps[0]] * 3)
-    ours = left.equations(SPACE)
-    for row, mine in enumerate([np.arange(10), np.flatnonzero(part != 0), np.flatnonzero(part != 1)]):
-        one = replace(model, maps=model.maps[:1], class_weights=np.ones(1))
-        _, alone = sums_at_poses(particles.subset_of(mine), one, np.zeros_like(mine), angles[mine], shifts[mine], SPACE,
-                                 xp=np, budget=BUDGET)
-        theirs = alone.equations(SPACE)
-        for a, b in ((ours.gradient[row], theirs.gradient[0]), (ours.weight[row], theirs.weight[0]),
-                     (ours.curvature(maps)[row], theirs.curvature(maps[:1])[0])):
-            np.testing.assert_allclose(a, b, atol=1e-4 * np.abs(b).max())
-    for i in range(10):
-        match, energy = overlaps(particles, model, angles[i], shifts[i], i, part[i])
-        assert posterior.log_evidence[i] == pytest.approx(match / np.sqrt(energy), rel=1e-3, abs=1e-3)
+    particles, search = experiment.particles, search_3d(0, shift_range=8, shift_step=8)
+    turns = list(stochastic_hill_climbing(particles, search, seed=2, iterations=2, radii=[4], array_library="numpy"))
+    space, ball = FourierSpace(16, 3, 8.0, 4), soft_sphere(16, 8.0, 80.0)
+
+    def alone(mine, before):
+        """The map that only ``mine`` give from their poses, and how well these fit the map before."""
+        known = local_search(turns[1].posterior.angles[mine], turns[1].posterior.shifts[mine])
+        found, sums = local_expectation(particles.subset_of(mine), before, known, space, MAXIMUM_CROSS_CORRELATION,
+                                        xp=np, budget=BUDGET)
+        return maximisation(sums, np.array([len(mine)]), before, search, space, None, ball, (), 2, np)[0].maps, found
+
+    parts = random_subsets(60, PARTS, 2)
+    assert len(turns[0].parts) == len(parts) == PARTS
+    for mine, before, after in zip(parts, turns[0].parts, turns[1].parts, strict=True):
+        others = np.setdiff1d(np.arange(60), mine)
+        expected, _ = alone(others, before)
+        with_it, _ = alone(np.arange(60), before)
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(after.maps, expected, atol=1e-3 * scale)
+        assert np.abs(with_it - after.maps).max() > 0.05 * scale
+        _, found = alone(mine, before)
+        np.testing.assert_allclose(turns[1].posterior.log_evidence[mine], found.log_evidence, rtol=1e-5)
+    everyone, _ = alone(np.arange(60), replace(before, maps=np.mean([m.maps for m in turns[0].parts], axis=0)))
+    np.testing.assert_allclose(turns[1].model.maps, everyone, atol=1e-3 * np.abs(everyone).max())
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -209,9 +220,10 @@ def test_the_same_seed_gives_the_same_bits_and_so_does_going_on(experiment, name
     np.testing.assert_array_equal(whole[-1].model.maps, again[-1].model.maps)
     assert np.abs(whole[-1].model.maps - other[-1].model.maps).max() > 0
     path = tmp_path / "run_checkpoint.npz"
-    write_checkpoint(Checkpoint(2, [whole[1].model], whole[1].state), path)
+    write_checkpoint(Checkpoint(2, [whole[1].model, *whole[1].parts], whole[1].state), path)
     stored = read_checkpoint(path)
-    rest = run(model=stored.model, state=stored.arrays, number_from=3)
+    rest = run(model=stored.model, state=stored.arrays, number_from=3,
+               **({"parts": stored.parts} if stored.parts else {}))
     assert [i.number for i in rest] == [3, 4]
     for once, later in zip(whole[2:], rest, strict=True):
         assert once.log_likelihood == later.log_likelihood
@@ -235,7 +247,7 @@ def test_random_starts_differ_by_class_and_seed(experiment):
     assert np.corrcoef(maps[0][0].ravel(), maps[0][1].ravel())[0, 1] < 0.99
     assert np.abs(maps[0] - maps[1]).max() > 0
     assert not maps[0][:, mask == 0].any()
-    assert sorted(np.bincount(parts_of(10, 4, 1))) == [2, 2, 3, 3]
+    assert sorted(map(len, random_subsets(10, 4, 1))) == [2, 2, 3, 3]
     assert growing(120, 3) == [50, 100, 120]
 
 
