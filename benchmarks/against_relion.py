@@ -108,7 +108,8 @@ def judge_classes(out: Path, stack: Path) -> Numbers:
     noise = noise_of_residuals(truth, maps)
     best = oracle(truth, maps, noise).argmax(axis=1)
     group = read_tables(last(out, "run_it*_model.star"))["model_group_1"]
-    ratio = group["rlnSigma2Noise"].to_numpy(float) * truth.box**4 / noise[0]  # RELION divides transforms by n²
+    found_noise = group["rlnSigma2Noise"].to_numpy(float) * truth.box**4  # RELION divides transforms by n²
+    ratio = found_noise / noise[0, : len(found_noise)]  # images on larger pixels have fewer shells
     return {"agreement": agreement(found.classes, truth.classes), "oracle": float(np.mean(best == truth.classes)),
             "largest_class": float(np.bincount(found.classes).max() / len(found)),
             "noise_ratio": float(np.median(ratio[5 : truth.box // 4 + 1]))}
@@ -120,25 +121,20 @@ COMMON = ("--ctf --ctf_corrected_ref --norm --scale --pad 2 --particle_diameter 
           "--dont_check_norm --j 1")
 CLASS3D = ("relion_refine --i {star} --o {{out}}/run --ref true_class001.mrc --ini_high 60 --K 2 --iter 25 "
            "--tau2_fudge 4 " + COMMON + " --random_seed {{seed}} {how}")
-# cryoedu reads the images at 10 Å per pixel, where RELION crops their transforms to the shells that it looks at.
-CLASSIFY = ("cryoedu classify3d {star} --o {{out}} --reference true_class001.mrc --ini-high 60 --k 2 --cross-fit 5 "
-            "--iter 42 --first-resolution 80 --pixel-size 10 --particle-diameter 290 --solvent-mask auto "
-            "--random-seed {{seed}} {how}")
-
-
-def classes(title: str, stack: str, star: str, relion: str, ours: str) -> Experiment:
-    """A 3D classification into two classes, from one low-passed map."""
-    return Experiment(title, stack, CLASS3D.format(star=star, how=relion), CLASSIFY.format(star=star, how=ours),
-                      judge_classes)
+# cryoedu reads the images on larger pixels, where RELION crops their transforms to the shells that it looks at.
+FOLDS = ("{how} --strict-highres {limit} --cross-fit 5 --pixel-size {pixel_size} --particle-diameter 290 "
+         "--solvent-mask auto --random-seed {{seed}}")
 
 
 def classes_at_true_poses(count: int, stack: str, limit: int | None) -> Experiment:
-    """The same with angles and origins held at the truth; limit: Å, nothing finer is scored."""
+    """Two classes from one low-passed map, angles and origins held at the truth; limit: Å, nothing finer is scored."""
     end = "" if limit is None else f", nothing finer than {limit} Å scored"
     theirs = "" if limit is None else f" --strict_highres_exp {limit}"
-    ours = f" --strict-highres {22 if limit is None else limit}"
-    return classes(f"3D classes, true poses{end}: {TWO.format(f'{count:,}')}", stack, "poses.star",
-                   "--skip_align" + theirs, "--skip-align" + ours)
+    how = "--skip-align --iter 42 --reference true_class001.mrc --ini-high 60 --k 2 --first-resolution 80"
+    ours = FOLDS.format(how=how, limit=22 if limit is None else limit, pixel_size=10)
+    return Experiment(f"3D classes, true poses{end}: {TWO.format(f'{count:,}')}", stack,
+                      CLASS3D.format(star="poses.star", how="--skip_align" + theirs),
+                      "cryoedu classify3d poses.star --o {out} " + ours, judge_classes)
 
 
 ONE = "1,000 particles of the 80S ribosome, 64 px, 5 Å, SNR 0.1"
@@ -166,8 +162,13 @@ EXPERIMENTS = {
         CLASS3D.format(star="particles.star",
                        how="--healpix_order 1 --oversampling 1 --offset_range 5 --offset_step 2"),
         "cryoedu refine3d particles.star --o {out}/poses --reference true_class001.mrc --ini-high 60 --healpix-order 2 "
-        "--offset-range 25 --offset-step 10 --particle-diameter 310 --random-seed {seed} && "
-        + CLASSIFY.format(star="{out}/poses/run_data.star", how="--skip-align --strict-highres 22"), judge_classes),
+        "--offset-range 25 --offset-step 10 --pixel-size 8 --particle-diameter 290 --random-seed {seed} && "
+        "cryoedu classify3d {out}/poses/run_data.star --o {out}/held " + FOLDS.format(how="--skip-align --iter 42 "
+        "--reference true_class001.mrc --ini-high 60 --k 2 --first-resolution 80", limit=17, pixel_size=8) + " && "
+        "cryoedu classify3d {out}/poses/run_data.star --o {out} " + FOLDS.format(how="--local-range 4 --local-step 2 "
+        "--offset-range 2.5 --offset-step 2.5 --iter 4 --first-resolution 17 --reference "
+        "{out}/held/run_it042_class001.mrc --reference {out}/held/run_it042_class002.mrc", limit=17, pixel_size=8),
+        judge_classes),
 }
 
 
