@@ -25,6 +25,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
+from operator import add
 from types import ModuleType
 
 import numpy as np
@@ -112,12 +114,12 @@ def _always(mask: NDArray[np.floating] | None, model: Model) -> MaskOf:
 def _update(sums: Sequence[GridSums], counts: Floats, models: Sequence[Model], search: Search | LocalSearch,
             space: FourierSpace, mask_of: MaskOf, fixed: Collection[str], least: float, steps: int,
             xp: ModuleType) -> Update:
-    total = _added(sums)
+    total = reduce(add, sums)
     shared = hidden_parts(total, counts, models[0], search, space, fixed)
     mean = np.mean([m.maps for m in models], axis=0, dtype=np.float32)
     mask = xp.asarray(mask_of(mean.mean(axis=0)))
     half, width = len(sums) // 2, FOCUS * space.box / space.radius
-    first, second = (separate(_added(some), xp.asarray(mean), mask, space, steps)[1] for some in (sums[:half],
+    first, second = (separate(reduce(add, some), xp.asarray(mean), mask, space, steps)[1] for some in (sums[:half],
                                                                                                  sums[half:]))
     focus = xp.asarray(np.maximum(agreed(to_numpy(first), to_numpy(second), width), least), dtype=mask.dtype)
     apart = []
@@ -139,13 +141,6 @@ def _update(sums: Sequence[GridSums], counts: Floats, models: Sequence[Model], s
     ssnr = tau2 * radial_mean(to_numpy(total.equations(space).weight), space.box, space.ndim)
     state = {"difference_gain": gain, "focus": to_numpy(focus)}
     return Update(replace(models[0], maps=maps, tau2=tau2, **shared), ssnr, parts, state)
-
-
-def _added(sums: Sequence[GridSums]) -> GridSums:
-    total = sums[0]
-    for more in sums[1:]:
-        total = total + more
-    return total
 
 
 def agreed(first: NDArray[np.floating], second: NDArray[np.floating], width: float) -> Floats:

@@ -9,16 +9,18 @@ Bytes: a block of N' images with T turns of K maps and S shifts takes 24 · N' �
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from types import ModuleType
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, to_numpy
+from cryoedu.arrays import Array, attempt, to_numpy
 from cryoedu.geometry.euler import Floats, matrix_to_euler
 from cryoedu.geometry.fourier import shift_phases
 from cryoedu.geometry.grids import LocalSearch
 from cryoedu.inference.assignment import Assignment
-from cryoedu.inference.blocks import absolute2, as_columns, prepare, side_by_side
+from cryoedu.inference.blocks import absolute2, as_columns, half_as_many, prepare, side_by_side
 from cryoedu.inference.expectation import Tick, residuals
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.model import Model, Posterior
@@ -31,6 +33,21 @@ from cryoedu.particles.particles import Particles
 LEAST = 1e-4  # share of a particle's weight below which a slice is not worth inserting
 
 
+@dataclass(frozen=True)
+class _Looked:
+    """What a block of images of one noise group says.
+
+    posterior: of these images.  power: (J,) Σ |X|².  squares: (J,) Σ Γ (|CTF A|² - 2 Re X* CTF A) / σ².
+    shift_square: Å², Σ Γ |s|².  slices: numerators and denominators (M, J) of a class, and their rotations (M, 3, 3).
+    """
+
+    posterior: Posterior
+    power: Floats
+    squares: Floats
+    shift_square: float
+    slices: list[tuple[int, Array, Array, Floats]]
+
+
 def local_expectation(particles: Particles, model: Model, search: LocalSearch, space: FourierSpace,
                       assignment: Assignment, *, xp: ModuleType, budget: int,
                       tick: Tick = lambda share: None) -> tuple[Posterior, GridSums]:
@@ -38,59 +55,74 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
     half = transform(xp.asarray(model.maps), PADDING)
     sigma2 = model.sigma2[:, space.bins]
     inserter = Inserter(space, model.classes, xp, search.symmetry)
-    prior_at = prior_centres(particles)
-    count, classes, turns, steps = len(particles), model.classes, len(search.turns), len(search.shifts)
+    count, classes, steps = len(particles), model.classes, len(search.shifts)
     posterior = Posterior(np.zeros(count), np.zeros((count, classes)), np.zeros(count, dtype=np.int64),
                           np.zeros((count, 3)), np.zeros((count, 2)), *np.zeros((3, count)))
     squares, power = np.zeros(sigma2.shape), np.zeros(sigma2.shape)
     shift_square, done = 0.0, 0
-    each = 24 * len(space.bins) * (classes * turns + steps) + 16 * steps * classes * turns
+    hypotheses = classes * len(search.turns)
+    each = 24 * len(space.bins) * (hypotheses + steps) + 16 * steps * hypotheses
     size = int(np.clip(budget // 4 // each, 1, 1024))
-    with np.errstate(divide="ignore"):
-        class_prior = np.maximum(np.log(model.class_weights), -80.0)
     for group in range(len(particles.optics)):
-        of_group = np.flatnonzero(particles.optics_group == group)
-        for first in range(0, len(of_group), size):
+        of_group, first = np.flatnonzero(particles.optics_group == group), 0
+        while first < len(of_group):
             rows = of_group[first : first + size]
-            block = prepare(particles, rows, group, sigma2[group], np.zeros((1, 2)), space, xp)
-            power[group] += block.power
-            c = xp.broadcast_to(block.c, (len(rows), len(space.bins)))
-            rotations = (search.turns[None] @ search.rotations[rows, None]).reshape(-1, 3, 3)
-            slices = extract(half, rotations, space.parts.kx, space.parts.ky, PADDING)
-            slices = xp.reshape(slices, (classes, len(rows), turns, -1))
-            slices = xp.reshape(xp.permute_dims(slices, (1, 0, 2, 3)), (len(rows), classes * turns, -1))
-            places = search.centres[rows, None] + search.shifts  # (N', S, 2)
-            b = as_columns(block.b[:, 0, :], space, xp)
-            phases = shift_phases(-places.reshape(-1, 2) / space.pixel_size, space.parts)
-            moved = b[:, None, :] * xp.reshape(xp.asarray(phases, dtype=b.dtype), (len(rows), steps, -1))
-
-            off = places if prior_at is None else places - prior_at[rows, None]  # from where the prior is centred
-            prior = np.repeat(class_prior, turns) - np.log(turns) + _shift_prior(off, model)[:, :, None]
-            scores = _scores(moved, slices, c, xp.asarray(prior, dtype=c.dtype), assignment, xp)
-            evidence = assignment.reduce(scores)
-            gamma = assignment.weigh(scores, evidence)
-
-            weights = xp.sum(gamma, axis=1)  # (N', K T)
-            posterior.log_evidence[rows] = to_numpy(evidence)
-            posterior.class_probability[rows] = to_numpy(xp.sum(xp.reshape(weights, (len(rows), classes, -1)), axis=2))
-            flat = xp.reshape(gamma, (len(rows), -1))
-            step, best = np.divmod(to_numpy(xp.argmax(flat, axis=1)), classes * turns)
-            posterior.max_probability[rows] = to_numpy(xp.max(flat, axis=1))
-            posterior.shifts[rows] = places[np.arange(len(rows)), step]
-            turned = rotations.reshape(len(rows), turns, 3, 3)[np.arange(len(rows)), best % turns]
-            posterior.angles[rows] = matrix_to_euler(turned)
-            over_turns = to_numpy(xp.sum(gamma, axis=2)).astype(np.float64)
-            shift_square += float(np.sum(over_turns * np.sum(off**2, axis=2)))
-
-            overlap, energy = _insert(inserter, gamma, weights, moved, slices, c, rotations, turns, xp)
-            squares[group] += np.sum(energy - 2 * overlap, axis=0) * sigma2[group]
-            posterior.overlap[rows], posterior.energy[rows] = overlap[:, 1:].sum(axis=1), energy[:, 1:].sum(axis=1)
+            found = attempt(xp, _look, particles, rows, group, model, search, half, space, assignment, xp)
+            if found is None:
+                size = half_as_many(len(rows))
+                continue
+            first += len(rows)
+            for name in (f.name for f in fields(Posterior)):
+                getattr(posterior, name)[rows] = getattr(found.posterior, name)
+            power[group] += found.power
+            squares[group] += found.squares * sigma2[group]
+            shift_square += found.shift_square
+            for slices in found.slices:
+                inserter.add(*slices)
             done += len(rows)
             tick(done / count)
-    posterior.classes[:] = posterior.class_probability.argmax(axis=1)
     sizes = np.bincount(particles.optics_group, minlength=len(particles.optics)).astype(np.float64)
     binned, counts, log_likelihood = residuals(squares, power, sizes, sigma2, posterior, space, assignment)
     return posterior, inserter.sums(binned, counts, shift_square, log_likelihood)
+
+
+def _look(particles: Particles, rows: NDArray[np.int64], group: int, model: Model, search: LocalSearch, half: Array,
+          space: FourierSpace, assignment: Assignment, xp: ModuleType) -> _Looked:
+    """Every image of ``rows`` before the slices of the maps ``half`` around its own pose."""
+    count, classes, turns, steps = len(rows), model.classes, len(search.turns), len(search.shifts)
+    block = prepare(particles, rows, group, model.sigma2[group, space.bins], np.zeros((1, 2)), space, xp)
+    c = xp.broadcast_to(block.c, (count, len(space.bins)))
+    rotations = (search.turns[None] @ search.rotations[rows, None]).reshape(-1, 3, 3)
+    slices = extract(half, rotations, space.parts.kx, space.parts.ky, PADDING)
+    slices = xp.permute_dims(xp.reshape(slices, (classes, count, turns, -1)), (1, 0, 2, 3))
+    slices = xp.reshape(slices, (count, classes * turns, -1))
+    places = search.centres[rows, None] + search.shifts  # (N', S, 2)
+    b = as_columns(block.b[:, 0, :], space, xp)
+    phases = shift_phases(-places.reshape(-1, 2) / space.pixel_size, space.parts)
+    moved = b[:, None, :] * xp.reshape(xp.asarray(phases, dtype=b.dtype), (count, steps, -1))
+
+    centres = prior_centres(particles)
+    off = places if centres is None else places - centres[rows, None]  # from where the prior is centred
+    with np.errstate(divide="ignore"):
+        class_prior = np.maximum(np.log(model.class_weights), -80.0)
+    prior = np.repeat(class_prior, turns) - np.log(turns) + _shift_prior(off, model)[:, :, None]
+    scores = _scores(moved, slices, c, xp.asarray(prior, dtype=c.dtype), assignment, xp)
+    evidence = assignment.reduce(scores)
+    gamma = assignment.weigh(scores, evidence)
+
+    weights = xp.sum(gamma, axis=1)  # (N', K T)
+    per_class = to_numpy(xp.sum(xp.reshape(weights, (count, classes, -1)), axis=2)).astype(np.float64)
+    flat = xp.reshape(gamma, (count, -1))
+    step, best = np.divmod(to_numpy(xp.argmax(flat, axis=1)), classes * turns)
+    image = np.arange(count)
+    turned = rotations.reshape(count, turns, 3, 3)[image, best % turns]
+    over_turns = to_numpy(xp.sum(gamma, axis=2)).astype(np.float64)
+    overlap, energy, to_insert = _products(gamma, weights, moved, slices, c, rotations, turns, xp)
+    posterior = Posterior(to_numpy(evidence).astype(np.float64), per_class, per_class.argmax(axis=1),
+                          matrix_to_euler(turned), places[image, step], to_numpy(xp.max(flat, axis=1)),
+                          overlap[:, 1:].sum(axis=1), energy[:, 1:].sum(axis=1))
+    return _Looked(posterior, block.power, np.sum(energy - 2 * overlap, axis=0),
+                   float(np.sum(over_turns * np.sum(off**2, axis=2))), to_insert)
 
 
 def _shift_prior(places: Floats, model: Model) -> Floats:
@@ -108,18 +140,19 @@ def _scores(moved: Array, slices: Array, c: Array, prior: Array, assignment: Ass
     return assignment.score(match, energy[:, None, :], prior)
 
 
-def _insert(inserter: Inserter, gamma: Array, weights: Array, moved: Array, slices: Array, c: Array,
-            rotations: Floats, turns: int, xp: ModuleType) -> tuple[Floats, Floats]:
-    """Add numerators and denominators of a block; Σ Γ Re X* CTF A / σ² and Σ Γ |CTF A|² / σ² of each column (N', J)."""
+def _products(gamma: Array, weights: Array, moved: Array, slices: Array, c: Array, rotations: Floats, turns: int,
+              xp: ModuleType) -> tuple[Floats, Floats, list[tuple[int, Array, Array, Floats]]]:
+    """Σ Γ Re X* CTF A / σ² and Σ Γ |CTF A|² / σ² of each column (N', J), and the slices that are worth inserting."""
     numerator = xp.matmul(xp.permute_dims(xp.astype(gamma, moved.dtype), (0, 2, 1)), moved)  # (N', K T, J)
     denominator = weights[:, :, None] * c[:, None, :]
     cross = xp.real(numerator) * xp.real(slices) + xp.imag(numerator) * xp.imag(slices)
     overlap, energy = xp.sum(cross, axis=1), xp.sum(denominator * absolute2(slices, xp), axis=1)
     image, hypothesis = np.nonzero(to_numpy(weights) > LEAST)
     k, turn = np.divmod(hypothesis, turns)
+    flat = [xp.reshape(part, (-1, c.shape[1])) for part in (numerator, denominator)]
+    out = []
     for m in np.unique(k):
-        i, h, t = image[k == m], hypothesis[k == m], turn[k == m]
-        at = xp.asarray(i * weights.shape[1] + h)
-        inserter.add(int(m), xp.take(xp.reshape(numerator, (-1, c.shape[1])), at, axis=0),
-                     xp.take(xp.reshape(denominator, (-1, c.shape[1])), at, axis=0), rotations[i * turns + t])
-    return to_numpy(overlap).astype(np.float64), to_numpy(energy).astype(np.float64)
+        mine = np.flatnonzero(k == m)
+        at = xp.asarray(image[mine] * weights.shape[1] + hypothesis[mine])
+        out.append((int(m), *(xp.take(part, at, axis=0) for part in flat), rotations[image[mine] * turns + turn[mine]]))
+    return to_numpy(overlap).astype(np.float64), to_numpy(energy).astype(np.float64), out

@@ -15,8 +15,9 @@ import pytest
 from cryoedu import arrays
 from cryoedu.arrays import attempt
 from cryoedu.errors import InputError
-from cryoedu.geometry.grids import search_3d
-from cryoedu.inference import adaptive, expectation, reconstruction
+from cryoedu.geometry.euler import matrix_to_euler, random_rotations
+from cryoedu.geometry.grids import local_search, search_3d
+from cryoedu.inference import adaptive, expectation, local, reconstruction
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
 from cryoedu.inference.loop import start_model
 from cryoedu.inference.spaces import FourierSpace
@@ -198,3 +199,22 @@ def test_what_a_failed_try_held_is_free_before_the_next():
 
     assert attempt(arrays.library("numpy"), work) is None
     assert held[0]() is None
+
+
+@pytest.mark.parametrize("where", ["prepare", "_scores", "_products"])
+def test_a_local_search_goes_on_in_smaller_blocks_too(problem, monkeypatch, where):
+    """Each image brings slices of its own, which is what fills a GPU in the last iterations of a refinement."""
+    particles, model, _ = problem
+    poses = matrix_to_euler(random_rotations(COUNT, np.random.default_rng(2)))
+    search = local_search(poses, np.zeros((COUNT, 2)), angular_range=10, angular_step=10)
+
+    def look():
+        return local.local_expectation(particles, model, search, space_of(), MAXIMUM_LIKELIHOOD, xp=np, budget=10**9)
+
+    whole = look()
+    size_of = {"prepare": lambda particles, rows, *rest: len(rows), "_scores": lambda moved, *rest: len(moved),
+               "_products": lambda gamma, *rest: len(gamma)}[where]
+    cramped = fails_beyond(9, getattr(local, where), size_of)
+    monkeypatch.setattr(local, where, cramped)
+    assert_same(look(), whole)
+    assert sum(size for size in cramped.tries if size <= 9) == COUNT and max(cramped.tries) > 9
