@@ -149,3 +149,11 @@ def test_folds_that_cannot_be_are_refused(experiment, folds):
     model, search, options = start(few, 1)
     with pytest.raises(InputError, match="folds"):
         cross_fit(few.particles, model, search, seed=1, folds=folds, **options)
+
+
+def test_maps_cannot_be_fixed(experiment):
+    few = replace(experiment, particles=experiment.particles.subset_of(np.arange(24)),
+                  truth=experiment.truth.subset_of(np.arange(24)))
+    model, search, options = start(few, 1)
+    with pytest.raises(InputError, match="cannot be fixed"):
+        cross_fit(few.particles, model, search, seed=1, fixed=("maps",), **options)
