@@ -83,8 +83,8 @@ def cross_fit(particles: Particles, model: Model, search: Search | LocalSearch, 
         raise InputError(f"{folds} folds of {len(particles)} particles: give at least 2, and at most one for every two "
                          "particles")
     if {"maps", "tau2"} & set(fixed):
-        raise InputError("cross-fitting makes the maps of each fold anew, so that they cannot be fixed: leave 'maps' and "
-                         "'tau2' out of fixed, or use refine")
+        raise InputError("cross-fitting makes the maps of each fold anew, so that they cannot be fixed: leave 'maps' "
+                         "and 'tau2' out of fixed, or use refine")
     xp = library(array_library)
     model = checked(particles, model, search, "fourier", fixed, start=number_from == 1)
     model = symmetric(model, search, symmetry) if number_from == 1 else model
