@@ -14,7 +14,7 @@ import pytest
 
 from cryoedu import cli
 from cryoedu.checkpoints import read_checkpoint
-from cryoedu.geometry.masks import solvent_mask
+from cryoedu.geometry.masks import soft_sphere, solvent_mask
 from cryoedu.particles import read_map, read_particles, write_map, write_particles
 from cryoedu.particles.tables import read_tables
 from cryoedu.records import outputs_of
@@ -217,3 +217,14 @@ def test_a_run_cut_off_between_its_end_and_the_note_of_it_is_finished(refined, w
                    *QUICK, "--low-resol-join-halves", 80, "--iter", 9, "--resume") == ""
     assert "nothing left to do" in capsys.readouterr().out and last_of(folder) == last_of(refined[0])
     assert '"finished": true' in (folder / "run_job.json").read_text()
+
+
+def test_a_mask_of_the_same_field_on_finer_pixels_serves(work, tmp_path):
+    """Masks are often drawn on the map of another program, on its pixels."""
+    write_map(soft_sphere(2 * BOX, PIXEL / 2, 100), tmp_path / "mask.mrc", PIXEL / 2)
+    assert cryoedu("refine3d", work / "one" / "particles_data.star", "--reference", work / "map.mrc", "--o",
+                   tmp_path / "run", "--ini-high", 40, "--offset-range", 10, "--offset-step", 10, "--iter", 1,
+                   "--solvent-mask", tmp_path / "mask.mrc") == ""
+    density = read_map(tmp_path / "run" / "run_class001.mrc").density
+    outside = soft_sphere(BOX, PIXEL, 150) == 0
+    assert np.abs(density[outside]).max() < 0.02 * np.abs(density).max()

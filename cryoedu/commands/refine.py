@@ -21,6 +21,7 @@ from cryoedu.commands.options import (
     Star,
     Symmetry,
     folder_of,
+    mask_of,
     particles_of,
     reference_of,
     truth_of,
@@ -71,7 +72,6 @@ def refine3d(
     """Refine one map and all poses, against two halves of the particles, until nothing gets better."""
     from cryoedu.geometry.grids import search_3d
     from cryoedu.inference.gold import gold_standard, halves_of
-    from cryoedu.particles import read_map
     from cryoedu.runs import with_posterior
     from cryoedu.validation.fsc import resolution_text
     from cryoedu.validation.poses import pose_errors
@@ -93,7 +93,7 @@ def refine3d(
         "seed": random_seed,
         "initial_resolution": ini_high,
         "diameter": particle_diameter,
-        "mask": None if solvent_mask is None else read_map(solvent_mask).density,
+        "mask": None if solvent_mask is None else mask_of(particles, 3, None, solvent_mask),
         "join": low_resol_join_halves,
         "iterations": iterations,
         "symmetry": symmetry,
