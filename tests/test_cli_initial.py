@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commandline import cryoedu
 
-from cryoedu import cli
 from cryoedu.checkpoints import read_checkpoint
 from cryoedu.particles import read_map, read_particles
 from cryoedu.records import outputs_of
 
 RELION = Path(__file__).parent / "data" / "relion"
 QUICK = ["--healpix-order", 0, "--offset-range", 4]
-
-
-def cryoedu(*arguments: object) -> str:
-    """The command in this process: the sentence that it ended with, empty if it ended well."""
-    before, sys.argv = sys.argv, ["cryoedu", *map(str, arguments)]
-    try:
-        cli.main()
-    except SystemExit as end:
-        return "" if end.code in (0, None) else str(end.code)
-    finally:
-        sys.argv = before
-    return ""
 
 
 @pytest.fixture(scope="module")

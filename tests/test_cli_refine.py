@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commandline import cryoedu
 
-from cryoedu import cli
 from cryoedu.checkpoints import read_checkpoint
 from cryoedu.geometry.masks import soft_sphere, solvent_mask
 from cryoedu.particles import read_map, read_particles, write_map, write_particles
@@ -22,18 +21,6 @@ from cryoedu.records import outputs_of
 BOX, PIXEL = 16, 10.0
 QUICK = ["--ini-high", 40, "--offset-range", 10, "--offset-step", 10, "--particle-diameter", 110]
 FOLDS = ["--k", 2, "--cross-fit", 3, "--skip-align", "--strict-highres", 27, "--iter", 4, "--random-seed", 1]
-
-
-def cryoedu(*arguments: object) -> str:
-    """The command in this process: the sentence that it ended with, empty if it ended well."""
-    before, sys.argv = sys.argv, ["cryoedu", *map(str, arguments)]
-    try:
-        cli.main()
-    except SystemExit as end:
-        return "" if end.code in (0, None) else str(end.code)
-    finally:
-        sys.argv = before
-    return ""
 
 
 def blobs(*places: tuple[float, float, float]) -> np.ndarray:

@@ -14,8 +14,9 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
+from commandline import cryoedu
 
-from cryoedu import cli, runs
+from cryoedu import runs
 from cryoedu.checkpoints import read_checkpoint
 from cryoedu.particles import read_map, write_map
 from cryoedu.records import RunFolder, outputs_of
@@ -65,18 +66,6 @@ def out(work, tmp_path):
     folder = work / tmp_path.name
     folder.mkdir()
     return folder
-
-
-def cryoedu(*arguments: object) -> str:
-    """The command in this process: the sentence that it ended with, empty if it ended well."""
-    before, sys.argv = sys.argv, ["cryoedu", *map(str, arguments)]
-    try:
-        cli.main()
-    except SystemExit as end:
-        return "" if end.code in (0, None) else str(end.code)
-    finally:
-        sys.argv = before
-    return ""
 
 
 class Crash(Exception):

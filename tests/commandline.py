@@ -1,0 +1,19 @@
+"""A command in the process of the test, which is quicker than a new one and can be stopped at a chosen place."""
+
+from __future__ import annotations
+
+import sys
+
+from cryoedu import cli
+
+
+def cryoedu(*arguments: object) -> str:
+    """Run ``cryoedu ARGUMENTS``: the sentence that it ended with, empty if it ended well."""
+    before, sys.argv = sys.argv, ["cryoedu", *map(str, arguments)]
+    try:
+        cli.main()
+    except SystemExit as end:
+        return "" if end.code in (0, None) else str(end.code)
+    finally:
+        sys.argv = before
+    return ""
