@@ -27,7 +27,7 @@ from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
 from cryoedu.inference.blocks import absolute2, as_columns, half_as_many, prepare, side_by_side
 from cryoedu.inference.expectation import Tick, Visit, residuals, visits
 from cryoedu.inference.gridsums import GridSums, Inserter
-from cryoedu.inference.model import Model, Posterior
+from cryoedu.inference.model import Model, Posterior, unseen
 from cryoedu.inference.offsets import prior_centres
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import PADDING, transform
@@ -110,8 +110,7 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
     count = len(particles)
     centres = prior_centres(particles)
     centres = np.zeros((count, 2)) if centres is None else centres
-    posterior = Posterior(np.zeros(count), np.zeros((count, model.classes)), np.zeros(count, dtype=np.int64),
-                          np.zeros((count, 3)), np.zeros((count, 2)), *np.zeros((3, count)))
+    posterior = unseen(count, model.classes)
     squares, power = np.zeros(sigma2.shape), np.zeros(sigma2.shape)
     shift_square, done = 0.0, 0
     size = int(max(min(budget // 4 // (64 * len(space.bins)), 256), 1))

@@ -173,8 +173,8 @@ def visits(particles: Particles, model: Model, search: Search, space: FourierSpa
         block = prepare(particles, rows, group, model.sigma2[group, space.bins], search.shifts, space, xp)
         priors = [predicted.log_prior]
         if centres is not None:  # less the prior around the known centre, which is in there already
-            tilt = log_shift_prior(search.shifts, centres[rows], model.offset_sigma)
-            tilt = tilt - log_shift_prior(search.shifts, np.zeros((1, 2)), model.offset_sigma)
+            tilt = log_shift_prior(distances2(search.shifts, centres[rows]), model.offset_sigma)
+            tilt = tilt - log_shift_prior(distances2(search.shifts, np.zeros((1, 2))), model.offset_sigma)
             priors.append(xp.asarray(tilt[:, :, None], dtype=xp.float32))
         scores = _scores(block, predicted, priors, space, assignment, xp)
         if not (alone or last):
@@ -230,7 +230,7 @@ def log_priors(model: Model, search: Search) -> Floats:
     """log P(k, φ, s) (S, K): class weights, uniform orientations, Gaussian shifts, normalised over the grid."""
     with np.errstate(divide="ignore"):
         classes = np.maximum(np.log(model.class_weights), -80.0)
-    shifts = log_shift_prior(search.shifts, np.zeros((1, 2)), model.offset_sigma)[0]
+    shifts = log_shift_prior(distances2(search.shifts, np.zeros((1, 2))), model.offset_sigma)[0]
     return np.asarray(shifts[:, None] + classes[None, :] - np.log(len(search.angles)))
 
 

@@ -23,8 +23,8 @@ from cryoedu.inference.assignment import Assignment
 from cryoedu.inference.blocks import absolute2, as_columns, half_as_many, prepare, side_by_side
 from cryoedu.inference.expectation import Tick, residuals
 from cryoedu.inference.gridsums import GridSums, Inserter
-from cryoedu.inference.model import Model, Posterior
-from cryoedu.inference.offsets import prior_centres
+from cryoedu.inference.model import Model, Posterior, unseen
+from cryoedu.inference.offsets import log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import PADDING, transform
 from cryoedu.microscope.slices import extract
@@ -56,8 +56,7 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
     sigma2 = model.sigma2[:, space.bins]
     inserter = Inserter(space, model.classes, xp, search.symmetry)
     count, classes, steps = len(particles), model.classes, len(search.shifts)
-    posterior = Posterior(np.zeros(count), np.zeros((count, classes)), np.zeros(count, dtype=np.int64),
-                          np.zeros((count, 3)), np.zeros((count, 2)), *np.zeros((3, count)))
+    posterior = unseen(count, classes)
     squares, power = np.zeros(sigma2.shape), np.zeros(sigma2.shape)
     shift_square, done = 0.0, 0
     hypotheses = classes * len(search.turns)
@@ -105,7 +104,8 @@ def _look(particles: Particles, rows: NDArray[np.int64], group: int, model: Mode
     off = places if centres is None else places - centres[rows, None]  # from where the prior is centred
     with np.errstate(divide="ignore"):
         class_prior = np.maximum(np.log(model.class_weights), -80.0)
-    prior = np.repeat(class_prior, turns) - np.log(turns) + _shift_prior(off, model)[:, :, None]
+    distances = np.sum(off**2, axis=2)
+    prior = np.repeat(class_prior, turns) - np.log(turns) + log_shift_prior(distances, model.offset_sigma)[:, :, None]
     scores = _scores(moved, slices, c, xp.asarray(prior, dtype=c.dtype), assignment, xp)
     evidence = assignment.reduce(scores)
     gamma = assignment.weigh(scores, evidence)
@@ -122,14 +122,7 @@ def _look(particles: Particles, rows: NDArray[np.int64], group: int, model: Mode
                           matrix_to_euler(turned), places[image, step], to_numpy(xp.max(flat, axis=1)),
                           overlap[:, 1:].sum(axis=1), energy[:, 1:].sum(axis=1))
     return _Looked(posterior, block.power, np.sum(energy - 2 * overlap, axis=0),
-                   float(np.sum(over_turns * np.sum(off**2, axis=2))), to_insert)
-
-
-def _shift_prior(places: Floats, model: Model) -> Floats:
-    """log P(s) (N, S) of shifts (N, S, 2) Å from the prior's centre, normalised over each particle's own grid."""
-    value = -np.sum(places**2, axis=2) / (2 * max(model.offset_sigma, 1e-3) ** 2)
-    top = value.max(axis=1, keepdims=True)
-    return np.asarray(value - top - np.log(np.sum(np.exp(value - top), axis=1, keepdims=True)))
+                   float(np.sum(over_turns * distances)), to_insert)
 
 
 def _scores(moved: Array, slices: Array, c: Array, prior: Array, assignment: Assignment, xp: ModuleType) -> Array:

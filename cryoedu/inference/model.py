@@ -75,6 +75,12 @@ class Posterior:
     energy: Floats = field(default_factory=lambda: np.zeros(0))
 
 
+def unseen(count: int, classes: int) -> Posterior:
+    """A posterior of ``count`` particles to be filled in, row by row."""
+    return Posterior(np.zeros(count), np.zeros((count, classes)), np.zeros(count, dtype=np.int64), np.zeros((count, 3)),
+                     np.zeros((count, 2)), *np.zeros((3, count)))
+
+
 @dataclass(frozen=True)
 class Iteration:
     """One turn of the loop: the model before and after, and what the particles said.

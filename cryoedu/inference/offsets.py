@@ -29,8 +29,9 @@ def distances2(shifts: Floats, centres: Floats) -> Floats:
     return np.asarray(np.sum((shifts[None] - centres[:, None]) ** 2, axis=2))
 
 
-def log_shift_prior(shifts: Floats, centres: Floats, sigma: float) -> Floats:
-    """log P(s) (N, S) of the shifts (S, 2) around the centres (N, 2), Å, normalised over the shifts."""
-    value = -distances2(shifts, centres) / (2 * max(sigma, 1e-3) ** 2)
+def log_shift_prior(squares: Floats, sigma: float) -> Floats:
+    """log P(s) (N, S) of shifts whose squared distances from the prior's centre are ``squares`` (N, S), Å²,
+    normalised over the shifts of each particle."""
+    value = -squares / (2 * max(sigma, 1e-3) ** 2)
     top = value.max(axis=1, keepdims=True)
     return np.asarray(value - top - np.log(np.sum(np.exp(value - top), axis=1, keepdims=True)))

@@ -16,7 +16,7 @@ from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKE
 from cryoedu.inference.expectation import expectation
 from cryoedu.inference.local import local_expectation
 from cryoedu.inference.loop import refine, start_model
-from cryoedu.inference.offsets import log_shift_prior, prior_centres
+from cryoedu.inference.offsets import distances2, log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.projection import project
@@ -131,7 +131,7 @@ def test_centres_come_from_relion_s_columns(tmp_path):
 
 
 def test_a_prior_far_from_the_grid_is_still_one():
-    value = log_shift_prior(SEARCH.shifts, np.array([[1e4, 0.0]]), 1.0)
+    value = log_shift_prior(distances2(SEARCH.shifts, np.array([[1e4, 0.0]])), 1.0)
     assert np.exp(value).sum() == pytest.approx(1) and SEARCH.shifts[value.argmax()].tolist() == [10.0, 0.0]
 
 
