@@ -33,7 +33,7 @@ def requirements(pyproject: Path) -> tuple[list[str], list[str], list[str]]:
     project = content["project"]
     run = project["dependencies"]
     extras = project["optional-dependencies"]
-    development = [r for name in ("test", "dev") for r in extras[name] if not r.startswith(project["name"])]
+    development = [r for name in ("test", "docs", "dev") for r in extras[name] if not r.startswith(project["name"])]
     return content["build-system"]["requires"], run, [*run, *development]
 
 

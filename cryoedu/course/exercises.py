@@ -7,7 +7,7 @@ or None if it is right; it raises `NotDone` where nothing has been written yet.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,9 @@ import numpy as np
 
 from cryoedu.errors import InputError
 
-LESSONS = {"3": "lesson03"}  # lesson number -> module of this package that holds its exercises
+LESSONS = {"0": "Start here", "1": "The experiment", "2": "maxCC alignment", "3": "ML alignment",
+           "4": "2D classification", "5": "From 2D to 3D", "6": "ML3D classification", "7": "Fourier space",
+           "8": "Coloured noise", "9": "Regularised likelihood", "10": "A whole refinement", "A": "The phase problem"}
 
 
 class NotDone(Exception):
@@ -50,10 +52,15 @@ class Exercise:
 
 def lesson_exercises(lesson: str) -> dict[str, Exercise]:
     """The exercises of a lesson ("3") by their numbers, in order; empty if the lesson has none."""
-    if lesson not in LESSONS:
+    name = f"cryoedu.course.{module_name(lesson)}"
+    if lesson not in LESSONS or importlib.util.find_spec(name) is None:
         return {}
-    module = importlib.import_module(f"cryoedu.course.{LESSONS[lesson]}")
-    return {e.number: e for e in module.EXERCISES}
+    return {e.number: e for e in importlib.import_module(name).EXERCISES}
+
+
+def module_name(lesson: str) -> str:
+    """The module of this package that holds a lesson's exercises: "lesson03" for "3"."""
+    return f"lesson{lesson.lower():0>2}"
 
 
 def exercise(number: str) -> Exercise:

@@ -89,37 +89,56 @@ def carry_on(number: str, answer: Any) -> Any:
     return answer if state == "right" else asked.solution
 
 
+Rows = list[tuple[str, str, bool]]  # of exercises: number, title, solved
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far the learner is: the exercises of each lesson, and which of them are solved."""
 
-    lessons: dict[str, list[tuple[str, str, bool]]]  # lesson -> (number, title, solved)
+    lessons: dict[str, Rows]
 
     def __repr__(self) -> str:
-        lines = []
+        lines = [] if len(self.lessons) == 1 else [self._whole()]
         for lesson, rows in self.lessons.items():
-            lines.append(f"Lesson {lesson}: {sum(done for *_, done in rows)} of {len(rows)} exercises done")
+            lines.append(_head(lesson, rows))
             lines += [f"  {'✓' if done else '·'} {number}  {title}" for number, title, done in rows]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        parts = []
-        for lesson, rows in self.lessons.items():
-            done = sum(d for *_, d in rows)
-            share = 100 * done // max(len(rows), 1)
-            items = "".join(f'<li>{"✓" if d else "○"} <strong>{n}</strong> {html.escape(title)}'
-                            f'{"" if d else " <em>(open)</em>"}</li>' for n, title, d in rows)
-            parts.append(
-                f'<div style="max-width: 46em"><strong>Lesson {lesson}: {done} of {len(rows)} exercises done</strong>'
-                f'<div aria-hidden="true" style="height: 8px; margin: 6px 0; background: #d9d9d9; border-radius: 4px">'
-                f'<div style="height: 8px; width: {share}%; background: #0072b2; border-radius: 4px"></div></div>'
-                f'<ul style="list-style: none; padding-left: 0.2em; margin: 0">{items}</ul></div>')
-        return "".join(parts)
+        """One lesson is shown with all its exercises; the whole course as one line for each lesson, to be opened."""
+        if len(self.lessons) == 1:
+            ((lesson, rows),) = self.lessons.items()
+            return f'<div style="max-width: 46em"><strong>{_head(lesson, rows)}</strong>{_bar(rows)}{_list(rows)}</div>'
+        every = [row for rows in self.lessons.values() for row in rows]
+        lessons = "".join(f'<details style="margin: 0.3em 0"><summary>{_head(lesson, rows)}</summary>'
+                          f"{_bar(rows)}{_list(rows)}</details>" for lesson, rows in self.lessons.items())
+        return f'<div style="max-width: 46em"><strong>{self._whole()}</strong>{_bar(every)}{lessons}</div>'
+
+    def _whole(self) -> str:
+        done = [solved for rows in self.lessons.values() for *_, solved in rows]
+        return f"The course: {sum(done)} of {len(done)} exercises done"
+
+
+def _head(lesson: str, rows: Rows) -> str:
+    return f"Lesson {lesson}, {LESSONS.get(lesson, '')}: {sum(done for *_, done in rows)} of {len(rows)} exercises done"
+
+
+def _bar(rows: Rows) -> str:
+    share = 100 * sum(done for *_, done in rows) // max(len(rows), 1)
+    return ('<div aria-hidden="true" style="height: 8px; margin: 6px 0; background: #d9d9d9; border-radius: 4px">'
+            f'<div style="height: 8px; width: {share}%; background: #0072b2; border-radius: 4px"></div></div>')
+
+
+def _list(rows: Rows) -> str:
+    items = "".join(f'<li>{"✓" if done else "○"} <strong>{number}</strong> {html.escape(title)}'
+                    f'{"" if done else " <em>(open)</em>"}</li>' for number, title, done in rows)
+    return f'<ul style="list-style: none; padding-left: 0.2em; margin: 0">{items}</ul>'
 
 
 def progress(lesson: str | int | None = None) -> Progress:
     """The exercises of one lesson (3), or of all, and which of them are solved; also after a restart."""
     done = solved()
-    wanted = list(LESSONS) if lesson is None else [str(lesson)]
-    return Progress({name: [(e.number, e.title, e.number in done) for e in lesson_exercises(name).values()]
-                     for name in wanted})
+    found = {name: lesson_exercises(name) for name in (LESSONS if lesson is None else [str(lesson)])}
+    return Progress({name: [(e.number, e.title, e.number in done) for e in exercises.values()]
+                     for name, exercises in found.items() if exercises or lesson is not None})

@@ -1,0 +1,66 @@
+"""Every exercise: a right answer must be called right, and a usual mistake must be named for what it is."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pytest
+
+from cryoedu.course.exercises import LESSONS, exercise, lesson_exercises, module_name
+from cryoedu.course.learner import judged
+
+ITEMS = [item for lesson in LESSONS for item in lesson_exercises(lesson).values()]
+WRONG = [wrong for lesson in LESSONS if lesson_exercises(lesson)
+         for wrong in importlib.import_module(f"wrong_answers.{module_name(lesson)}").WRONG]
+every_exercise = pytest.mark.parametrize("item", ITEMS, ids=lambda e: e.number)
+
+
+@every_exercise
+def test_the_solution_is_right_and_the_stub_is_open(item):
+    assert judged(item, item.solution) == ("right", item.praise)
+    stubs = [None, ...]
+    if callable(item.solution):
+        stubs += [lambda *inputs: None, lambda *inputs: ...]
+    for stub in stubs:
+        state, text = judged(item, stub)
+        assert state == "open" and item.title in text
+
+
+@pytest.mark.parametrize(("number", "answer", "says"), WRONG, ids=[f"{n} {s}" for n, _, s in WRONG])
+def test_a_usual_mistake_is_named(number, answer, says):
+    state, text = judged(exercise(number), answer)
+    assert state == "wrong" and says in text
+
+
+@every_exercise
+def test_each_exercise_knows_three_mistakes_and_gives_hints(item):
+    assert len({says for number, _, says in WRONG if number == item.number}) >= 3
+    assert len(item.hints) >= 3
+
+
+@every_exercise
+def test_float32_work_passes(item):
+    """The lessons' images are float32; an answer that stays in float32 is right."""
+    if callable(item.solution):
+        single = [np.dtype(np.float32), np.dtype(np.complex64)]
+
+        def answer(*inputs):
+            return item.solution(*[i.astype(single[np.iscomplexobj(i)]) if isinstance(i, np.ndarray)
+                                   and i.dtype.kind in "fc" else i for i in inputs])
+
+        assert judged(item, answer)[0] == "right"
+
+
+@every_exercise
+def test_a_function_that_spoils_its_input_is_told_so(item):
+    if callable(item.solution):
+        def spoils(*inputs):
+            answer = item.solution(*inputs)
+            for array in inputs:
+                if isinstance(array, np.ndarray) and array.dtype.kind in "fc":
+                    array += 1
+            return answer
+
+        takes_arrays = "changes the arrays" in judged(item, spoils)[1]
+        assert takes_arrays or judged(item, spoils)[0] == "right"  # right only if it is given no arrays
