@@ -166,10 +166,10 @@ function linePlot({ title, xLabel, yLabel, x: xRange, series, name = "plot", log
       const where = place ? (j) => place[j]
         : (j) => xRange[0] + span * j / (circle ? n : Math.max(n - 1, 1));
       drawn[i].setAttribute("d", shape(s.kind, values[i], where, py, base));
-      let nearest = -1;
+      let nearest = -1;  // the point under the cursor; there is none in a gap
       if (now !== null) for (let j = 0; j < n; j++)
-        if (Number.isFinite(values[i][j]) && (nearest < 0 || Math.abs(where(j) - now) < Math.abs(where(nearest) - now)))
-          nearest = j;
+        if (nearest < 0 || Math.abs(where(j) - now) < Math.abs(where(nearest) - now)) nearest = j;
+      if (!Number.isFinite(values[i][nearest])) nearest = -1;
       dots[i].style.display = nearest < 0 ? "none" : "";
       if (nearest >= 0) set(dots[i], { cx: px(where(nearest)), cy: py(values[i][nearest]) });
     });
