@@ -1,8 +1,8 @@
 """The exercises of lesson 8, coloured noise.
 
 Arrays are named as in the lesson: ``X`` (N, J) and ``A`` (R, J) the Fourier components of the images and of the turned
-references, ``shell`` (J,) the shell that each component belongs to, ``sigma2`` (J,) the noise power σ² of each component's
-real part, ``gamma`` (N, R) the probability Γ of each rotation for each image.
+references, ``shell`` (J,) the shell that each component belongs to, ``sigma2`` (J,) the noise power σ² of the real (or
+the imaginary) part of each component, ``gamma`` (N, R) the probability Γ of each rotation for each image.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def optimal_filter(total: Array, noise: Array) -> Array:
 # ---- the judges ------------------------------------------------------------------------------------------------
 
 def example(seed: int, images: int = 6, references: int = 5) -> tuple[Array, Array, Array, Array]:
-    """Random X (N, J), A (R, J), shell (J,) and σ² per component (J,), whose shells have unequal numbers of components."""
+    """Random X (N, J), A (R, J), shell (J,) and σ² per component (J,); no two shells have as many components."""
     rng = np.random.default_rng(seed)
     shell = np.repeat(np.arange(5), (1, 3, 6, 9, 13))
     sigma2 = np.array([9.0, 7.0, 3.0, 1.0, 0.5])[shell]
@@ -138,7 +138,7 @@ def judge_scores(answer: Any) -> str | None:
                 "The ½ before Σ |A|²/σ² is missing.": product - energy,
                 "Only the first term is divided by σ². The energy |A|² is weighed by 1/σ² too.":
                     product - 0.5 * np.sum(np.abs(A) ** 2, axis=1),
-                "That is the whole square, −½ Σ |X − A|²/σ². It is right as a likelihood, but leave out the constant "
+                "That is the whole square, −½ Σ |X − A|²/σ². As a likelihood it is right, but leave out the constant "
                 "|X|²/(2σ²), as asked: it cancels in Γ, and its size would cost digits.": right - 0.5 * square,
                 "You divide by σ. What counts is the power of the noise, σ².":
                     np.real((X / np.sqrt(sigma2)) @ np.conj(A).T)
@@ -168,7 +168,7 @@ def judge_band_pass(answer: Any) -> str | None:
     low, high = resolution >= finest, resolution <= coarsest
     return first_match(value, {
         "You keep what lies outside the band and remove what lies in it.": 1 - right,
-        "That is a low-pass filter: it removes the fine detail, but keeps everything coarser than `coarsest`, too.": low,
+        "That is a low-pass filter: it removes the fine detail, but keeps all that is coarser than `coarsest`, too.": low,
         "That is a high-pass filter: it removes what is coarse, but keeps everything finer than `finest`, too.": high,
         "Nothing is kept. In Å, coarse is a large number and fine a small one: coarsest ≥ resolution ≥ finest.":
             np.zeros_like(right),
@@ -255,7 +255,7 @@ EXERCISES = (
     Exercise("8.3", "Write the score with a noise power for every component.", judge_scores,
              "This is the score of lesson 3, with pixels replaced by components and σ² no longer the same for all.",
              ("Start from lesson 3: (CCF − ½|A|²)/σ². Now σ² stands inside the sum over the components.",
-              "A sum over components of X times conj(A) for all images and rotations is a matrix product: X @ np.conj(A).T.",
+              "The sum over components of X times conj(A), for all images and rotations: X @ np.conj(A).T.",
               "np.real((X / sigma2) @ np.conj(A).T) - 0.5 * np.sum(np.abs(A)**2 / sigma2, axis=1)"), log_scores),
     Exercise("8.4", "Write a band-pass filter.", judge_band_pass,
              "Two cuts, chosen by you. Soon you will see what a good choice is worth.",

@@ -61,5 +61,5 @@ def filter_map(resolutions: ArrayLike, share: ArrayLike, learned: float) -> Figu
     ax.plot([], [], color="#d55e00", linewidth=2.5, label=f"learned filter: {learned:.0%}")
     ax.legend(fontsize=8.5, loc="upper left")
     return describe(figure, f"Share of images aligned within 10° for every band-pass filter. Without a filter "
-                            f"{table[0, -1]:.0%}; at best {table[first, last]:.0%}, when {d[first]:.0f} to {d[last]:.0f} Å "
-                            f"is kept; with the learned filter {learned:.0%}.")
+                            f"{table[0, -1]:.0%}; at best {table[first, last]:.0%}, when {d[first]:.0f} to "
+                            f"{d[last]:.0f} Å is kept; with the learned filter {learned:.0%}.")

@@ -25,8 +25,8 @@ Floats = NDArray[np.float64]
 class FilterBench(LiveWidget):
     """A filter, an image before and after it, its score over the rotations, and how many of all images align.
 
-    The traits can be read and set from Python: ``kind`` (index into `KINDS`), ``coarse`` and ``fine`` (the first and the
-    last shell that is kept) and ``particle`` (index of the image shown).
+    The traits can be read and set from Python: ``kind`` (index into `KINDS`), ``coarse`` and ``fine`` (the first and
+    the last shell that is kept) and ``particle`` (index of the image shown).
     """
 
     _esm = module("common.js", "plots.js", "filter_bench.js")
@@ -109,9 +109,9 @@ class FilterBench(LiveWidget):
         axes[0, 2].set_title("score (dashed: the true rotation)", fontsize=10)
         axes[1, 2].barh([0], [self.aligned()], color="#009e73")
         axes[1, 2].set(xlim=(0, 1), yticks=[], xlabel=f"share of {self.image_count} images within {CLOSE:.0f}°")
-        return show(describe(figure, f"Filter bench: {KINDS[self.kind]}. Noise falls from {noise[0]:.3g} to {noise[-1]:.3g} "
-                                     f"over the shells. {self.aligned():.0%} of {self.image_count} images are aligned within "
-                                     f"{CLOSE:.0f} degrees of the truth."))
+        return show(describe(figure, f"Filter bench: {KINDS[self.kind]}. Noise falls from {noise[0]:.3g} to "
+                                     f"{noise[-1]:.3g} over the shells. {self.aligned():.0%} of {self.image_count} "
+                                     f"images are aligned within {CLOSE:.0f} degrees of the truth."))
 
 
 def filter_bench(experiment: Experiment, sigma2: NDArray[np.floating], *, images: int = 150, shown: int = 4,
@@ -123,10 +123,11 @@ def filter_bench(experiment: Experiment, sigma2: NDArray[np.floating], *, images
     """
     particles, truth, n = experiment.particles, experiment.truth, experiment.particles.box
     if experiment.specimens[0].ndim != 2 or truth.angles is None or np.any(truth.shifts):
-        raise InputError("the filter bench takes a simulated 2D experiment without shifts: simulate one of a 2D specimen")
+        raise InputError("the filter bench takes a simulated 2D experiment without shifts: simulate one of a 2D "
+                         "specimen")
     if np.shape(sigma2) != (n // 2 + 1,) or not np.all(np.asarray(sigma2)[1:] > 0):
-        raise InputError(f"a noise spectrum of shape {np.shape(sigma2)} does not fit images of {n} pixels: give one positive "
-                         f"number for each of {n // 2 + 1} shells")
+        raise InputError(f"a noise spectrum of shape {np.shape(sigma2)} does not fit images of {n} pixels: give one "
+                         f"positive number for each of {n // 2 + 1} shells")
     images, shown = min(images, len(particles)), min(shown, images, len(particles))
     parts, last = components(n), n // 2 - 1
     count = max(round(360 / angular_step), 4)
