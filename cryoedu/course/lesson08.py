@@ -168,8 +168,8 @@ def judge_band_pass(answer: Any) -> str | None:
     low, high = resolution >= finest, resolution <= coarsest
     return first_match(value, {
         "You keep what lies outside the band and remove what lies in it.": 1 - right,
-        "That is a low-pass filter: it removes the fine detail, but keeps all that is coarser than `coarsest`, too.": low,
-        "That is a high-pass filter: it removes what is coarse, but keeps everything finer than `finest`, too.": high,
+        "That is a low-pass filter: it removes the fine detail, but keeps all that is too coarse.": low,
+        "That is a high-pass filter: it removes what is coarse, but keeps all that is too fine.": high,
         "Nothing is kept. In Å, coarse is a large number and fine a small one: coarsest ≥ resolution ≥ finest.":
             np.zeros_like(right),
         "Everything is kept: with `or` (|), every component is on one side or the other. Both must hold: use &.":
