@@ -11,4 +11,13 @@ from cryoedu.datasets import load
 from cryoedu.widgets.boards import ccf_pdf_boards
 widget = ccf_pdf_boards(load("protein2d", box=40), snr=0.1)
 """,
+    "filter bench": """
+from cryoedu.datasets import load
+from cryoedu.microscope.experiment import simulate
+from cryoedu.microscope.noise import coloured
+from cryoedu.widgets.filter_bench import filter_bench
+experiment = simulate(load("protein2d", box=32), 30, seed=1, noise=coloured, progress=False)
+widget = filter_bench(experiment, experiment.sigma2, images=30, angular_step=10)
+widget.kind = 3
+""",
 }
