@@ -64,8 +64,9 @@ with_white = simulate(protein, 600, seed=4, snr=0.1, noise=white, progress=False
 with_coloured = simulate(protein, 600, seed=4, snr=0.1, noise=uneven, progress=False)
 
 rows = [np.stack([protein.density, *e.particles.images[:4]]) for e in (with_white, with_coloured)]
-show(image_grid(rows, rows=["white", "coloured"], columns=["the particle", *"1234"], pixel_size=pixel_size,
-                alt="White noise is fine grain over the particles; coloured noise is large clouds beside sharp detail."))
+show(image_grid(rows, rows=["white", "coloured"], columns=["the particle", *"1234"],
+                pixel_size=pixel_size, alt="White noise is fine grain over the particles; coloured noise "
+                                           "is large clouds beside sharp detail."))
 
 # %%
 for name, e in (("white", with_white), ("coloured", with_coloured)):
@@ -400,16 +401,19 @@ for seed in (1, 2, 3):
     seeds = np.stack([mean_image(particles, rows) for rows in random_subsets(1000, 2, seed)])
     start = replace(start_model(particles, seeds), sigma2=flat)
     for name, fixed in (("white", {"sigma2"}), ("learned", set())):
-        *_, iteration = refine(particles, start, search_2d(7.5), iterations=15, fixed=fixed, perturb_seed=seed)
+        *_, iteration = refine(particles, start, search_2d(7.5), iterations=15, fixed=fixed,
+                               perturb_seed=seed)
         same = np.mean(iteration.posterior.classes == mixed.truth.classes)
         claimed = iteration.posterior.class_probability.max(axis=1).mean()
         averages[name, seed] = iteration.model.maps
-        print(f"start {seed}, noise {name:8} right class {max(same, 1 - same):4.0%}, Γ claims {claimed:.0%}")
+        print(f"start {seed}, noise {name:8} right class {max(same, 1 - same):4.0%}, "
+              f"Γ claims {claimed:.0%}")
 
 # %%
 rows = [[specimen.density for specimen in mixed.specimens], averages["white", 1], averages["learned", 1]]
-show(image_grid(rows, rows=["truth", "white noise", "noise learned"], columns=["class 1", "class 2"], size=1.7,
-                alt="With white noise both classes are clouds; with the learned noise they are the particle and its mirror."))
+show(image_grid(rows, rows=["truth", "white noise", "noise learned"], columns=["class 1", "class 2"],
+                size=1.7, alt="With white noise both classes are clouds; with the learned noise they are "
+                              "the particle and its mirror."))
 
 # %% [markdown]
 # **Explain.** The white model classifies *clouds*. It is at chance level, and certain. The learned one separates the two faces
@@ -467,7 +471,8 @@ w[0] = 0  # the mean of an image says nothing
 
 
 def error(weights):
-    return np.sum(np.abs(weights[shell] * X - signal)[:, shell > 0] ** 2) / np.sum(np.abs(signal[:, shell > 0]) ** 2)
+    missed = np.abs(weights[shell] * X - signal)[:, shell > 0] ** 2
+    return missed.sum() / np.sum(np.abs(signal[:, shell > 0]) ** 2)
 
 
 def band(first, final):
@@ -476,7 +481,8 @@ def band(first, final):
 
 tried = {"no filter": [band(1, last)], "best low-pass": [band(1, b) for b in range(1, last)],
          "best high-pass": [band(a, last) for a in range(2, last + 1)],
-         "best band": [band(a, b) for a in range(1, last + 1) for b in range(a, last + 1)], "optimal": [w]}
+         "best band": [band(a, b) for a in range(1, last + 1) for b in range(a, last + 1)],
+         "optimal": [w]}
 chosen = {name: min(filters, key=error) for name, filters in tried.items()}
 for name, weights in chosen.items():
     print(f"{name:15} error {error(weights):5.0%}")

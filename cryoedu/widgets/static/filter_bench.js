@@ -69,11 +69,12 @@ function render({ model, el }) {
   const filter = linePlot({ ...axis, title: "the filter", name: "filter", yLabel: "weight", series: [{ kind: "bars" }] });
   const score = linePlot({ title: "score of this image", name: "score", xLabel: "rotation φ of the reference", yLabel: "score",
     x: [0, 360], xTicks: 90, xTick: (d) => `${d}°`, circle: true, series: [{ kind: "line" }], yTick: () => "" });
-  const share = linePlot({ title: "images aligned within 10°", name: "share", xLabel: "filter", yLabel: "share", x: [0, 4],
-    xTicks: [1, 2, 3], xTick: (i) => ["", "none", "yours", "learned"][i], series: [{ kind: "bars", colour: COLOURS[2] }] });
+  const meter = h("meter", { min: 0, max: 1, "aria-label": "share of images aligned within 10 degrees" });
+  const share = h("output", {});
   const words = statusLine();
-  root.append(row(before.box, power.svg, filter.svg), row(after.box, score.svg, share.svg), words.box);
-  power.draw({ values: [data.noise, floats(model.get("_signal"))], at: shells,
+  root.append(row(before.box, after.box, filter.svg), row(power.svg, score.svg),
+    h("div", { class: "cryoedu-meter" }, h("span", {}, "images aligned within 10°"), meter, share), words.box);
+  power.draw({ values: [data.noise, floats(model.get("_signal"))], at: [shells, shells],
     words: `noise power falls from ${number(data.noise[0], 3)} to ${number(data.noise[data.S - 1], 3)} over the shells` });
 
   function draw() {
@@ -84,15 +85,14 @@ function render({ model, el }) {
     const w = data.weights(k, low, high), sums = data.scores(p, w), best = argmax(sums) * step, right = data.aligned(w);
     before.draw({ values: data.filtered(p, everything), words: `image ${p + 1}, not filtered` });
     after.draw({ values: data.filtered(p, w), words: `image ${p + 1} after the filter: ${kinds[k]}` });
-    filter.draw({ values: [w], at: shells, y: [0, 1.05], words: `weights by shell: ${kinds[k]}` +
+    filter.draw({ values: [w], at: [shells], y: [0, 1.05], words: `weights by shell: ${kinds[k]}` +
       (k === 2 || k === 3 ? `, from ${angstrom(low)}` : "") + (k === 1 || k === 3 ? `, to ${angstrom(high)}` : "") });
     score.draw({ values: [sums], truth: data.truth[p],
       words: `score highest at ${best.toFixed(0)} degrees; true rotation ${data.truth[p].toFixed(0)} degrees` });
     const percent = (v) => `${(100 * v).toFixed(0)} %`;
-    share.draw({ values: [[none, right, learned]], at: [1, 2, 3], y: [0, 1],
-      words: `aligned: ${percent(none)} without a filter, ${percent(right)} with yours, ${percent(learned)} with the learned one` });
-    words.say(`${kinds[k]}: ${percent(right)} of ${data.N} images are aligned within 10°. Without a filter: ${percent(none)}, ` +
-      `learned from the data: ${percent(learned)}. This image: best at ${best.toFixed(0)}°, true ${data.truth[p].toFixed(0)}°.`);
+    meter.value = right;
+    share.textContent = `${percent(right)} (no filter ${percent(none)}, learned ${percent(learned)})`;
+    words.say(`${kinds[k]}: ${percent(right)} of ${data.N} images are aligned within 10°. This image: best at ${best.toFixed(0)}°, true ${data.truth[p].toFixed(0)}°.`);
   }
 
   return ending(root, follow(model, ["kind", "coarse", "fine", "particle"], draw), words.stop);
