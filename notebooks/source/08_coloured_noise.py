@@ -498,7 +498,7 @@ for name in ("best low-pass", "best high-pass", "optimal"):
     pictures[name] = chosen[name][shell] * X[:4]
 grid = np.stack([scatter(values, parts) for values in pictures.values()], axis=1)
 show(image_grid(grid, columns=list(pictures), pixel_size=pixel_size, size=1.35,
-                alt="The optimal filter shows the particle best; low-pass leaves clouds, high-pass edges."))
+                alt="The optimal filter shows most of the particle; the others clouds, or only edges."))
 
 # %%
 for s in (1, 3, 5, 8, 12, 19):
