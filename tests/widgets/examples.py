@@ -44,4 +44,13 @@ made = simulate([ribosome, load("ribosome-large-subunit", box=16)], 120, seed=1,
 job = classify3d(made.particles, ribosome.density, 2, search_3d(1), seed=1, iterations=2)
 widget = em_stepper(job, made.particles, search_3d(1), truth=made.truth)
 """,
+    "filter bench": """
+from cryoedu.datasets import load
+from cryoedu.microscope.experiment import simulate
+from cryoedu.microscope.noise import coloured
+from cryoedu.widgets.filter_bench import filter_bench
+experiment = simulate(load("protein2d", box=32), 30, seed=1, noise=coloured, progress=False)
+widget = filter_bench(experiment, experiment.sigma2, images=30, angular_step=10)
+widget.kind = 3
+""",
 }
