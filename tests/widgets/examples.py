@@ -53,4 +53,14 @@ experiment = simulate(load("protein2d", box=32), 30, seed=1, noise=coloured, pro
 widget = filter_bench(experiment, experiment.sigma2, images=30, angular_step=10)
 widget.kind = 3
 """,
+    "map viewer": """
+from cryoedu.datasets import load
+from cryoedu.widgets.mapviewer import map_viewer
+widget = map_viewer([load(name, box=24) for name in ("ribosome-80S", "ribosome-large-subunit")])
+""",
+    "projection viewer": """
+from cryoedu.datasets import load
+from cryoedu.widgets.projection import projection_viewer
+widget = projection_viewer(load("ribosome-80S", box=32), tilt=60)
+""",
 }
