@@ -88,6 +88,10 @@ class CTFExplorer(LiveWidget):
         a, b = along[change[0]], along[change[0] + 1]
         return float(1 / (u[change[0]] + (u[1] - u[0]) * a / (a - b if a != b else 1)))
 
+    def contrast(self) -> float:
+        """Standard deviation of the image after the microscope, over that before it."""
+        return float(self.planes()["image"].std() / np.frombuffer(self._image, np.float32).std(dtype=np.float64))
+
     def picture(self) -> Picture:
         """The explorer as it stands, as a static picture."""
         now, zero, n = self.planes(), self.first_zero(), self.box
@@ -115,7 +119,8 @@ class CTFExplorer(LiveWidget):
         return show(describe(figure, f"CTF explorer at a defocus of {self.defocus:.0f} Å, astigmatism "
                                      f"{self.astigmatism:.0f} Å, phase shift {self.phase_shift:.0f}°, B "
                                      f"{self.b_factor:.0f} Å²: an image before the microscope, CTF² as rings, the "
-                                     f"point spread function, the image after, and the CTF as a curve: {where}."))
+                                     f"point spread function, the image after with {self.contrast():.0%} of the "
+                                     f"contrast, and the CTF as a curve: {where}."))
 
 
 def ctf_explorer(specimen: Specimen, **start: float) -> CTFExplorer:

@@ -65,7 +65,7 @@ waves = {"k = (3, 0)": wave(3, 0), "k = (8, 0)": wave(8, 0), "k = (6, 6)": wave(
          "(6, 6), other phase": wave(6, 6, np.pi),
          "(3, 0) + (8, 0) + (6, 6)": wave(3, 0) + wave(8, 0) + wave(6, 6)}
 show(image_grid(list(waves.values()), columns=list(waves), size=1.55, pixel_size=pixel_size,
-                alt="Stripes, finer with larger k; a change of phase moves the stripes; the sum is a plaid."))
+                alt="Stripes, finer with larger k; the phase moves them; their sum is a plaid."))
 
 # %%
 for kx, ky in ((3, 0), (8, 0), (6, 6)):
@@ -103,8 +103,12 @@ def back(F):  # and the way back
     return np.fft.fftshift(np.fft.ifftn(np.fft.ifftshift(F))).real
 
 
+def difference(a, b):  # the largest of all pixels or components
+    return np.abs(a - b).max()
+
+
 F = transform(image)
-print(f"there and back, largest difference: {np.abs(back(F) - image).max():.6f}")
+print(f"there and back, largest difference: {difference(back(F), image):.6f}")
 
 # %% [markdown]
 # **Predict.** There are 64 × 64 = 4,096 components. We keep only the strongest and drop the rest. How many does it take
@@ -118,10 +122,12 @@ def correlation(a, b):
 built = {}
 for count in (7, 31, 101, 401):
     weakest = np.sort(np.abs(F), axis=None)[-count]
-    built[f"{count} strongest"] = back(np.where(np.abs(F) >= 0.999 * weakest, F, 0))
-    print(f"{count:4} of {F.size} components: correlation {correlation(built[f'{count} strongest'], image):.2f}")
+    sum_of_waves = back(np.where(np.abs(F) >= 0.999 * weakest, F, 0))
+    built[f"{count} strongest"] = sum_of_waves
+    print(f"{count:4} of {F.size} components: correlation {correlation(sum_of_waves, image):.2f}")
 
-show(image_grid([*built.values(), image], columns=[*built, f"all {F.size}"], size=1.7, pixel_size=pixel_size,
+show(image_grid([*built.values(), image], columns=[*built, f"all {F.size}"], size=1.7,
+                pixel_size=pixel_size,
                 alt="A blob at 7 components, the outline at 31, the holes and rods at 401."))
 
 # %% [markdown]
@@ -133,11 +139,13 @@ show(image_grid([*built.values(), image], columns=[*built, f"all {F.size}"], siz
 
 # %%
 noise_F = transform(np.random.default_rng(7).normal(size=image.shape))
-swapped = {"amplitudes of the protein,\nphases of noise": back(np.abs(F) * np.exp(1j * np.angle(noise_F))),
-           "amplitudes of noise,\nphases of the protein": back(np.abs(noise_F) * np.exp(1j * np.angle(F)))}
+protein_and_noise = back(np.abs(F) * np.exp(1j * np.angle(noise_F)))
+noise_and_protein = back(np.abs(noise_F) * np.exp(1j * np.angle(F)))
 
-show(image_grid(list(swapped.values()), columns=list(swapped), size=2.3,
-                alt="With the phases of noise nothing is left; with the protein's phases its outline is seen."))
+show(image_grid([protein_and_noise, noise_and_protein], size=2.3,
+                columns=["amplitudes of the protein,\nphases of noise",
+                         "amplitudes of noise,\nphases of the protein"],
+                alt="With the phases of noise: clouds. With the phases of the protein: its outline."))
 
 # %% [markdown]
 # **Explain.** The phases say *where* things are, the amplitudes only how strong each wave is. Edges show where many
@@ -172,10 +180,10 @@ show(planes([np.log10(a / a.max()) for a in amplitudes], list(pictures), images=
 
 # %%
 opposite = np.conj(F[1:, 1:][::-1, ::-1])  # the conjugate of the component at -k
-print(f"(1) F(-k) and the conjugate of F(k): largest difference {np.abs(F[1:, 1:] - opposite).max():.6f}")
+print(f"(1) F(-k) and the conjugate of F(k): largest difference {difference(F[1:, 1:], opposite):.6f}")
 print(f"    the engine keeps {fourier(image).shape} of {F.shape} components")
 print(f"(2) the finest wave has {n // 2} waves in the box: {2 * pixel_size:.0f} Å (Nyquist)")
-print(f"    wave (40, 0) minus wave (24, 0) on our pixels: {np.abs(wave(40, 0) - wave(24, 0)).max():.6f}")
+print(f"    wave (40, 0) minus wave (24, 0) on our pixels: {difference(wave(40, 0), wave(24, 0)):.6f}")
 
 # %% [markdown]
 # **Explain.**
@@ -222,7 +230,8 @@ check("7.2", low_pass)
 low_pass = carry_on("7.2", low_pass)
 
 resolutions = (60, 30, 20, 12)
-show(image_grid([low_pass(image, d, pixel_size) for d in resolutions] + [image], size=1.7, pixel_size=pixel_size,
+filtered = [low_pass(image, d, pixel_size) for d in resolutions]
+show(image_grid([*filtered, image], size=1.7, pixel_size=pixel_size,
                 columns=[f"{d} Å" for d in resolutions] + ["8 Å (Nyquist)"],
                 alt="From a blob at 60 Å to all details at 8 Å; ripples surround sharp edges."))
 
@@ -261,19 +270,20 @@ check("7.3", move)
 move = carry_on("7.3", move)
 
 moved = move(image, 10.5, -4.25)
-coarse = {kx: np.angle(transform(moved)[n // 2, n // 2 + kx] / F[n // 2, n // 2 + kx]) for kx in (1, 2, 3)}
-change = np.abs(np.abs(transform(moved)) - np.abs(F)).max() / np.abs(F).max()
+moved_F = transform(moved)
+change = difference(np.abs(moved_F), np.abs(F)) / np.abs(F).max()
 print(f"amplitudes: largest change {change:.3f} of the largest amplitude")
-for kx, phase in coarse.items():
+for kx in (1, 2, 3):
+    phase = np.angle(moved_F[n // 2, n // 2 + kx] / F[n // 2, n // 2 + kx])
     print(f"phase of k = ({kx}, 0): {np.degrees(phase):6.1f}°   expected {-360 * kx * 10.5 / n:6.1f}°")
 
-show(image_grid([image, moved], columns=["image", "moved by (10.5, −4.25) pixels"], size=2.0, pixel_size=pixel_size,
-                alt="The same protein, further right and higher up."))
+show(image_grid([image, moved], columns=["image", "moved by (10.5, −4.25) pixels"], size=2.0,
+                pixel_size=pixel_size, alt="The same protein, further right and higher up."))
 
 # %% [markdown]
-# **Explain.** No pixel had to be interpolated, and half a pixel is as easy as a whole one. When a program tries 100 shifts
-# of an image, it multiplies 100 times with ready-made ramps. (The small change of amplitude is Nyquist: a wave that is
-# just two pixels long cannot be moved by half a pixel. The engine leaves these components out.)
+# **Explain.** No pixel had to be interpolated, and half a pixel is as easy as a whole one. When a program tries 100
+# shifts of an image, it multiplies 100 times with ready-made ramps. (The small change of amplitude is Nyquist: a wave
+# that is just two pixels long cannot be moved by half a pixel. The engine leaves these components out.)
 
 # %% [markdown]
 # ## 4. The projection-slice theorem
@@ -299,12 +309,13 @@ check("7.4", project_from)
 # %%
 project_from = carry_on("7.4", project_from)
 
-difference = np.abs(project_from(np.fft.fft2(image)) - image.sum(axis=0)).max() / image.sum(axis=0).max()
-print(f"largest difference between the two projections: {difference:.6f} of the highest value")
+summed = image.sum(axis=0)
+sliced = project_from(np.fft.fft2(image))
+print(f"largest difference: {difference(sliced, summed) / summed.max():.6f} of the highest value")
 
 # %% [markdown]
-# **Explain.** Along y, light and dark of every wave with $k_y \neq 0$ cancel. What is left is the line $k_y = 0$ through
-# the centre of the transform. So:
+# **Explain.** Along y, light and dark of every wave with $k_y \neq 0$ cancel. What is left is the line $k_y = 0$
+# through the centre of the transform. So:
 #
 # > **Projection-slice theorem.** The transform of a projection is a slice through the centre of the transform,
 # > perpendicular to the direction of projection.
@@ -322,25 +333,25 @@ parts = components(box)      # the components of one half plane, inside Nyquist
 
 summed = V.sum(axis=0)                                          # along z
 sliced = back(transform(V)[box // 2])                           # the plane k_z = 0
-print(f"along z: largest difference {np.abs(sliced - summed).max() / summed.max():.6f} of the brightest pixel")
+print(f"along z: largest difference {difference(sliced, summed) / summed.max():.6f} of the highest value")
 
 pose = [30, 60, 0]                                              # rot, tilt, psi
 summed = project_by_sums(V, pose)[0]                            # turn the map, add up
-sliced = scatter(project(V[None], euler_to_matrix([pose]), parts)[0], parts)[0]   # read a slice, transform back
-residual = np.abs(sliced - summed).max() / summed.max()
-print(f"turned:  largest difference {residual:.3f} of the brightest pixel, "
+one_slice = project(V[None], euler_to_matrix([pose]), parts)[0]   # the components of a slice
+sliced = scatter(one_slice, parts)[0]                           # transformed back
+print(f"turned:  largest difference {difference(sliced, summed) / summed.max():.3f} of the highest value, "
       f"correlation {correlation(sliced, summed):.4f}")
 
 # %% [markdown]
-# **Explain.** Along z both are the same to the last digits that the computer keeps. Turned, there is a small difference:
-# both ways must now *interpolate*, one between the points of the transform, the other between the voxels of the map,
-# and neither is perfect. The theorem is exact; the grids are not.
+# **Explain.** Along z both are the same to the last digits that the computer keeps. Turned, there is a small
+# difference: both ways must now *interpolate*, one between the points of the transform, the other between the voxels
+# of the map, and neither is perfect. The theorem is exact; the grids are not.
 #
 # ### Turn the plane
 #
 # The next cell is the theorem to play with. Above: Fourier space as a cube, with the slice as an orange disc, and the
-# direction of view as a dashed line across it. Then the slice, what the slice gives when it is transformed back, and the
-# projection of the map, added up in real space.
+# direction of view as a dashed line across it. Then the slice, what the slice gives when it is transformed back, and
+# the projection of the map, added up in real space.
 #
 # 1. Turn `rot` and `tilt`. Do the two projections ever differ?
 # 2. **Predict**, then try: what do the slices at tilt 0° and tilt 180° have in common? And their projections?
@@ -353,8 +364,11 @@ print(f"turned:  largest difference {residual:.3f} of the brightest pixel, "
 slice_explorer(ribosome)
 
 # %% [markdown]
-# **Explain.** Every image gives one slice. All slices pass through the centre, so the coarse shells are full after a few
-# of them, and the fine ones come last. In a shell of radius $k$, one slice takes a band that is one voxel thick, a share
+# **Explain.** The two projections never differ by more than the grids do. Opposite views, tilt 0° and 180°, give one
+# and the same plane, and projections that are mirror images: the second view adds nothing.
+#
+# Below: every image gives one slice. All slices pass through the centre, so the coarse shells are full after a few of
+# them, and the fine ones come last. In a shell of radius $k$, one slice takes a band that is one voxel thick, a share
 # of $1/2k$. If $M$ slices come from random directions, the share that is filled is
 #
 # $$1 - \left(1 - \frac{1}{2k}\right)^M$$
@@ -365,22 +379,23 @@ slice_explorer(ribosome)
 grid = np.arange(box) - box // 2
 radius = np.sqrt(sum(g**2 for g in np.meshgrid(grid, grid, grid)))
 
-print(" slices   shell 5: reached (formula)   shell 23: reached (formula)")
+print("slices  shell  reached  formula")
 for count in (3, 30, 300):
     filled = reached(box, euler_to_matrix(views("all", count)))
-    row = [(filled[np.rint(radius) == k].mean(), 1 - (1 - 1 / (2 * k)) ** count) for k in (5, 23)]
-    print(f"{count:6}   " + "     ".join(f"{share:12.0%} ({law:4.0%})      " for share, law in row).rstrip())
+    for k in (5, 23):
+        share, law = filled[np.rint(radius) == k].mean(), 1 - (1 - 1 / (2 * k)) ** count
+        print(f"{count:6}  {k:5}  {share:7.0%}  {law:7.0%}")
 
 # %% [markdown]
 # **Explain.** Three images say nearly nothing about the fine shells. Some thirty fill half of the last one, and three
-# hundred all of it: *these views are enough to see the map, without noise*. Real data sets have many thousands of images
-# because each one is so noisy, not because of the gaps. (Our views are spread evenly. That is why they do a little better
-# than chance.)
+# hundred all of it: *these views are enough to see the map, without noise*. Real data sets have many thousands of
+# images because each one is so noisy, not because of the gaps. (Our views are spread evenly. That is why they do a
+# little better than chance.)
 #
 # ### When views are missing
 #
-# Some particles lie on the ice in one way only, say flat. Then all views come from the top: a **preferred orientation**.
-# Or one object is tilted in the microscope as far as the holder goes, ±60°: a **tilt series**.
+# Some particles lie on the ice in one way only, say flat. Then all views come from the top: a **preferred
+# orientation**. Or one object is tilted in the microscope as far as the holder goes, ±60°: a **tilt series**.
 #
 # **Predict.** A slice is *perpendicular* to the view. So which part of Fourier space do views from the top leave empty:
 # the part around $k_z$ or the part around $k_x$? In which direction will the map be smeared?
@@ -391,29 +406,32 @@ maps, fillings = {}, {}
 for kind in ("all", "top", "tilt series"):
     filled = reached(box, euler_to_matrix(views(kind, 300)))
     maps[kind], fillings[kind] = back(np.where(filled, F_3d, 0)), filled
-    point = back(filled.astype(complex))                     # what becomes of a single point
-    width = [np.sum(line > line.max() / 2) * ribosome.pixel_size for line in
-             (point[box // 2, box // 2], point[:, box // 2, box // 2])]
-    print(f"{kind:12} reached {filled[radius < box // 2].mean():4.0%}   correlation of the map with the truth "
-          f"{correlation(maps[kind], V):.2f}   a point is {width[0]:.0f} Å wide along x, {width[1]:.0f} Å along z")
+    point = back(filled)                                     # what becomes of a single point
+    x, z = point[box // 2, box // 2], point[:, box // 2, box // 2]
+    wide = [np.sum(line > line.max() / 2) * ribosome.pixel_size for line in (x, z)]
+    print(f"{kind:11}  reached {filled[radius < box // 2].mean():4.0%}, "
+          f"map against truth {correlation(maps[kind], V):.2f}, "
+          f"a point becomes {wide[0]:.0f} Å × {wide[1]:.0f} Å (x × z)")
 
-show(planes([f[:, box // 2] for f in fillings.values()], ["from all sides", "from the top only", "tilt series, ±60°"],
-            images=[m[:, box // 2] for m in maps.values()], names=("Fourier space", "map, cut x–z"), size=2.3,
-            axes=("$k_x$", "$k_z$"), pixel_size=ribosome.pixel_size, scale="reached: 1, empty: 0", limits=(0, 1),
-            alt="All sides: full, the map is sharp. Top: a cone around k_z is empty, the map is smeared along z. "
-                "Tilt series: a wedge is empty."))
+show(planes([f[:, box // 2] for f in fillings.values()],
+            ["from all sides", "from the top only", "tilt series, ±60°"],
+            images=[m[:, box // 2] for m in maps.values()], names=("Fourier space", "map, cut x–z"),
+            axes=("$k_x$", "$k_z$"), size=2.3, pixel_size=ribosome.pixel_size,
+            scale="reached: 1, empty: 0", limits=(0, 1),
+            alt="All sides: full, the map is sharp. Top: a cone around k_z is empty, the map is "
+                "smeared along z. Tilt series: a wedge is empty."))
 
 # %% [markdown]
-# **Explain.** Views from the top leave a **missing cone** around $k_z$, a tilt series a **missing wedge**. The waves that
-# go up and down along z are not there, so along z nothing can end: the map is smeared along z, in the direction of
-# view. More images from the same side do not help. What helps is another view.
+# **Explain.** Views from the top leave a **missing cone** around $k_z$, a tilt series a **missing wedge**. The waves
+# that go up and down along z are not there, so along z nothing can end: the map is smeared along z, in the direction
+# of view. More images from the same side do not help. What helps is another view.
 #
 # ### What it costs
 #
-# Why do programs take slices instead of integrals? Count the numbers that must be read. A projection by adding up reads
-# all $n^3$ voxels of the turned map. A slice reads only $\frac{\pi}{8} n^2$ components (half a disc). Before that, the map
-# is transformed once, with about $N \log_2 N$ steps for $N$ numbers (the engine's map has $(2n)^3$, for finer
-# interpolation).
+# Why do programs take slices instead of integrals? Count the numbers that must be read. A projection by adding up
+# reads all $n^3$ voxels of the turned map. A slice reads only $\frac{\pi}{8} n^2$ components (half a disc). Before
+# that, the map is transformed once, with about $N \log_2 N$ steps for $N$ numbers (the engine's map has $(2n)^3$, for
+# finer interpolation).
 #
 # **Predict.** For $n$ = 256 and one projection: which is cheaper? And for 100,000 projections?
 
@@ -422,8 +440,9 @@ size = 256
 integral, one_slice = size**3, np.pi / 8 * size**2
 once = (2 * size) ** 3 * np.log2((2 * size) ** 3)
 for count in (1, 100, 100_000):
-    print(f"{count:7} projections: integrals {count * integral:.1e} reads, "
-          f"slices {once + count * one_slice:.1e}: {count * integral / (once + count * one_slice):7.3f} times cheaper")
+    integrals, slices = count * integral, once + count * one_slice
+    print(f"{count:7} projections: integrals {integrals:.1e}, slices {slices:.1e}, "
+          f"ratio {integrals / slices:.3f}")
 
 # %% [markdown]
 # **Explain.** The transform has to pay off. It does so after some two hundred projections, and one iteration of a
@@ -464,7 +483,9 @@ for count in (1, 100, 100_000):
 def my_ctf(u, defocus, wavelength, cs, q0, b_factor):
     ...  # your code
     ### BEGIN SOLUTION
-    gamma = np.pi * wavelength * defocus * u**2 - np.pi / 2 * cs * 1e7 * wavelength**3 * u**4 + np.arcsin(q0)
+    from_defocus = np.pi * wavelength * defocus * u**2
+    from_cs = np.pi / 2 * cs * 1e7 * wavelength**3 * u**4
+    gamma = from_defocus - from_cs + np.arcsin(q0)
     return np.sin(gamma) * np.exp(-b_factor / 4 * u**2)
     ### END SOLUTION
 
@@ -481,17 +502,18 @@ lines = {"Δf = 12,000 Å": my_ctf(u, 12_000, wavelength(300), 2.7, 0.1, 0),
          "Δf = 24,000 Å": my_ctf(u, 24_000, wavelength(300), 2.7, 0.1, 0),
          "Δf = 24,000 Å, B = 150 Å²": my_ctf(u, 24_000, wavelength(300), 2.7, 0.1, 150)}
 for name, line in lines.items():
-    first = u[np.flatnonzero(line[:-1] * line[1:] < 0)[0]]
-    print(f"{name:26} {np.sum(line[:-1] * line[1:] < 0):2} zeros up to 4 Å, the first near {1 / first:.0f} Å")
+    zeros = u[:-1][line[:-1] * line[1:] < 0]      # where the sign changes
+    print(f"{name:26} {len(zeros):2} zeros up to 4 Å, the first near {1 / zeros[0]:.0f} Å")
 
-show(curves(u, lines, ylabel="CTF", alt="Larger defocus: faster waves. B: the waves fade towards fine spacings."))
+show(curves(u, lines, ylabel="CTF",
+            alt="Larger defocus: faster waves. B: the waves fade towards fine spacings."))
 
 # %% [markdown]
 # **Explain.** Three things to remember.
 # - Where the CTF is **zero**, the image holds nothing of the particle.
 # - Where it is **negative**, the wave arrives with its sign turned: light where it should be dark.
 # - At low frequency it is close to zero too (only the amplitude contrast is left): that is why defocus is needed to see
-#   the particle at all. More defocus: more contrast at low frequency, faster oscillations at high frequency.
+#   the particle at all. Twice the defocus: more contrast at low frequency, and twice as many zeros.
 #
 # ### One picture, made twice
 #
@@ -500,7 +522,7 @@ show(curves(u, lines, ylabel="CTF", alt="Larger defocus: faster waves. B: the wa
 
 # %%
 optics = Optics(pixel_size, voltage=300, spherical_aberration=2.7, amplitude_contrast=0.1)
-CTF = ctf_image(n, optics, CTFParameters.of(12_000))     # (n, n), zero frequency in the middle: the engine's formula
+CTF = ctf_image(n, optics, CTFParameters.of(12_000))     # (n, n), the engine's formula
 psf = back(CTF)                                          # the point spread function is its transform
 
 multiplied = back(CTF * transform(image))
@@ -512,9 +534,9 @@ for y in range(n):
 
 k = np.arange(n) - n // 2
 mine = my_ctf(np.hypot(k[:, None], k) / (n * pixel_size), 12_000, wavelength(300), 2.7, 0.1, 0)
-print(f"your CTF and the engine's: largest difference {np.abs(mine - CTF).max():.6f}")
-print(f"convolved and multiplied:  largest difference {np.abs(convolved - multiplied).max():.6f}")
-print(f"multiplications: {n**4:.1e} to convolve, {n**2:.1e} to multiply (and two FFTs)")
+print(f"your CTF and the engine's: largest difference {difference(mine, CTF):.6f}")
+print(f"convolved and multiplied:  largest difference {difference(convolved, multiplied):.6f}")
+print(f"multiplications: {n**4:,} to convolve, {n**2:,} to multiply (and two FFTs)")
 
 show(image_grid([image, psf, convolved, multiplied], size=1.9, pixel_size=pixel_size,
                 columns=["protein", "point spread function", "convolved", "multiplied"],
@@ -529,7 +551,7 @@ show(image_grid([image, psf, convolved, multiplied], size=1.9, pixel_size=pixel_
 #
 # The next cell has a slider for everything in the formula, and two that are not: **astigmatism** (the defocus differs
 # between directions: $U$ one way and $V$ across it) and a **phase plate** (a device that adds a constant to γ). The
-# picture in the middle is CTF², which is what one sees in the transform of a real image: **Thon rings**.
+# plane at the bottom is CTF², which is what one sees in the transform of a real image: **Thon rings**.
 #
 # 1. Move the *defocus* slowly from 12,000 to 30,000 Å. Watch the rings, the point spread function and the image.
 # 2. **Predict**, then press: what will the image be *in focus*? And *in focus, with phase plate*?
@@ -541,16 +563,18 @@ show(image_grid([image, psf, convolved, multiplied], size=1.9, pixel_size=pixel_
 ctf_explorer(load("protein2d", box=256, pixel_size=1.5))
 
 # %% [markdown]
-# **Explain.** In focus nearly nothing is left but the amplitude contrast. A phase plate turns the sine into a cosine: all
-# coarse waves come through, without any defocus. Astigmatism turns rings into ellipses. Cs bends the curve only at fine
-# spacings, because it goes with $u^4$.
+# **Explain.** Read the line of text at the bottom. In focus only 10 % of the contrast is left, the amplitude
+# contrast. (The picture looks fine because its greys are stretched and it has no noise. In a real image the particle
+# would drown.) More defocus brings more contrast: 32 % at 12,000 Å, 45 % at 30,000 Å. A phase plate turns the sine
+# into a cosine: nearly all of the contrast comes through, without defocus. Astigmatism turns rings into ellipses. Cs
+# moves the rings only at spacings finer than some 6 Å, because it goes with $u^4$.
 
 # %% [markdown]
 # ## 6. Thon rings: how one knows the defocus
 #
-# Nobody reads the defocus off a dial. It is measured, in every micrograph, from the Thon rings. We simulate a thin film
-# of carbon: structure at all spacings alike, much as white noise has. The microscope puts its CTF on it, the camera adds
-# noise. The power spectrum (amplitude squared) is averaged over 121 overlapping patches.
+# Nobody reads the defocus off a dial. It is measured, in every micrograph, from the Thon rings. We simulate a thin
+# film of carbon: structure at all spacings alike, much as white noise has. The microscope puts its CTF on it, the
+# camera adds noise. The power spectrum (amplitude squared) is averaged over 121 overlapping patches.
 #
 # **Predict.** Will you see rings in one patch? In the average?
 
@@ -567,14 +591,15 @@ powers = [np.abs(transform(micrograph[y:y + patch, x:x + patch])) ** 2 for y, x 
 spectrum = np.mean(powers, axis=0)
 
 CTF = ctf_image(patch, film_optics, secret)
-show(planes([powers[0] / spectrum.mean(), spectrum / spectrum.mean(), 2 * CTF**2], size=2.7, rings=(10, 5),
+mean = spectrum.mean()
+show(planes([powers[0] / mean, spectrum / mean, 2 * CTF**2], size=2.7, rings=(10, 5), pixel_size=2.0,
             labels=["power of one patch", f"mean of {len(corners)} patches", "2 CTF², for comparison"],
-            pixel_size=2.0, scale="power / mean power", limits=(0, 2),
+            scale="power / mean power", limits=(0, 2),
             alt="One patch: grain. The mean: elliptical rings, as in CTF²."))
 
 # %% [markdown]
-# **Explain.** In one patch the power of each component is random, and the rings hide in the grain. Averaging brings them
-# out. They are ellipses: this microscope is astigmatic.
+# **Explain.** In one patch the power of each component is random, and the rings hide in the grain. Averaging brings
+# them out. They are ellipses: this microscope is astigmatic.
 #
 # Now find the defocus as CTFFIND and its relatives do: compute CTF² for many values, and take the one that matches the
 # spectrum best. The noise and the envelope give a smooth background; a correlation over the oscillating part is all we
@@ -589,7 +614,7 @@ azimuth = np.degrees(np.arctan2(k[:, None], k))
 fits = (u > 1 / 20) & (u < 1 / 5)
 
 for name, direction in (("U", 40), ("V", 130)):
-    sector = fits & (np.abs((azimuth - direction + 90) % 180 - 90) < 15)      # a slice of cake, 30° wide
+    sector = fits & (np.abs((azimuth - direction + 90) % 180 - 90) < 15)      # a wedge, 30° wide
     trials = np.arange(8_000, 25_001, 50)
     match = [correlation(my_ctf(u[sector], df, wavelength(300), 2.7, 0.1, 60.0) ** 2, spectrum[sector])
              for df in trials]
@@ -626,8 +651,8 @@ for defocus in (10_000, 20_000):
               f"expected {wavelength(300) * defocus / d:5.1f} Å")
 
 # %% [markdown]
-# **Explain.** At 20,000 Å, the waves of 5 Å land some 80 Å away from where they belong. So a box must be larger than the
-# particle, by this much on each side, or what one came for is cut off.
+# **Explain.** At 20,000 Å, the waves of 5 Å land some 80 Å away from where they belong. So a box must be larger than
+# the particle, by this much on each side, or what one came for is cut off.
 #
 # ### Signs
 #
@@ -635,7 +660,8 @@ for defocus in (10_000, 20_000):
 #
 # ### ✏️ Exercise 7.6: flip the phases
 #
-# `ctf` (n, n) holds the CTF of each component, in the order of `np.fft.fft2`. Return the image with the signs put right.
+# `ctf` (n, n) holds the CTF of each component, in the order of `np.fft.fft2`. Return the image with the signs put
+# right.
 
 # %%
 def flip_phases(image, ctf):
@@ -647,8 +673,8 @@ def flip_phases(image, ctf):
 check("7.6", flip_phases)
 
 # %% [markdown]
-# **Predict.** Here is the protein at a defocus of 20,000 Å, without noise. How much more like the protein will it be after
-# flipping? What will still be missing?
+# **Predict.** Here is the protein at a defocus of 20,000 Å, without noise. How much more like the protein will it be
+# after flipping? What will still be missing?
 
 # %%
 flip_phases = carry_on("7.6", flip_phases)
@@ -660,8 +686,9 @@ flipped = flip_phases(seen, np.fft.ifftshift(CTF))
 for name, picture in (("as it was taken", seen), ("phases flipped", flipped)):
     print(f"{name:16} correlation with the protein {correlation(picture, fine_protein.density):.2f}")
 
-show(image_grid([fine_protein.density, seen, flipped], columns=["protein", "at Δf = 20,000 Å", "phases flipped"],
-                size=2.3, pixel_size=2.0, alt="Flipping takes away the ripples; a dark halo stays."))
+show(image_grid([fine_protein.density, seen, flipped], size=2.3, pixel_size=2.0,
+                columns=["protein", "at Δf = 20,000 Å", "phases flipped"],
+                alt="Flipping takes away most ripples; a dark halo stays."))
 
 # %% [markdown]
 # **Explain.** The details are back where they belong, and most ripples are gone. What is not repaired: the amplitudes.
@@ -679,16 +706,17 @@ defocus = [10_300, 11_800, 14_000, 15_100, 17_900, 19_200, 22_500, 23_700]
 every = np.array([my_ctf(u, df, wavelength(300), 2.7, 0.1, 0) ** 2 for df in defocus])
 resolved = u > 1 / 40
 for name, power in (("one image", every[2]), ("mean of 8", every.mean(axis=0))):
-    print(f"{name}: CTF² below 0.1 for {np.mean(power[resolved] < 0.1):4.0%} of the frequencies from 40 to 5 Å, "
-          f"lowest {power[resolved].min():.2f}")
+    print(f"{name}, from 40 to 5 Å: CTF² below 0.1 for {np.mean(power[resolved] < 0.1):3.0%} "
+          f"of the frequencies, lowest {power[resolved].min():.2f}")
 
 show(curves(u, {"one image, Δf = 14,000 Å": every[2], "mean of 8 images": every.mean(axis=0)},
-            ylabel="CTF²", limits=(0, 1.1), alt="One image falls to zero again and again; the mean of eight does not."))
+            ylabel="CTF²", limits=(0, 1.1),
+            alt="One image falls to zero again and again; the mean of eight does not."))
 
 # %% [markdown]
-# **Explain.** What one image lost, another one has. So data are taken over a *range* of defocus. How to put such images
-# together in the best way, each wave weighted by how well each image shows it, is the **Wiener filter** of lesson 9: the
-# sum of CTF² stands there below the fraction line.
+# **Explain.** What one image lost, another one has. So data are taken over a *range* of defocus. How to put such
+# images together in the best way, each wave weighted by how well each image shows it, is the **Wiener filter** of
+# lesson 9: the sum of CTF² stands there below the fraction line.
 
 # %% [markdown]
 # ## 8. The data model, twice
@@ -727,12 +755,12 @@ X = X * shift_phases([moved_by], parts)
 in_fourier_space = scatter(X, parts)[0]
 
 print(f"correlation {correlation(in_real_space, in_fourier_space):.4f}")
-show(image_grid([in_real_space, in_fourier_space], columns=["made in real space", "made in Fourier space"], size=2.3,
-                pixel_size=ribosome.pixel_size, alt="The same image twice."))
+show(image_grid([in_real_space, in_fourier_space], size=2.3, pixel_size=ribosome.pixel_size,
+                columns=["made in real space", "made in Fourier space"], alt="The same image twice."))
 
 # %% [markdown]
-# **Explain.** It is one model. The second way took three lines, and it is what the engine does: `simulate`, which made your
-# images in the lessons before, is these lines and noise.
+# **Explain.** It is one model. The second way took three lines, and it is what the engine does: `simulate`, which
+# made your images in the lessons before, is these lines and noise.
 #
 # ### The noise
 #
@@ -750,8 +778,8 @@ for name, colour in (("white", noise.white), ("coloured", noise.coloured)):
     images = noise.add_noise(empty, noise.noise_spectrum(box, ribosome.pixel_size, colour, 1.0), rng)
     power = radial_mean(np.abs(fourier(images)) ** 2, box, 2).mean(axis=0) / box**2
     neighbours = np.mean(images[:, :, 1:] * images[:, :, :-1]) / np.mean(images**2)
-    print(f"{name:9} power at", ", ".join(f"{box * ribosome.pixel_size / k:.0f} Å: {power[k]:.1f}" for k in (2, 6, 23)),
-          f"  correlation of neighbouring pixels: {neighbours:.2f}")
+    shells = ", ".join(f"{box * ribosome.pixel_size / k:.0f} Å: {power[k]:.1f}" for k in (2, 6, 23))
+    print(f"{name:9} power at {shells}   correlation of neighbouring pixels: {neighbours:.2f}")
 
 # %% [markdown]
 # **Explain.** Noise of any colour is a list of variances in Fourier space, and the components are still independent.
@@ -761,12 +789,13 @@ for name, colour in (("white", noise.white), ("coloured", noise.coloured)):
 # %% [markdown]
 # ## Summary
 #
-# - An image is a sum of waves. Each **Fourier component** has a spacing, a direction, an amplitude and a phase. Half the
-#   plane says it all. A **shell** is all waves of one spacing, and "resolution" is the spacing of a shell.
+# - An image is a sum of waves. Each **Fourier component** has a spacing, a direction, an amplitude and a phase. Half
+#   the plane says it all. A **shell** is all waves of one spacing, and "resolution" is the spacing of a shell.
 # - A shift is a **phase ramp**.
 # - **Projection-slice theorem**: the transform of a projection is a central slice of the map's transform. In Fourier
 #   space $\mathbf{P}_\varphi$ takes a slice instead of an integral: $n^2$ numbers instead of $n^3$.
-# - Slices fill space from the inside out. Missing views leave a **missing cone** or **missing wedge**, and smear the map.
+# - Slices fill space from the inside out. Missing views leave a **missing cone** or **missing wedge**, and smear the
+#   map.
 # - The microscope **convolves** with the point spread function, or **multiplies** with the **CTF**: one and the same.
 #   The CTF has zeros (gaps) and signs; images of other defocus fill the gaps. **Thon rings** tell the defocus.
 # - The data model: $X_i = \mathrm{CTF}_i \otimes \mathbf{P}_\varphi V_k + N_i$ in real space,
@@ -777,30 +806,32 @@ for name, colour in (("white", noise.white), ("coloured", noise.coloured)):
 # | program | slices and projections | defocus from Thon rings | signs and gaps of the CTF |
 # |---|---|---|---|
 # | RELION | `relion_project`; `--pad 2` pads the transform | *CTF estimation*: a wrapper of CTFFIND | `--ctf`; `--ctf_intact_first_peak` leaves the CTF alone up to its first peak |
-# | cryoSPARC | inside each refinement | *Patch CTF Estimation* | inside each refinement |
-# | SIMPLE | inside each refinement | `ctf_estimate` | inside each refinement |
+# | cryoSPARC | – | *Patch CTF Estimation* | – |
+# | SIMPLE | `reproject` | `ctf_estimate` | – |
 # | XMIPP | `xmipp_angular_project_library` | `xmipp_ctf_estimate_from_micrograph` | `xmipp_ctf_phase_flip` |
 #
-# Missing views: cryoSPARC has the job *Orientation Diagnostics*. In RELION's STAR files the defocus is `rlnDefocusU`,
-# `rlnDefocusV` and `rlnDefocusAngle`, in Å and degrees; Cs is `rlnSphericalAberration`, in mm; $Q_0$ is
-# `rlnAmplitudeContrast`.
+# (–: no job of its own, done inside the refinements.) Missing views: cryoSPARC has the job *Orientation Diagnostics*.
+# In RELION's STAR files the defocus is `rlnDefocusU`, `rlnDefocusV` and `rlnDefocusAngle`, in Å and degrees; Cs is
+# `rlnSphericalAberration`, in mm; $Q_0$ is `rlnAmplitudeContrast`.
 #
 # ### Further reading
 #
 # - R. N. Bracewell, *Strip integration in radio astronomy*, Aust. J. Phys. 9, 198 (1956),
 #   [doi:10.1071/PH560198](https://doi.org/10.1071/PH560198): projections and slices, for telescopes.
-# - D. J. De Rosier, A. Klug, *Reconstruction of three dimensional structures from electron micrographs*, Nature 217, 130
-#   (1968), [doi:10.1038/217130a0](https://doi.org/10.1038/217130a0): the theorem comes to electron microscopy.
-# - H. P. Erickson, A. Klug, *Measurement and compensation of defocusing and aberrations by Fourier processing of electron
-#   micrographs*, Phil. Trans. R. Soc. Lond. B 261, 105 (1971): the CTF measured on a crystal.
+# - D. J. De Rosier, A. Klug, *Reconstruction of three dimensional structures from electron micrographs*, Nature 217,
+#   130 (1968), [doi:10.1038/217130a0](https://doi.org/10.1038/217130a0): the theorem comes to electron microscopy.
+# - H. P. Erickson, A. Klug, *Measurement and compensation of defocusing and aberrations by Fourier processing of
+#   electron micrographs*, Phil. Trans. R. Soc. Lond. B 261, 105 (1971): the CTF measured on a crystal.
 # - J. A. Mindell, N. Grigorieff, *Accurate determination of local defocus and specimen tilt in electron microscopy*,
-#   J. Struct. Biol. 142, 334 (2003), [doi:10.1016/S1047-8477(03)00069-8](https://doi.org/10.1016/S1047-8477(03)00069-8),
-#   and A. Rohou, N. Grigorieff, *CTFFIND4*, J. Struct. Biol. 192, 216 (2015),
+#   J. Struct. Biol. 142, 334 (2003),
+#   [doi:10.1016/S1047-8477(03)00069-8](https://doi.org/10.1016/S1047-8477(03)00069-8), and A. Rohou, N. Grigorieff,
+#   *CTFFIND4*, J. Struct. Biol. 192, 216 (2015),
 #   [doi:10.1016/j.jsb.2015.08.008](https://doi.org/10.1016/j.jsb.2015.08.008): the defocus from the rings.
-# - P. A. Penczek, *Fundamentals of three-dimensional reconstruction from projections*, Methods Enzymol. 482, 1 (2010),
-#   [doi:10.1016/S0076-6879(10)82001-4](https://doi.org/10.1016/S0076-6879(10)82001-4), and *Image restoration in
-#   cryo-electron microscopy*, ibid. 35, [doi:10.1016/S0076-6879(10)82002-6](https://doi.org/10.1016/S0076-6879(10)82002-6):
-#   both halves of this lesson, with all the formulas.
+# - P. A. Penczek, *Fundamentals of three-dimensional reconstruction from projections*, Methods Enzymol. 482, 1
+#   (2010), [doi:10.1016/S0076-6879(10)82001-4](https://doi.org/10.1016/S0076-6879(10)82001-4), and *Image restoration
+#   in cryo-electron microscopy*, ibid. 35,
+#   [doi:10.1016/S0076-6879(10)82002-6](https://doi.org/10.1016/S0076-6879(10)82002-6): both halves of this lesson,
+#   with all the formulas.
 #
 # ### Where you stand
 

@@ -86,6 +86,7 @@ def test_the_browser_s_ctf_is_python_s(lab):
         assert agree(page, 2, now["image"], now["image"].min(), now["image"].max(), share=0.99)
         zero, words = mine.first_zero(), page.page.locator(".cryoedu [aria-live]").inner_text()
         assert ("no zero" if zero is None else f"first zero at {zero:.1f} Å") in words
+        assert f"keeps {mine.contrast():.0%}".replace("%", " %") in words
         seen.add(words)
     assert len(seen) == len(SETTINGS)
     page.page.get_by_text("as at the start").click()

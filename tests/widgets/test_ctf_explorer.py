@@ -49,6 +49,13 @@ def test_u_lies_along_its_angle(explorer):
     assert plane[32, 33:52] == pytest.approx(np.interp(frequencies, u, along_v), abs=0.01)
 
 
+def test_in_focus_only_the_amplitude_contrast_is_left(explorer):
+    explorer.defocus = explorer.cs = 0
+    assert explorer.contrast() == pytest.approx(explorer.amplitude_contrast, rel=1e-3)
+    explorer.phase_shift = 90
+    assert explorer.contrast() == pytest.approx(np.sqrt(1 - explorer.amplitude_contrast**2), rel=1e-3)
+
+
 @pytest.mark.parametrize("end", [0, 1])
 def test_the_ends_of_all_sliders_draw_numbers(explorer, end):
     for name, limits in LIMITS.items():

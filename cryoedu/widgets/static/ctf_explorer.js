@@ -2,7 +2,8 @@
 // transform together, one as the real and the other as the imaginary part of a single inverse FFT.
 
 function fourier(n) {  // an inverse FFT of n × n complex numbers, n a power of two, in place and without the 1/n²
-  const bits = Math.log2(n), reversed = new Uint16Array(n), cos = new Float64Array(n / 2), sin = new Float64Array(n / 2);
+  const bits = Math.log2(n), reversed = new Uint16Array(n);
+  const [cos, sin] = [new Float64Array(n / 2), new Float64Array(n / 2)];
   for (let i = 0; i < n; i++) for (let b = 0; b < bits; b++) if (i & (1 << b)) reversed[i] |= 1 << (bits - 1 - b);
   for (let i = 0; i < n / 2; i++) { cos[i] = Math.cos(2 * Math.PI * i / n); sin[i] = Math.sin(2 * Math.PI * i / n); }
   const [a, b] = [new Float64Array(n), new Float64Array(n)];
@@ -70,6 +71,12 @@ function imaging(model) {
   return { n, length, nyquist: n / 2 / length, compute };
 }
 
+function deviation(values) {
+  let [sum, squares] = [0, 0];
+  for (const v of values) { sum += v; squares += v * v; }
+  return Math.sqrt(Math.max(squares / values.length - (sum / values.length) ** 2, 0));
+}
+
 function render({ model, el }) {
   const view = imaging(model), { n, length, nyquist } = view, root = board(el, "CTF explorer");
   const put = (name, value) => { model.set(name, value); model.save_changes(); };
@@ -94,12 +101,14 @@ function render({ model, el }) {
     button("in focus, with phase plate", () => setAll({ ...start, defocus: 0, astigmatism: 0, phase_shift: 90 })),
     button("far from focus", () => setAll({ ...start, defocus: 30000 })))));
 
-  const finest = number(1 / nyquist, 3), size = { width: n, shown: 256 };  // one pixel on the page for one of 256: rings as they are
-  const before = imagePanel({ title: "before", ...size, note: `${Math.round(length)} Å across; black: lowest, white: highest` });
+  const finest = number(1 / nyquist, 3);
+  const size = { width: n, shown: 256 };  // a box of 256 pixels as it is: smaller, its rings would make new ones
+  const before = imagePanel({ title: "before", ...size,
+    note: `${Math.round(length)} Å across; black: lowest, white: highest` });
   const rings = imagePanel({ title: "CTF²: Thon rings", ...size, table: bytes(model.get("_cividis")), unit: "",
     note: `centre: coarse waves; edge: ${finest} Å; circles: 10 and 5 Å` });
   const point = imagePanel({ title: "a point becomes", ...size, note: "the point spread function, mean ± 3 σ" });
-  const after = imagePanel({ title: "after", ...size, note: "black: lowest, white: highest" });
+  const after = imagePanel({ title: "after", ...size });
   const ticks = [50, 20, 10, 7, 5, 4, 3, 2.5, 2, 1.5, 1].filter((d) => 1 / d <= nyquist * 1.001).map((d) => 1 / d);
   const plot = linePlot({ title: "CTF along the two axes of the astigmatism", xLabel: "resolution (Å)", yLabel: "CTF",
     x: [0, nyquist], xTicks: ticks, xTick: (v) => number(1 / v, 2), width: 480, height: 250, name: "ctf",
@@ -108,7 +117,9 @@ function render({ model, el }) {
   root.append(row(before.box, point.box, after.box), row(rings.box, plot.svg), says.box);
   const original = floats(model.get("_image"));
   before.draw({ values: original, range: extent(original), words: "the image before the microscope" });
-  const circles = [10, 5].map((d) => ["circle", { cx: n / 2 + 0.5, cy: n / 2 + 0.5, r: length / d, class: "truth", style: "stroke: #fff" }]);
+  const circles = [10, 5].map((d) => ["circle", {
+    cx: n / 2 + 0.5, cy: n / 2 + 0.5, r: length / d, class: "truth", style: "stroke: #fff",
+  }]);
 
   const names = Object.keys(sliders);
   const end = follow(model, names, () => {
@@ -118,14 +129,14 @@ function render({ model, el }) {
     const where = now.zero === null ? `no zero before ${finest} Å` : `first zero at ${(1 / now.zero).toFixed(1)} Å`;
     rings.draw({ values: now.power, range: [0, 1], marks: circles, words: `CTF squared at ${q.defocus} Å: ${where}` });
     point.draw({ values: now.point, words: `what becomes of a point at a defocus of ${q.defocus} Å` });
-    after.draw({ values: now.image, range: extent(now.image), words: `the image after the microscope at a defocus of ${q.defocus} Å` });
+    const contrast = `${(100 * deviation(now.image) / deviation(original)).toFixed(0)} % of the contrast`;
+    after.draw({ values: now.image, range: extent(now.image), note: `black: lowest, white: highest; ${contrast}`,
+      words: `the image after the microscope at a defocus of ${q.defocus} Å` });
     plot.draw({ values: now.profile, y: [-1.05, 1.35], words: `CTF against resolution: ${where}`,
       lines: [{ y: 0 }, ...(now.zero === null ? [] : [{ x: now.zero, name: where }])] });
     const worst = Math.abs(q.defocus) + q.astigmatism / 2, limit = 2 * now.lambda * worst / length;
-    const mean = now.profile[0].reduce((sum, c) => sum + c * c, 0) / now.profile[0].length;
-    says.say(`Δf = ${euro(q.defocus)}: ${where}. Waves of 5 Å land up to ` +
+    says.say(`Δf = ${euro(q.defocus)}: ${where}. The image keeps ${contrast}. Waves of 5 Å land up to ` +
       `${(now.lambda * Math.abs(q.defocus) / 5).toFixed(0)} Å from where they belong. ` +
-      `Mean CTF² on the curve: ${mean.toFixed(2)}. ` +
       (limit > 1 / nyquist ? `Finer than ${number(limit, 2)} Å the rings are closer than this box can show.` : ""));
   });
   return ending(root, end, says.stop);

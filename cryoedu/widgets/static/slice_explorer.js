@@ -38,7 +38,8 @@ function waves(n) {  // cos and sin of 2π k x / n, x counted from the centre: [
 function space(model) {
   const n = model.get("box"), half = n / 2, wide = 2 * n, columns = n + 1;
   const map = floats(model.get("_map")), padded = floats(model.get("_padded")), whole = floats(model.get("_whole"));
-  const sent = model.get("_first"), first = new Uint16Array(sent.buffer.slice(sent.byteOffset, sent.byteOffset + sent.byteLength));
+  const sent = model.get("_first"), [from, to] = [sent.byteOffset, sent.byteOffset + sent.byteLength];
+  const first = new Uint16Array(sent.buffer.slice(from, to));
   const toImage = waves(n), [re, im] = [new Float64Array(n * n), new Float64Array(n * n)];
   const [amplitude, fromSlice, bySums, filled, section] = [0, 0, 0, 0, 0].map(() => new Float32Array(n * n));
   const top = Math.log10(Math.hypot(padded[0], padded[1]));
@@ -83,7 +84,8 @@ function space(model) {
         const x = X[0] * u + Y[0] * v + Z[0] * w + half, y = X[1] * u + Y[1] * v + Z[1] * w + half;
         const z = X[2] * u + Y[2] * v + Z[2] * w + half;
         if (x < 0 || y < 0 || z < 0 || x > n - 1 || y > n - 1 || z > n - 1) continue;
-        const ix = Math.min(Math.floor(x), n - 2), iy = Math.min(Math.floor(y), n - 2), iz = Math.min(Math.floor(z), n - 2);
+        const ix = Math.min(Math.floor(x), n - 2), iy = Math.min(Math.floor(y), n - 2);
+        const iz = Math.min(Math.floor(z), n - 2);
         const fx = x - ix, fy = y - iy, fz = z - iz, at = (iz * n + iy) * n + ix;
         const near = (i) => (1 - fx) * map[i] + fx * map[i + 1];
         const layer = (i) => (1 - fy) * near(i) + fy * near(i + n);
@@ -119,7 +121,9 @@ function space(model) {
 
 function correlation(a, b) {
   let [sa, sb, aa, bb, ab] = [0, 0, 0, 0, 0];
-  for (let i = 0; i < a.length; i++) { sa += a[i]; sb += b[i]; aa += a[i] * a[i]; bb += b[i] * b[i]; ab += a[i] * b[i]; }
+  for (let i = 0; i < a.length; i++) {
+    sa += a[i]; sb += b[i]; aa += a[i] * a[i]; bb += b[i] * b[i]; ab += a[i] * b[i];
+  }
   const m = a.length;
   return (ab - sa * sb / m) / Math.sqrt((aa - sa * sa / m) * (bb - sb * sb / m) || 1);
 }
@@ -131,7 +135,8 @@ function cube() {  // Fourier space as a box, the planes in it as discs across t
   const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
   const at = (p) => `${(W / 2 + scale * dot(p, right)).toFixed(1)} ${(W / 2 - scale * dot(p, up)).toFixed(1)}`;
   const line = (p, q, more) => h("path", { d: `M${at(p)}L${at(q)}`, fill: "none", stroke: "currentColor", ...more });
-  const svg = h("svg", { viewBox: `0 0 ${W} ${W}`, role: "img", style: "max-width:230px;min-width:200px;flex:0 1 230px" });
+  const svg = h("svg", { viewBox: `0 0 ${W} ${W}`, role: "img",
+    style: "max-width:230px;min-width:200px;flex:0 1 230px" });
   for (const [a, b] of [[-1, -1], [-1, 1], [1, -1], [1, 1]]) {
     svg.append(line([a, b, -1], [a, b, 1], { opacity: 0.35 }), line([a, -1, b], [a, 1, b], { opacity: 0.35 }),
                line([-1, a, b], [1, a, b], { opacity: 0.35 }));
@@ -143,7 +148,8 @@ function cube() {  // Fourier space as a box, the planes in it as discs across t
   });
   const disc = (d) => {
     const e1 = Math.abs(d[2]) < 0.9 ? [d[1], -d[0], 0] : [0, d[2], -d[1]], size = Math.hypot(...e1);
-    const p = e1.map((v) => v / size), q = [d[1] * p[2] - d[2] * p[1], d[2] * p[0] - d[0] * p[2], d[0] * p[1] - d[1] * p[0]];
+    const p = e1.map((v) => v / size);
+    const q = [d[1] * p[2] - d[2] * p[1], d[2] * p[0] - d[0] * p[2], d[0] * p[1] - d[1] * p[0]];
     return Array.from({ length: 49 }, (_, i) => {
       const [c, s] = [Math.cos(i * Math.PI / 24), Math.sin(i * Math.PI / 24)];
       return `${i ? "L" : "M"}${at(p.map((v, k) => v * c + q[k] * s))}`;
@@ -170,20 +176,24 @@ function render({ model, el }) {
     onInput: (v) => put("rot", v) });
   const tilt = slider({ label: "tilt", min: 0, max: 180, step: 5, value: model.get("tilt"), show: (v) => `${v}°`,
     onInput: (v) => put("tilt", v) });
-  const kind = choice({ label: "many views", options: kinds, value: model.get("kind"), onInput: (i) => put("kind", i) });
+  const kind = choice({ label: "many views", options: kinds, value: model.get("kind"),
+    onInput: (i) => put("kind", i) });
   const slices = slider({ label: "how many", min: 0, max: most, step: 1, value: model.get("slices"),
     show: (v) => `${v} slices`, onInput: (v) => put("slices", v) });
   root.append(controls(rot.box, tilt.box, kind.box, slices.box));
 
   const table = bytes(model.get("_cividis")), size = { width: n, shown: 192 }, box = cube(), grey = "grey: density";
-  const amplitude = imagePanel({ title: "the slice: log₁₀ amplitude", ...size, table, unit: "", note: "coarse waves in the centre" });
+  const amplitude = imagePanel({ title: "the slice: log₁₀ amplitude", ...size, table, unit: "",
+    note: "coarse waves in the centre" });
   const back = imagePanel({ title: "the slice, transformed back", ...size, unit: "", note: grey });
   const sums = imagePanel({ title: "projection by adding up", ...size, unit: "", note: grey });
-  const filled = imagePanel({ title: "reached by the slices: yellow", ...size, table, note: "cut: kx across, kz down" });
+  const filled = imagePanel({ title: "reached by the slices: yellow", ...size, table,
+    note: "cut: kx across, kz down" });
   const section = imagePanel({ title: "the map from these slices", ...size, note: "cut: x across, z down" });
   const ticks = [100, 50, 30, 25, 20, 17, 15, 12, 10].map((d) => length / d).filter((s) => s < half);
   const plot = linePlot({ title: "how much of each shell is reached", xLabel: "resolution (Å)", yLabel: "reached (%)",
-    x: [0, half - 1], xTicks: ticks, xTick: (s) => number(length / s, 2), series: [{ name: "share" }], height: 215, name: "share" });
+    x: [0, half - 1], xTicks: ticks, xTick: (s) => number(length / s, 2),
+    series: [{ name: "share" }], height: 215, name: "share" });
   const says = statusLine();
   root.append(row(box.svg, amplitude.box, back.box, sums.box), row(filled.box, section.box, plot.svg), says.box);
 
@@ -194,9 +204,11 @@ function render({ model, el }) {
     rot.set(now.rot); tilt.set(now.tilt); slices.set(now.slices); kind.set(now.kind);
     if (now.rot !== drawn.rot || now.tilt !== drawn.tilt) {
       view.slice(rotation); view.sum(rotation);
-      const alike = correlation(view.fromSlice, view.bySums).toFixed(3), pose = `rot ${now.rot}, tilt ${now.tilt} degrees`;
+      const alike = correlation(view.fromSlice, view.bySums).toFixed(3);
+      const pose = `rot ${now.rot}, tilt ${now.tilt} degrees`;
       amplitude.draw({ values: view.amplitude, range: [view.top - DECADES, view.top], words: `slice at ${pose}` });
-      back.draw({ values: view.fromSlice, words: `the slice at ${pose}, transformed back; correlation ${alike} with the projection` });
+      back.draw({ values: view.fromSlice,
+        words: `the slice at ${pose}, transformed back; correlation ${alike} with the projection` });
       sums.draw({ values: view.bySums, words: `projection at ${pose}, by adding up the map` });
       words[0] = `At rot ${now.rot}°, tilt ${now.tilt}°: the correlation of the two projections is ${alike}.`;
     }
@@ -205,13 +217,14 @@ function render({ model, el }) {
       const part = view.inside(now.kind, now.slices).toFixed(1), all = `${now.slices} slices, ${kinds[now.kind]}`;
       filled.draw({ values: view.filled, range: [0, 1], words: `cut through Fourier space: reached by ${all}` });
       section.draw({ values: view.section, words: `cut through the map made from ${all}` });
-      plot.draw({ values: [view.share], y: [0, 105], words: `share of each shell reached: ${view.share[half - 1].toFixed(0)} percent of the last` });
+      plot.draw({ values: [view.share], y: [0, 105],
+        words: `share of each shell reached: ${view.share[half - 1].toFixed(0)} percent of the last` });
       words[1] = `${all}: ${part} % of Fourier space within Nyquist is reached.`;
     }
     const others = Array.from({ length: Math.min(now.slices, 40) }, (_, i) =>
       Array.from(directions.subarray(3 * (now.kind * most + i), 3 * (now.kind * most + i) + 3)));
-    box.draw(rotation[2], others, `cube of Fourier space with the plane at rot ${now.rot}, tilt ${now.tilt} degrees, across its ` +
-      `direction of view, and ${others.length} of the ${now.slices} slices`);
+    box.draw(rotation[2], others, `cube of Fourier space with the plane at rot ${now.rot}, tilt ${now.tilt} degrees, ` +
+      `across its direction of view, and ${others.length} of the ${now.slices} slices`);
     drawn = now;
     says.say(words.join(" "));
   });
