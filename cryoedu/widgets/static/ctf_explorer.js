@@ -130,7 +130,7 @@ function render({ model, el }) {
     rings.draw({ values: now.power, range: [0, 1], marks: circles, words: `CTF squared at ${q.defocus} Å: ${where}` });
     point.draw({ values: now.point, words: `what becomes of a point at a defocus of ${q.defocus} Å` });
     const contrast = `${(100 * deviation(now.image) / deviation(original)).toFixed(0)} % of the contrast`;
-    after.draw({ values: now.image, range: extent(now.image), note: `black: lowest, white: highest; ${contrast}`,
+    after.draw({ values: now.image, range: extent(now.image), note: `greys stretched; ${contrast}`,
       words: `the image after the microscope at a defocus of ${q.defocus} Å` });
     plot.draw({ values: now.profile, y: [-1.05, 1.35], words: `CTF against resolution: ${where}`,
       lines: [{ y: 0 }, ...(now.zero === null ? [] : [{ x: now.zero, name: where }])] });
