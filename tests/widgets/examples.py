@@ -20,5 +20,13 @@ widget = ctf_explorer(load("protein2d", box=64))
 from cryoedu.datasets import load
 from cryoedu.widgets.slice_explorer import slice_explorer
 widget = slice_explorer(load("ribosome-80S", box=32))
+    "filter bench": """
+from cryoedu.datasets import load
+from cryoedu.microscope.experiment import simulate
+from cryoedu.microscope.noise import coloured
+from cryoedu.widgets.filter_bench import filter_bench
+experiment = simulate(load("protein2d", box=32), 30, seed=1, noise=coloured, progress=False)
+widget = filter_bench(experiment, experiment.sigma2, images=30, angular_step=10)
+widget.kind = 3
 """,
 }
