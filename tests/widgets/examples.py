@@ -20,6 +20,7 @@ widget = ctf_explorer(load("protein2d", box=64))
 from cryoedu.datasets import load
 from cryoedu.widgets.slice_explorer import slice_explorer
 widget = slice_explorer(load("ribosome-80S", box=32))
+""",
     "filter bench": """
 from cryoedu.datasets import load
 from cryoedu.microscope.experiment import simulate
