@@ -20,5 +20,13 @@ from cryoedu.widgets.class_explorer import class_explorer
 made = load_particles("ribosome-particles", count=80, box=16, pixel_size=22.0, progress=False)
 run = classify3d(made.particles, made.specimens[0].density, 2, search_3d(0), seed=1, iterations=3)
 widget = class_explorer(list(run), made.truth.classes, names=["whole", "large"])
+    "filter bench": """
+from cryoedu.datasets import load
+from cryoedu.microscope.experiment import simulate
+from cryoedu.microscope.noise import coloured
+from cryoedu.widgets.filter_bench import filter_bench
+experiment = simulate(load("protein2d", box=32), 30, seed=1, noise=coloured, progress=False)
+widget = filter_bench(experiment, experiment.sigma2, images=30, angular_step=10)
+widget.kind = 3
 """,
 }
