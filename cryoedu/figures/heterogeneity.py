@@ -35,6 +35,7 @@ def sections(maps: ArrayLike, labels: Sequence[str], *, pixel_size: float, diffe
     columns = len(volumes) + bool(difference)
     figure = new_figure(1.42 * columns + 1.3 + 0.9 * bool(difference), 4.5)
     axes = figure.subplots(3, columns, squeeze=False)
+    figure.get_layout_engine().set(w_pad=0.1)  # type: ignore[union-attr]
     low, high = limits or (float(shown.min()), float(shown.max()))
     for row in range(3):
         for k, label in enumerate(labels):
@@ -138,26 +139,26 @@ def _certainty(ax: Axes, turns: ArrayLike, right: ArrayLike, claimed: ArrayLike)
     ax.set_ylim(0.45, 1.02)
 
 
-def tables(counts: Sequence[ArrayLike], titles: Sequence[str], *, rows: Sequence[str],
+def tables(counts: Sequence[ArrayLike], titles: Sequence[str], *, rows: Sequence[Sequence[str]],
            columns: Sequence[Sequence[str]]) -> Figure:
-    """Contingency tables (K, L) side by side: numbers of particles, darker where there are more.
+    """Contingency tables (K, L) side by side: numbers of particles, brighter where there are more.
 
-    rows: names of the K classes.  columns: for each table, names of the L classes that it is compared with.
+    rows, columns: for each table, names of its K classes, and of the L classes that they are compared with.
     """
-    figure = new_figure(1.2 + 2.9 * len(counts), 0.75 + 0.62 * len(rows))
+    figure = new_figure(0.6 + 2.9 * len(counts), 0.75 + 0.62 * max(map(len, rows)))
     axes = figure.subplots(1, len(counts), squeeze=False)[0]
     said = []
-    for ax, table, title, names in zip(axes, counts, titles, columns, strict=True):
+    for ax, table, title, ours, names in zip(axes, counts, titles, rows, columns, strict=True):
         cells = np.asarray(table, dtype=int)
         ax.imshow(cells, cmap="cividis", vmin=0, vmax=cells.max(), aspect="auto")
         for (k, j), value in np.ndenumerate(cells):
             ax.text(j, k, str(value), ha="center", va="center", fontsize=12,
                     color="black" if value > 0.5 * cells.max() else "white")
         ax.set_xticks(range(len(names)), names, fontsize=9)
-        ax.set_yticks(range(len(rows)), rows, fontsize=9)
+        ax.set_yticks(range(len(ours)), ours, fontsize=9)
         ax.set_title(title, fontsize=10)
         lines = (f"{row}: " + ", ".join(f"{v} {n}" for v, n in zip(line, names, strict=True))
-                 for row, line in zip(rows, cells, strict=True))
+                 for row, line in zip(ours, cells, strict=True))
         said.append(f"{title}: {'; '.join(lines)}")
     return describe(figure, f"Numbers of particles. {'. '.join(said)}.")
 
@@ -216,6 +217,6 @@ def self_agreement(counts: Sequence[int], judged: Mapping[str, ArrayLike], *, or
     ax.set(xscale="log", xlabel="particles in the data set", ylabel="put into the right class", ylim=(0.46, 1.03))
     ax.set_xticks(list(counts), [f"{c:,}" for c in counts])
     ax.minorticks_off()
-    ax.legend(fontsize=9, loc="center right", bbox_to_anchor=(1.0, 0.62))
+    ax.legend(fontsize=9, loc="center left", bbox_to_anchor=(0.0, 0.46))
     return describe(figure, f"Share put into the right class, for {', '.join(map(str, counts))} particles: "
                             f"{'; '.join(said)}.")

@@ -27,7 +27,7 @@ def examples():
         "certainty": lambda: H.certainty({"random": (rising, rising + 0.03), "true": (rising[::-1], rising)},
                                          oracle=0.82),
         "tables": lambda: H.tables([[[9, 1], [2, 8]], [[5, 5], [3, 7]]], ["the truth", "the supervised run"],
-                                   rows=["class 1", "class 2"], columns=[["80S", "large"]] * 2),
+                                   rows=[["class 1", "class 2"]] * 2, columns=[["80S", "large"]] * 2),
         "reliability": lambda: H.reliability({"ML3D": bins, "supervised": bins[:1]}),
         "contents": lambda: H.contents({1: [[5, 6]], 2: [[5, 1], [0, 5]]}, ["80S", "large"]),
         "self_agreement": lambda: H.self_agreement([500, 1000], {"itself": [1.0, 0.97], "others": [0.58, 0.61]},

@@ -12,7 +12,6 @@ from cryoedu.widgets.boards import ccf_pdf_boards
 widget = ccf_pdf_boards(load("protein2d", box=40), snr=0.1)
 """,
     "class_explorer": """
-import numpy as np
 from cryoedu.datasets import load_particles
 from cryoedu.geometry.grids import search_3d
 from cryoedu.inference.jobs import classify3d
@@ -20,6 +19,7 @@ from cryoedu.widgets.class_explorer import class_explorer
 made = load_particles("ribosome-particles", count=80, box=16, pixel_size=22.0, progress=False)
 run = classify3d(made.particles, made.specimens[0].density, 2, search_3d(0), seed=1, iterations=3)
 widget = class_explorer(list(run), made.truth.classes, names=["whole", "large"])
+""",
     "filter bench": """
 from cryoedu.datasets import load
 from cryoedu.microscope.experiment import simulate
