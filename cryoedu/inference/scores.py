@@ -30,7 +30,7 @@ def log_scores(particles: Particles, model: Model, search: Search, *,
 
     radius: shells used (default: all).  Raises InputError if particles, model and search do not fit together.
     """
-    model = checked(particles, model, search, "fourier", (), start=False)
+    model = checked(particles, model, search, "fourier", (), start=False, few=True)
     space = FourierSpace(model.box, model.ndim, model.pixel_size, model.box // 2 if radius is None else radius)
     scored = slice(space.unscored, None)
     predicted = np.asarray(space.project(model.maps, search.rotations))[..., scored].reshape(-1, len(space.bins) - 1)

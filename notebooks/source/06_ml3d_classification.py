@@ -37,11 +37,14 @@ from cryoedu.inference.jobs import random_subsets, seeds_from_subsets
 from cryoedu.inference.loop import opening, refine, start_model
 from cryoedu.inference.model import low_pass
 from cryoedu.inference.oracle import oracle
+from cryoedu.inference.posteriors import whole_posterior
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.inference.scores import log_scores
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.validation.classes import agreement, calibration, contingency
+from cryoedu.widgets.class_explorer import class_explorer
+from cryoedu.widgets.stepper import em_stepper
 
 progress(6)
 
@@ -324,28 +327,55 @@ show(sections(ml.model.maps, ["class 1", "class 2"], pixel_size=pixel, differenc
 # whole ribosome. Section 6 does it properly.)
 
 # %% [markdown]
+# ### Look around in the run
+#
+# The next cell gives you the whole run. Play it, or go step by step: every control works with the mouse and with the arrow
+# keys (Tab moves on to the next one). You see the maps that the particles were compared with in an iteration, cut where you
+# like; next to each map its difference from the mean of the classes; how many particles gave a class which probability;
+# and the table of the classes.
+#
+# 1. Go to the first iteration. All particles stand in the middle of the histograms: nobody is sure.
+# 2. Step on. In which iteration can you first *see* the small subunit in the differences? What do the histograms look like
+#    then?
+# 3. Go to the last iteration and move the section through the map. Where else do the two maps differ?
+
+# %%
+class_explorer(history, truth, names=["whole", "large"])
+
+# %% [markdown]
+# **Explain.** The classes part in the histograms and in the maps at the same time, because each makes the other. The
+# particles that stay in the middle are the ones that nobody can place. Away from the small subunit the two maps differ by a
+# little as well: that is noise, and it is what is left if you average a thousand images.
+
+# %% [markdown]
 # ### One particle at a time
 #
-# What does Γ of a single particle look like now? One row for each particle, one panel for each class. Each stroke is an
+# What does $\Gamma_{ik\varphi}$ of a single particle look like? Take one whole ribosome that is sure of its class, and the
+# least sure particle of the first hundred. One row for each particle, one panel for each class. Each stroke is an
 # orientation that the particle may have.
 
 # %%
-def gamma_of(images, model):
-    joint = log_scores(images, model, search, radius=10) + np.log(model.class_weights)[:, None]
-    gamma = np.exp(joint - joint.max(axis=(1, 2), keepdims=True))
-    gamma = gamma / gamma.sum(axis=(1, 2), keepdims=True)
-    return gamma.reshape(len(images), model.classes, len(search.angles), -1).sum(axis=3)  # over shifts
-
-
-sure = ml.posterior.class_probability.max(axis=1)
-chosen = np.array([np.argmax(sure[:100] * (truth[:100] == 0)), np.argmin(sure[:100])])
-show(class_and_pose(gamma_of(particles.subset_of(chosen), ml.model),
-                    [f"particle {i + 1}\n({names[truth[i]]})" for i in chosen], ["class 1", "class 2"]))
+gamma = whole_posterior(some, ml.model, search, radius=10).sum(axis=3)      # over shifts: (N, K, orientations)
+sure = gamma.sum(axis=2).max(axis=1)
+chosen = [int(np.argmax(sure * (truth[:100] == 0))), int(np.argmin(sure))]
+show(class_and_pose(gamma[chosen], [f"particle {i + 1}\n({names[truth[i]]})" for i in chosen],
+                    ["class 1", "class 2"]))
 
 # %% [markdown]
 # **Explain.** The first particle has settled its class, although a few orientations are still open. That is what
 # marginalising is for: the pose may stay open while the class is clear. The second one is undecided between the classes,
 # and Γ says so. It goes into both maps, with the weights that you see.
+#
+# The stepper follows these two, and two others, through the run. Their viewing direction is drawn on a map of the sphere. Choose
+# `class 1` or `class 2` under *posterior of* to see the two parts of Γ. When does a particle settle its direction, when its
+# class?
+
+# %%
+em_stepper(history, particles, search, chosen=[*chosen, 0, 2], truth=experiment.truth)
+
+# %% [markdown]
+# **Explain.** Most directions are settled before the classes are. Both maps look alike at first, so they agree about the
+# direction and share it between them. The class comes later, when there is something to choose.
 
 # %% [markdown]
 # ## 6. Is it right? Two judges

@@ -65,12 +65,13 @@ with_coloured = simulate(protein, 600, seed=4, snr=0.1, noise=uneven, progress=F
 
 rows = [np.stack([protein.density, *e.particles.images[:4]]) for e in (with_white, with_coloured)]
 show(image_grid(rows, rows=["white", "coloured"], columns=["the particle", *"1234"],
-                pixel_size=pixel_size, alt="White noise is fine grain over the particles; coloured noise "
-                                           "is large clouds beside sharp detail."))
+                pixel_size=pixel_size,
+                alt="White noise is fine grain over the particles; coloured noise is large clouds."))
 
 # %%
 for name, e in (("white", with_white), ("coloured", with_coloured)):
-    print(f"{name:9} variance of a pixel far from the particle: {e.particles.images[:, :5, :5].var():.1f}")
+    corner = e.particles.images[:, :5, :5]
+    print(f"{name:9} variance of a pixel far from the particle: {corner.var():.1f}")
 
 # %% [markdown]
 # **Explain.** The clouds are as large as the particle itself, so they hide its shape. But look closely: the fine detail
@@ -217,10 +218,10 @@ log_scores = carry_on("8.3", log_scores)
 # %%
 experiment = simulate(protein, 600, seed=4, snr=0.03, noise=uneven, progress=False)
 true_angles = experiment.truth.angles[:, 2]
-angles = np.arange(0, 360, 5.0)                                             # R = 72 rotations
-X = gather(experiment.particles.images, parts)[:, shell > 0]                # the mean of an image says nothing
+angles = np.arange(0, 360, 5.0)                                # R = 72 rotations
+X = gather(experiment.particles.images, parts)[:, shell > 0]   # shell 0, the mean, says nothing
 A = gather(rotate(experiment.specimens[0].density, angles).astype(np.float32), parts)[:, shell > 0]
-flat = np.full(n // 2 + 1, n**2 / 2 * experiment.particles.images.var())    # white noise of this variance
+flat = np.full(n // 2 + 1, n**2 / 2 * experiment.particles.images.var())  # white, the same variance
 
 
 def distance(a, b):
@@ -410,10 +411,11 @@ for seed in (1, 2, 3):
               f"Γ claims {claimed:.0%}")
 
 # %%
-rows = [[specimen.density for specimen in mixed.specimens], averages["white", 1], averages["learned", 1]]
+truth = [specimen.density for specimen in mixed.specimens]
+rows = [truth, averages["white", 1], averages["learned", 1]]
 show(image_grid(rows, rows=["truth", "white noise", "noise learned"], columns=["class 1", "class 2"],
-                size=1.7, alt="With white noise both classes are clouds; with the learned noise they are "
-                              "the particle and its mirror."))
+                size=1.7,
+                alt="White noise: two clouds. Noise learned: the particle and its mirror."))
 
 # %% [markdown]
 # **Explain.** The white model classifies *clouds*. It is at chance level, and certain. The learned one separates the two faces
@@ -461,7 +463,8 @@ optimal_filter = carry_on("8.6", optimal_filter)
 # %%
 bright = simulate(protein, 600, seed=4, snr=2, noise=uneven, progress=False)
 X = gather(bright.particles.images, parts)
-signal = gather(rotate(bright.specimens[0].density, bright.truth.angles[:, 2]).astype(np.float32), parts)
+true_angles = bright.truth.angles[:, 2]
+signal = gather(rotate(bright.specimens[0].density, true_angles).astype(np.float32), parts)
 
 start = start_model(bright.particles, blurred[None])
 *_, iteration = refine(bright.particles, start, search_2d(5.0), iterations=10)
@@ -495,7 +498,7 @@ for name in ("best low-pass", "best high-pass", "optimal"):
     pictures[name] = chosen[name][shell] * X[:4]
 grid = np.stack([scatter(values, parts) for values in pictures.values()], axis=1)
 show(image_grid(grid, columns=list(pictures), pixel_size=pixel_size, size=1.35,
-                alt="The optimal filter shows the particle best; low-pass leaves clouds, high-pass only edges."))
+                alt="The optimal filter shows most of the particle; the others clouds, or only edges."))
 
 # %%
 for s in (1, 3, 5, 8, 12, 19):
