@@ -265,8 +265,8 @@ def normalised(p: Array) -> Array:
 
 EXERCISES = (
     Exercise("6.1", "How many scores does one E-step compute?", judge_scores,
-             "Thirty-five billion, for a single iteration. K stands in it as a factor, and so does every halving of the "
-             "angular step, eight times over.",
+             "Thirty-five billion, for a single iteration. K counts as a factor; half the angular step counts as a "
+             "factor of eight.",
              ("A hypothesis is a class, an orientation and a shift. How many are there for one particle?",
               "Every class with every orientation with every shift: multiply.",
               "91_114 * 4 * 4608 * 21"), SCORES),
@@ -274,12 +274,12 @@ EXERCISES = (
              "This is what marginalising is for: the pose may stay open while the class is settled.",
              ("Bayes, as in exercise 3.2. The prior of a place in class k is P(k|Θ), shared out over the places.",
               "joint = log_p + np.log(weights)[:, None]: a row for each class, the places along the last axis.",
-              "Subtract joint.max(axis=(1, 2), keepdims=True), take the exponential, divide by the sum over axes (1, 2) "
-              "with keepdims=True.",
+              "Subtract joint.max(axis=(1, 2), keepdims=True), take the exponential, divide by the sum over axes "
+              "(1, 2) with keepdims=True.",
               "… and at the end: return gamma.sum(axis=2)"), class_posterior),
     Exercise("6.3", "Write the M-step for the class weights.", judge_class_weights,
-             "A particle that cannot decide counts a little in each class. Nobody is thrown away, and nobody is counted "
-             "twice.",
+             "A particle that cannot decide counts a little in each class. Nobody is thrown away, and nobody is "
+             "counted twice.",
              ("P(k|Θ) is the share of the particles that belong to class k.",
               "p[i, k] is how much of particle i belongs to class k. Add up over the particles.",
               "p.mean(axis=0)"), class_weights),

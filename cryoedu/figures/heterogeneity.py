@@ -35,7 +35,7 @@ def sections(maps: ArrayLike, labels: Sequence[str], *, pixel_size: float, diffe
     columns = len(volumes) + bool(difference)
     figure = new_figure(1.42 * columns + 1.3 + 0.9 * bool(difference), 4.5)
     axes = figure.subplots(3, columns, squeeze=False)
-    figure.get_layout_engine().set(w_pad=0.1)  # type: ignore[union-attr]
+    figure.set_layout_engine("constrained", w_pad=0.1)  # room for the names of the rows
     low, high = limits or (float(shown.min()), float(shown.max()))
     for row in range(3):
         for k, label in enumerate(labels):
@@ -164,22 +164,29 @@ def tables(counts: Sequence[ArrayLike], titles: Sequence[str], *, rows: Sequence
 
 
 def reliability(runs: Mapping[str, Sequence[Bin]]) -> Figure:
-    """How often the best class is right against the probability that it claims; honest ones lie on the diagonal."""
+    """How often the best class is right against the probability that it claims; honest ones lie on the diagonal.
+
+    The numbers are those of the particles in a bin; the bars are one standard error of a share that rests on so many.
+    """
     figure = new_figure(5.4, 4.1)
     ax = figure.subplots()
     ax.plot([0.5, 1], [0.5, 1], color=FAINT, linestyle=":", label="honest")
     said = []
     for style, (name, bins) in zip(LINES, runs.items(), strict=False):
-        ax.plot([b.mean for b in bins], [b.right for b in bins], label=name, markersize=7, **style)
+        error = [np.sqrt(max(b.right * (1 - b.right), 0.25 / b.count) / b.count) for b in bins]
+        ax.errorbar([b.mean for b in bins], [b.right for b in bins], error, label=name, markersize=7, capsize=3,
+                    **style)
+        for b in bins:
+            ax.annotate(str(b.count), (b.mean, b.right), (7, -13), textcoords="offset points", fontsize=9)
         said.append(f"{name}: " + ", ".join(f"{b.mean:.2f} claimed, {b.right:.2f} right" for b in bins))
     ax.set(xlabel="claimed: probability of the best class", ylabel="right: share of these particles")
-    ax.set(xlim=(0.48, 1.02), ylim=(0.3, 1.04))
+    ax.set(xlim=(0.48, 1.05), ylim=(0.35, 1.05))
     ax.legend(fontsize=9, loc="upper left")
     return describe(figure, f"Claimed and right, in bins of the claim. {'. '.join(said)}.")
 
 
 def contents(found: Mapping[int, ArrayLike], names: Sequence[str]) -> Figure:
-    """What each class holds, for runs with K classes: K -> table (K, L) of particles; ``names`` of the L true classes."""
+    """What each class holds, for runs with K classes: K -> table (K, L) of particles; names of the L true classes."""
     figure = new_figure(9.2, 3.3)
     axes = figure.subplots(1, len(found), sharey=True, squeeze=False, width_ratios=[k + 0.6 for k in found])[0]
     said = []

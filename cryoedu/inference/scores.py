@@ -23,7 +23,7 @@ from cryoedu.particles.particles import Particles
 
 def log_scores(particles: Particles, model: Model, search: Search, *,
                radius: int | None = None) -> NDArray[np.float64]:
-    """log P(X_i|k,φ,s) + log P(φ,s) (N, K, H), less a constant of each image; H = orientations × shifts, shifts fastest.
+    """log P(X_i|k,φ,s) + log P(φ,s) (N, K, H), less a constant of each image; H = orientations · shifts, shifts last.
 
     With log P(k) added, its softmax over K and H is the posterior Γ. The array takes 8·N·K·H bytes, its predictions
     16 bytes for each map, orientation and Fourier component.

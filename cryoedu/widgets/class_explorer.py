@@ -77,9 +77,10 @@ class ClassExplorer(LiveWidget):
     def picture(self) -> Picture:
         """The explorer as it stands, as a static picture."""
         maps, apart = self.section()
-        figure = new_figure(9.6, 5.6)
-        above, below = figure.subfigures(2, 1, height_ratios=(1.75, 1))
-        axes = above.subplots(2, self.classes, squeeze=False)
+        figure = new_figure(9.6, 4.4)
+        parts: Any = figure.subfigures(1, 2, width_ratios=(0.8 + 0.45 * self.classes, 1.2))
+        left, right = parts
+        axes = left.subplots(2, self.classes, squeeze=False)
         reach = self._reach or 1.0
         for k in range(self.classes):
             grey = axes[0, k].imshow(maps[k], cmap="gray", vmin=self._range[0], vmax=self._range[1])
@@ -88,20 +89,22 @@ class ClassExplorer(LiveWidget):
         for ax in axes.flat:
             ax.set(xticks=[], yticks=[])
         axes[0, 0].set_ylabel("density", fontsize=9)
-        axes[1, 0].set_ylabel("− mean\nof the classes", fontsize=9)
-        above.colorbar(grey, ax=axes[0, :], label="density")
-        above.colorbar(colour, ax=axes[1, :], label="difference")
-        above.suptitle(f"iteration {self.iteration + 1}, sections {PLANES[self.plane]}", fontsize=10)
-        counts, middles = self.counts(), (np.arange(BINS) + 0.5) / BINS
-        for ax, row, name, fill, hatch in zip(below.subplots(1, len(self.names), squeeze=False)[0], counts, self.names,
-                                              np.resize(FILLS, len(self.names)), np.resize(HATCHES, len(self.names)),
-                                              strict=True):
-            ax.bar(middles, row, width=0.9 / BINS, color=fill, hatch=hatch, edgecolor="#333333", linewidth=0.5)
-            ax.set(xlim=(0, 1), xlabel=f"probability of class {self.shown + 1}", ylabel="particles")
+        axes[1, 0].set_ylabel("less the mean\nof the classes", fontsize=9)
+        left.colorbar(grey, ax=axes[0, :], shrink=0.9)
+        left.colorbar(colour, ax=axes[1, :], shrink=0.9)
+        left.suptitle(f"iteration {self.iteration + 1}, sections {PLANES[self.plane]}", fontsize=10)
+        middles = (np.arange(BINS) + 0.5) / BINS
+        plots = right.subplots(len(self.names), 1, sharex=True, squeeze=False)[:, 0]
+        for j, (ax, row, name) in enumerate(zip(plots, self.counts(), self.names, strict=True)):
+            ax.bar(middles, row, width=0.9 / BINS, color=FILLS[j % 4], hatch=HATCHES[j % 4], edgecolor="#333333",
+                   linewidth=0.5)
+            ax.set(xlim=(0, 1), ylabel="particles")
             ax.set_title(f"{name}: {int(row.sum())} particles", fontsize=10)
-        return show(describe(figure, f"Class explorer. {self.words()} Sections {PLANES[self.plane]} of the {self.classes} "
-                                     "maps, of their differences from the mean of the classes, and histograms of the "
-                                     f"probability of class {self.shown + 1}, one for each kind of particle."))
+        plots[-1].set_xlabel(f"probability of class {self.shown + 1}")
+        return show(describe(figure, f"Class explorer. {self.words()} Sections {PLANES[self.plane]} of the "
+                                     f"{self.classes} maps, of their differences from the mean of the classes, and "
+                                     f"histograms of the probability of class {self.shown + 1}, one for each kind of "
+                                     "particle."))
 
 
 def class_explorer(history: Sequence[Iteration], truth: ArrayLike, *, names: Sequence[str]) -> ClassExplorer:
@@ -115,12 +118,12 @@ def class_explorer(history: Sequence[Iteration], truth: ArrayLike, *, names: Seq
     turns, true = list(history), np.asarray(truth)
     first = turns[0].before if turns else None
     if first is None or first.ndim != 3 or first.classes > MOST_CLASSES or first.box > LARGEST_BOX:
-        raise InputError(f"the class explorer shows the iterations of a run in 3D with up to {MOST_CLASSES} classes and "
-                         f"{LARGEST_BOX} voxels each way: give at least one")
+        raise InputError(f"the class explorer shows the iterations of a run in 3D with up to {MOST_CLASSES} classes "
+                         f"and {LARGEST_BOX} voxels each way: give at least one")
     particles = len(turns[0].posterior.classes)
     if true.shape != (particles,) or not len(names) or true.min() < 0 or true.max() >= len(names):
-        raise InputError(f"class numbers of shape {true.shape} and {len(names)} names do not fit {particles} particles: "
-                         "give one number from 0 for each particle, and a name for each number")
+        raise InputError(f"class numbers of shape {true.shape} and {len(names)} names do not fit {particles} "
+                         "particles: give one number from 0 for each particle, and a name for each number")
     maps = np.stack([turn.before.maps for turn in turns]).astype(np.float64)
     low, high = float(maps.min()), float(maps.max())
     stored = np.rint((maps - low) * (65535 / (high - low if high > low else 1.0))).astype("<u2")
@@ -131,6 +134,6 @@ def class_explorer(history: Sequence[Iteration], truth: ArrayLike, *, names: Seq
     tables = np.array([[[np.sum(turn.posterior.classes[kind] == k) for kind in kinds] for k in range(first.classes)]
                        for turn in turns])
     return ClassExplorer(iterations=len(turns), classes=first.classes, box=first.box, names=list(names),
-                         iteration=0, depth=first.box // 2, _maps=stored.tobytes(), _range=[low, high],
+                         iteration=len(turns) - 1, depth=first.box // 2, _maps=stored.tobytes(), _range=[low, high],
                          _reach=float(np.abs(maps - maps.mean(axis=1, keepdims=True)).max()), _counts=raw(counts),
                          _tables=raw(tables), _cividis=cividis())

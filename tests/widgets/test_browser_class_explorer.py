@@ -31,6 +31,7 @@ def explorer(lab):
     page.open("explorer.ipynb")
     page.command("notebook:run-all-cells")
     page.page.wait_for_selector(".cryoedu-table")
+    page.page.locator(".cryoedu button", has_text="first").click()
     return page
 
 
