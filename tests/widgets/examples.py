@@ -20,6 +20,14 @@ widget = ctf_explorer(load("protein2d", box=64))
 from cryoedu.datasets import load
 from cryoedu.widgets.slice_explorer import slice_explorer
 widget = slice_explorer(load("ribosome-80S", box=32))
+    "class_explorer": """
+from cryoedu.datasets import load_particles
+from cryoedu.geometry.grids import search_3d
+from cryoedu.inference.jobs import classify3d
+from cryoedu.widgets.class_explorer import class_explorer
+made = load_particles("ribosome-particles", count=80, box=16, pixel_size=22.0, progress=False)
+run = classify3d(made.particles, made.specimens[0].density, 2, search_3d(0), seed=1, iterations=3)
+widget = class_explorer(list(run), made.truth.classes, names=["whole", "large"])
 """,
     "stepper2d": """
 from cryoedu.datasets import load
