@@ -124,11 +124,11 @@ class Matching(LiveWidget):
         right.set(xlabel="rot (degrees)", ylabel="tilt (degrees)", xticks=range(0, 361, 90), yticks=range(0, 181, 45))
         right.legend(fontsize=8, loc="lower right", framealpha=0.9)
         figure.colorbar(drawn, ax=right, label="best correlation over psi")
-        return show(describe(figure, f"A projection to be matched by hand, at SNR {self.snr:.2g}: at rot {self.rot:.0f}°, "
-                                     f"tilt {self.tilt:.0f}°, psi {self.psi:.0f}° its correlation with the image is "
-                                     f"{mine:.2f}. The best of the computer's {len(scores)} has {scores.max():.2f}, at rot "
-                                     f"{best[0]:.0f}°, tilt {best[1]:.0f}°; the truth is rot {truth[0]:.0f}°, tilt "
-                                     f"{truth[1]:.0f}°."))
+        return show(describe(figure, f"A projection to be matched by hand, at SNR {self.snr:.2g}: at rot "
+                                     f"{self.rot:.0f}°, tilt {self.tilt:.0f}°, psi {self.psi:.0f}° its correlation with "
+                                     f"the image is {mine:.2f}. The best of the computer's {len(scores)} has "
+                                     f"{scores.max():.2f}, at rot {best[0]:.0f}°, tilt {best[1]:.0f}°; the truth is rot "
+                                     f"{truth[0]:.0f}°, tilt {truth[1]:.0f}°."))
 
 
 def match_by_hand(specimen: Specimen, *, snr: float = 1.0, defocus: float | None = 15_000.0, images: int = 5,
@@ -139,8 +139,8 @@ def match_by_hand(specimen: Specimen, *, snr: float = 1.0, defocus: float | None
     Raises InputError if the specimen is not 3D, is larger than 48 pixels or has no contrast.
     """
     if specimen.ndim != 3 or specimen.box > 48:
-        raise InputError(f"{specimen.name}: projections are matched by hand on 3D specimens of up to 48 pixels, but this "
-                         f"one has {specimen.ndim} dimensions and {specimen.box} pixels: load or resample another")
+        raise InputError(f"{specimen.name}: projections are matched by hand on 3D specimens of up to 48 pixels, but "
+                         f"this one has {specimen.ndim} dimensions and {specimen.box} pixels: load or resample another")
     specimen = specimen if defocus is None else _through_the_microscope(specimen, defocus)
     rng, inside = np.random.default_rng(seed), circle(specimen.box, INSIDE)
     truths = matrix_to_euler(random_rotations(images, rng))
@@ -184,7 +184,7 @@ def _centred(images: Array, inside: Array) -> Array:
 
 
 def _nearest(angles: Array) -> NDArray[np.uint8]:
-    """For each rot and tilt of the picture (HIGH, WIDE) the nearest of the directions ``angles`` (D, 3), D up to 256."""
+    """For each rot and tilt of the picture (HIGH, WIDE) the nearest of the directions ``angles`` (D, 3), D <= 256."""
     def towards(rot: Array, tilt: Array) -> Array:
         a, b = np.radians(rot), np.radians(tilt)
         return np.stack([np.sin(b) * np.cos(a), np.sin(b) * np.sin(a), np.cos(b)], axis=-1)

@@ -27,7 +27,8 @@ from cryoedu.course import carry_on, check, hint, progress
 from cryoedu.datasets import load
 from cryoedu.figures import image_grid, show
 from cryoedu.figures.experiment import approach, averaging, set_up, transfer
-from cryoedu.geometry.euler import angular_distance, euler_to_matrix, matrix_to_euler, random_rotations
+from cryoedu.geometry.euler import (angular_distance, euler_to_matrix, matrix_to_euler,
+                                    random_rotations)
 from cryoedu.geometry.grids import search_3d
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
 from cryoedu.inference.loop import refine, start_model
@@ -61,8 +62,9 @@ protein = load("protein2d", box=64)
 ribosome = load("ribosome-80S", box=64)
 
 for specimen in (protein, ribosome):
+    width = specimen.box * specimen.pixel_size
     print(f"{specimen.name:13} {specimen.density.shape!s:13} {specimen.pixel_size:.1f} Å per pixel, "
-          f"box of {specimen.box * specimen.pixel_size:.0f} Å")
+          f"box of {width:.0f} Å")
 
 # %% [markdown]
 # **Predict.** The next cell turns the protein by 0°, 90°, 180° and 270°. It is drawn so that you can always tell how it is
@@ -94,7 +96,7 @@ show(image_grid([ribosome.density[z] for z in heights], columns=[f"z = {z}" for 
 # **Predict.** All particles in the picture are the same. Why do no two of those drawn on the left look alike?
 
 # %%
-some_angles = matrix_to_euler(random_rotations(16, np.random.default_rng(1)))  # as they happen to lie
+some_angles = matrix_to_euler(random_rotations(16, np.random.default_rng(1)))
 views = project_by_sums(ribosome.density, some_angles)
 show(set_up(views, pixel_size=ribosome.pixel_size, snr=0.1))
 
@@ -207,10 +209,10 @@ pictures = {"projection": clean}
 for name, defocus in defoci.items():
     pictures[name] = apply_ctf(clean, ctf_half_planes(64, optics, CTFParameters.of(defocus))[0])
 
-contrasts = {name: picture[inside].std() / clean[inside].std() for name, picture in pictures.items()}
+contrast = {name: p[inside].std() / clean[inside].std() for name, p in pictures.items()}
 show(image_grid(list(pictures.values()), size=1.8, pixel_size=ribosome.pixel_size,
-                columns=[f"{name}: contrast {contrast:.2f}" for name, contrast in contrasts.items()],
-                alt="In focus the shape is as in the projection; out of focus it turns into grains with rims."))
+                columns=[f"{name}: contrast {contrast[name]:.2f}" for name in pictures],
+                alt="In focus: the shape of the projection. Out of focus: grains with dark rims."))
 
 # %% [markdown]
 # **Explain.** In focus (0 µm) the picture has the right shape, but it is ten times as faint: a particle in ice is nearly
@@ -265,8 +267,9 @@ add_noise = carry_on("1.3", add_noise)
 rng = np.random.default_rng(seed=2)
 signal = pictures["1 µm"]
 snrs = (10, 1, 0.1, 0.01)
-show(image_grid([signal] + [add_noise(signal, snr, rng) for snr in snrs], size=1.75,
-                columns=["no noise"] + [f"SNR {snr}" for snr in snrs], pixel_size=ribosome.pixel_size,
+noisy = [add_noise(signal, snr, rng) for snr in snrs]
+show(image_grid([signal, *noisy], columns=["no noise", *(f"SNR {snr}" for snr in snrs)], size=1.75,
+                pixel_size=ribosome.pixel_size,
                 alt="The ribosome is clear at SNR 10, grainy at 1, a shadow at 0.1, gone at 0.01."))
 
 # %% [markdown]
@@ -291,14 +294,15 @@ show(image_grid([signal] + [add_noise(signal, snr, rng) for snr in snrs], size=1
 # **Predict.** From one image to 100: by which factor does the noise fall? From 100 to 1,000?
 
 # %%
-copies = np.stack([add_noise(signal, 0.01, rng) for _ in range(1000)])  # one view, 1,000 times, SNR 0.01
+copies = np.stack([add_noise(signal, 0.01, rng) for _ in range(1000)])  # one view, 1,000 times
 sigma = np.sqrt(signal[inside].var() / 0.01)
 
 counts = (1, 3, 10, 30, 100, 300, 1000)
 averages = {N: copies[:N].mean(axis=0) for N in counts}
 noise_left = [(averages[N] - signal).std() for N in counts]
 show(image_grid([averages[N] for N in (1, 10, 100, 1000)] + [signal], size=1.75,
-                columns=["1 image", "10", "100", "1,000", "no noise"], alt="The ribosome comes out of the noise."))
+                columns=["1 image", "10", "100", "1,000", "no noise"],
+                alt="The ribosome comes out of the noise."))
 
 # %%
 show(averaging(counts, np.array(noise_left) / sigma, sigma=1.0))
@@ -332,8 +336,8 @@ small = load("ribosome-80S", box=32)  # larger voxels, less to compute: from her
 random_angles = matrix_to_euler(random_rotations(300, np.random.default_rng(3)))
 projections = project_by_sums(small.density, random_angles, order=1)
 
-show(image_grid([*projections[:4], projections.mean(axis=0)], size=1.75, pixel_size=small.pixel_size,
-                columns=["projection 1", "2", "3", "4", "average of 300"],
+show(image_grid([*projections[:4], projections.mean(axis=0)], size=1.75,
+                pixel_size=small.pixel_size, columns=["projection 1", *"234", "average of 300"],
                 alt="Four different projections, and a featureless round blob."))
 
 # %% [markdown]
@@ -453,7 +457,7 @@ def best_match(image, projections):
     ### BEGIN SOLUTION
     x = image - image.mean()
     a = projections - projections.mean(axis=(1, 2), keepdims=True)
-    ncc = np.tensordot(a, x, axes=2) / np.sqrt(np.sum(a**2, axis=(1, 2)))  # x is the same for all
+    ncc = np.tensordot(a, x, axes=2) / np.sqrt(np.sum(a**2, axis=(1, 2)))
     return np.argmax(ncc)
     ### END SOLUTION
 
@@ -486,7 +490,8 @@ rounds["after two rounds"] = one_round(rounds["after one round"][0])
 
 # %%
 slices = [volume[16] for volume, _ in rounds.values()]
-show(image_grid([*slices, truth[16]], columns=[*rounds, "truth"], size=1.8, pixel_size=small.pixel_size,
+show(image_grid([*slices, truth[16]], columns=[*rounds, "truth"], size=1.8,
+                pixel_size=small.pixel_size,
                 alt="A blob; a map with more shape; a blurred one; the truth."))
 
 # %%
@@ -529,7 +534,7 @@ for name, (volume, found) in rounds.items():
 experiment = simulate(small, 1000, seed=3, snr=0.5, defocus=(10_000, 25_000), progress=False)
 truth = experiment.specimens[0].density
 start = low_pass(truth[None], small.pixel_size, 150)
-known = reconstruct(experiment.truth, progress=False).density  # with the true orientations: nobody can do better
+known = reconstruct(experiment.truth, progress=False).density  # with the true orientations
 grid = search_3d(2)  # 4,608 orientations, 15° apart
 
 maps, found = [start[0]], [None]
@@ -543,8 +548,8 @@ for iteration in refine(experiment.particles, start_model(experiment.particles, 
 shown = {"start": maps[0], "iteration 1": maps[1], "2": maps[2], "6": maps[6],
          "true orientations": known, "truth": truth}
 slices, projections = [m[16] for m in shown.values()], [m.sum(axis=0) for m in shown.values()]
-show(image_grid([slices, projections], rows=["slice", "projection"], columns=list(shown), size=1.45,
-                pixel_size=small.pixel_size,
+show(image_grid([slices, projections], rows=["slice", "projection"], columns=list(shown),
+                size=1.45, pixel_size=small.pixel_size,
                 alt="From a blob to a map that is grainier than the one with the true orientations."))
 
 # %%

@@ -11,4 +11,9 @@ from cryoedu.datasets import load
 from cryoedu.widgets.boards import ccf_pdf_boards
 widget = ccf_pdf_boards(load("protein2d", box=40), snr=0.1)
 """,
+    "matching": """
+from cryoedu.datasets import load
+from cryoedu.widgets.matching import match_by_hand
+widget = match_by_hand(load("ribosome-80S", box=24), images=2)
+""",
 }
