@@ -38,10 +38,10 @@ def set_up(views: ArrayLike, *, pixel_size: float, snr: float = 0.1, seed: int =
         camera.add_patch(_rectangle((x - 0.5, y - 0.5), n, n, fill=False, edgecolor="#e69f00", linewidth=1.3))
     camera.set(xticks=[], yticks=[])
     camera.set_title(f"What the camera gives: a micrograph. Each box is {n * pixel_size:.0f} Å wide.", fontsize=10)
-    return describe(figure, "Left, the experiment from the side: the beam comes from above, goes through a thin layer of "
-                            "ice in which the same particle lies many times, each time turned another way, and ends on "
-                            f"the camera. Right, the camera's picture: {len(places)} noisy projections of the particle, "
-                            "in boxes.")
+    return describe(figure, "Left, the experiment from the side: the beam comes from above, goes through a thin layer "
+                            "of ice in which the same particle lies many times, each time turned another way, and ends "
+                            f"on the camera. Right, the camera's picture: {len(places)} noisy projections of the "
+                            "particle, in boxes.")
 
 
 def micrograph(views: ArrayLike, *, across: int = 4, seed: int = 0) -> tuple[Floats, NDArray[np.int64]]:

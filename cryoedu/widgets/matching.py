@@ -125,10 +125,10 @@ class Matching(LiveWidget):
         right.legend(fontsize=8, loc="lower right", framealpha=0.9)
         figure.colorbar(drawn, ax=right, label="best correlation over psi")
         return show(describe(figure, f"A projection to be matched by hand, at SNR {self.snr:.2g}: at rot "
-                                     f"{self.rot:.0f}°, tilt {self.tilt:.0f}°, psi {self.psi:.0f}° its correlation with "
-                                     f"the image is {mine:.2f}. The best of the computer's {len(scores)} has "
-                                     f"{scores.max():.2f}, at rot {best[0]:.0f}°, tilt {best[1]:.0f}°; the truth is rot "
-                                     f"{truth[0]:.0f}°, tilt {truth[1]:.0f}°."))
+                                     f"{self.rot:.0f}°, tilt {self.tilt:.0f}°, psi {self.psi:.0f}° its correlation "
+                                     f"with the image is {mine:.2f}. The best of the computer's {len(scores)} has "
+                                     f"{scores.max():.2f}, at rot {best[0]:.0f}°, tilt {best[1]:.0f}°; the truth is "
+                                     f"rot {truth[0]:.0f}°, tilt {truth[1]:.0f}°."))
 
 
 def match_by_hand(specimen: Specimen, *, snr: float = 1.0, defocus: float | None = 15_000.0, images: int = 5,

@@ -61,6 +61,10 @@ function matcher(model) {
   return { n, P, G, project, correlation, look };
 }
 
+function seenOnAnyColour(kind, shape) {  // white on black
+  return [[kind, { ...shape, stroke: "#000", "stroke-width": 4 }], [kind, { ...shape, stroke: "#fff" }]];
+}
+
 function render({ model, el }) {
   const data = matcher(model), table = bytes(model.get("_cividis")), TRIES = 60, STEP = 5, NEAR = [20, 15, -25];
   const root = board(el, "Match a projection by hand"), says = statusLine();
@@ -120,8 +124,9 @@ function render({ model, el }) {
     const [bx, by] = [seen.bestAngles[0] / 5, seen.bestAngles[1] / 5], [x, y] = [rot / 5, tilt / 5];
     const [tx, ty] = [(seen.truth[0] + 360) % 360 / 5, seen.truth[1] / 5];
     if (revealed) landscape.draw({ values: seen.landscape,
-      marks: [["line", { x1: x - 2, x2: x + 2, y1: y, y2: y }], ["line", { x1: x, x2: x, y1: y - 2, y2: y + 2 }],
-              ["circle", { cx: bx, cy: by, r: 1.5 }], ["circle", { cx: tx, cy: ty, r: 2.5, class: "truth" }]],
+      marks: [...seenOnAnyColour("path", { d: `M${x - 2} ${y}h4M${x} ${y - 2}v4` }),
+              ...seenOnAnyColour("circle", { cx: bx, cy: by, r: 1.7 }),
+              ...seenOnAnyColour("circle", { cx: tx, cy: ty, r: 3, class: "truth" })],
       words: `Best correlation for each direction, highest at rot ${seen.bestAngles[0].toFixed(0)}, tilt ` +
              `${seen.bestAngles[1].toFixed(0)} degrees` });
     const degrees = (angles) => `rot ${((angles[0] + 360) % 360).toFixed(0)}°, tilt ${angles[1].toFixed(0)}°, psi ` +
