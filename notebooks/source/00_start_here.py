@@ -148,7 +148,8 @@ for name, image in {"protein": protein, "bright": bright}.items():
 
 images = [protein, bright, normalise(protein), normalise(bright)]
 show(image_grid(images, columns=["protein", "bright", "protein, normalised", "bright, normalised"], size=1.9,
-                shared_scale="grey level", limits=(-1, 6), alt="Only the normalised ones look alike."))
+                shared_scale="grey level", limits=(-1, 6),
+                alt="The protein is faint, the bright one all white; normalised, both look the same."))
 
 # %% [markdown]
 # **Explain.** The two images show the same protein on two grey scales, as if from two cameras. After normalising they are

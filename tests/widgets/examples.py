@@ -16,4 +16,13 @@ from cryoedu.datasets import load
 from cryoedu.widgets.matching import match_by_hand
 widget = match_by_hand(load("ribosome-80S", box=24), images=2)
 """,
+    "filter bench": """
+from cryoedu.datasets import load
+from cryoedu.microscope.experiment import simulate
+from cryoedu.microscope.noise import coloured
+from cryoedu.widgets.filter_bench import filter_bench
+experiment = simulate(load("protein2d", box=32), 30, seed=1, noise=coloured, progress=False)
+widget = filter_bench(experiment, experiment.sigma2, images=30, angular_step=10)
+widget.kind = 3
+""",
 }
