@@ -8,7 +8,8 @@ A source is a Python file in jupytext's percent format (``notebooks/source/NAME.
 ``### BEGIN SOLUTION`` and ``### END SOLUTION`` goes to the solved notebook only; a line that ends in ``# your code``
 goes to the student's only. The student's notebook (``notebooks/NAME.ipynb``) has no outputs; the solved one
 (``notebooks/solutions/NAME.ipynb``) is run from top to bottom and keeps them, but for cells with the tag
-``nbval-ignore-output``, which show what differs from machine to machine. A source without exercises has no solved notebook.
+``nbval-ignore-output``, which show what differs from machine to machine. A source without exercises has no solved
+notebook.
 """
 
 from __future__ import annotations

@@ -58,9 +58,9 @@ def judge_normalise(answer: Any) -> str | None:
                     (image - image.min()) / np.ptp(image),
                 "You divided by the largest pixel. Divide by the standard deviation, image.std().":
                     (image - mean) / image.max(),
-                "You treat each row for itself. Use the mean and the standard deviation of the whole image: no axis.":
+                "You treat each row for itself. Use mean and standard deviation of the whole image: no axis.":
                     (image - image.mean(axis=1, keepdims=True)) / image.std(axis=1, keepdims=True),
-                "You treat each column for itself. Use the mean and the standard deviation of the whole image: no axis.":
+                "You treat each column for itself. Use mean and standard deviation of the whole image: no axis.":
                     (image - image.mean(axis=0)) / image.std(axis=0),
                 "You added the mean. Subtract it.": (image + mean) / std,
             }, 0.01) or (f"The mean of your image is {value.mean():.2f} and its standard deviation {value.std():.2f}. "

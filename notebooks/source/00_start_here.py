@@ -23,12 +23,31 @@
 # 4. Cells share one memory, so **run them from top to bottom**. A cell knows only what has been run before it.
 # 5. In a muddle? Menu **Kernel → Restart Kernel…** clears the memory. Your text and code stay. Then run from the top again.
 #
-# Try it with the next cell. `progress` shows the exercises of a lesson, here of lesson 0.
+# Try it with the next cell, the first one of this course.
+#
+# ## 2. Your machine
+#
+# The doctor of this package looks at the machine. If something is missing, a line with an arrow (→) says the one step that
+# helps. Everything in the course runs without a GPU, only slower. (What you see differs from machine to machine, so the
+# solved notebook shows nothing here.)
+
+# %% tags=["nbval-ignore-output"]
+from cryoedu import doctor
+
+print(doctor.render(doctor.brief(doctor.report())))
+
+# %% [markdown]
+# If it says `No module named 'cryoedu'`, this notebook runs with another Python than the one that the course was installed
+# in: choose the right one in the menu **Kernel → Change Kernel…**.
+#
+# The whole report, with the version of every package, comes with `cryoedu doctor` in a terminal. Send it along if you ask
+# somebody for help.
+#
+# Now the tools of this lesson. `progress` shows the exercises of a lesson, here of lesson 0, and which of them are solved.
 
 # %%
 import numpy as np
 
-from cryoedu import doctor
 from cryoedu.course import carry_on, check, hint, progress
 from cryoedu.course.progress import progress_file
 from cryoedu.datasets import load
@@ -49,19 +68,6 @@ for number in np.arange(0, 20, 5):
 
 # %% [markdown]
 # **Explain.** 20 is not there: NumPy stops *before* the end. You will need this in exercise 0.3.
-
-# %% [markdown]
-# ## 2. Your machine
-#
-# The doctor of this package looks at the machine. If something is missing, a line with an arrow (→) says the one step that
-# helps. Everything in the course runs without a GPU, only slower.
-
-# %% tags=["nbval-ignore-output"]
-print(doctor.render(doctor.brief(doctor.report())))
-
-# %% [markdown]
-# The whole report, with the version of every package, comes with `cryoedu doctor` in a terminal. Send it along if you ask
-# somebody for help.
 
 # %% [markdown]
 # ## 3. Widgets, in two minutes
@@ -147,8 +153,8 @@ for name, image in {"protein": protein, "bright": bright}.items():
           f"normalised: {abs(normalise(image).mean()):.2f}, {normalise(image).std():.2f}")
 
 images = [protein, bright, normalise(protein), normalise(bright)]
-show(image_grid(images, columns=["protein", "bright", "protein, normalised", "bright, normalised"], size=1.9,
-                shared_scale="grey level", limits=(-1, 6),
+columns = ["protein", "bright", "protein, normalised", "bright, normalised"]
+show(image_grid(images, columns=columns, size=1.9, shared_scale="grey level", limits=(-1, 6),
                 alt="The protein is faint, the bright one all white; normalised, both look the same."))
 
 # %% [markdown]

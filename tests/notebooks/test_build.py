@@ -108,8 +108,8 @@ def test_what_a_cell_says_of_its_machine_is_run_but_not_stored(tmp_path):
     assert told.outputs == [] and told.execution_count == 1 and told.metadata == {"tags": ["nbval-ignore-output"]}
     assert same.outputs[0].data["text/plain"] == "1"
     assert B.build(path) == [] and B.build(path, check=True) == []
-    ran = subprocess.run([sys.executable, "-m", "pytest", "--nbval", "09_machine.ipynb", "--nbval-current-env", "-q", "-p",
-                          "no:cacheprovider", "-p", "no:xdist", "-o", "addopts=", f"--rootdir={tmp_path}"],
+    ran = subprocess.run([sys.executable, "-m", "pytest", "--nbval", "09_machine.ipynb", "--nbval-current-env", "-q",
+                          "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "addopts=", f"--rootdir={tmp_path}"],
                          cwd=tmp_path / "solutions", capture_output=True, text=True, check=False)
     assert ran.returncode == 0 and "2 passed" in ran.stdout, ran.stdout
 
