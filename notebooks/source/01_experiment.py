@@ -429,8 +429,8 @@ match_by_hand(small, snr=1.0)
 
 # %% [markdown]
 # **Explain.** At high SNR there is one hill, and you can climb it. With more noise the whole landscape sinks, because no
-# projection can correlate with noise. False hills come up, and in the end one of them is the highest. Even a perfect
-# search then gives a wrong answer. Lessons 2 and 3 are about this.
+# projection looks like noise. False hills come up, and in the end one of them is the highest. Even a search that tries
+# everything then gives a wrong answer. The next section counts how often.
 
 # %% [markdown]
 # ## 9. The machine matches
@@ -463,10 +463,36 @@ def best_match(image, projections):
 
 check("1.6", best_match)
 
+# %% [markdown]
+# How often is the best match the right one? To see what noise alone does, we hand the machine the best reference there is,
+# the *true* map, and fresh images at four SNRs.
+#
+# **Predict.** The grid has 576 orientations, some 30° apart. For how many of 100 images will the orientation be right to
+# within 30°, at SNR 1? At 0.1? At 0.01?
+
 # %%
 best_match = carry_on("1.6", best_match)
 
+grid = search_3d(1).angles  # (576, 3): rot, tilt, psi
+projections = project_by_sums(truth, grid, order=1)
+
+
+def error(found, true):  # by how many degrees two orientations differ
+    return angular_distance(euler_to_matrix(found), euler_to_matrix(true))
+
+
+for snr in (1, 0.1, 0.03, 0.01):
+    fresh = simulate(small, 100, seed=5, snr=snr, progress=False)
+    found = grid[[best_match(x, projections) for x in fresh.particles.images]]
+    near = np.mean(error(found, fresh.truth.angles) < 30)
+    print(f"SNR {snr:<4}  {near:.0%} of the orientations are right to within 30°")
+
 # %% [markdown]
+# **Explain.** At SNR 1 nearly every image finds its place. At 0.1 only one in three does, and at 0.01 the machine might as
+# well throw dice. It always names a best match; it does not say when that is worth nothing. Remember this for lesson 3.
+#
+# ### One round of projection matching
+#
 # Now we have everything for one round of projection matching: **project** the map in all orientations, **match** each
 # image, **smear back** with the orientations found. As the first map we take a mere blob: the ribosome without any detail
 # finer than 150 Å, as if from an old, coarse experiment.
@@ -474,7 +500,6 @@ best_match = carry_on("1.6", best_match)
 # **Predict.** The blob has no detail. Can the map after one round be finer than the blob that was used to match?
 
 # %%
-grid = search_3d(1).angles  # 576 orientations, some 30° apart
 start = low_pass(truth[None], small.pixel_size, 150)[0]
 
 
@@ -495,10 +520,6 @@ show(image_grid([*slices, truth[16]], columns=[*rounds, "truth"], size=1.8,
                 alt="A blob; a map with more shape; a blurred one; the truth."))
 
 # %%
-def error(found, true):  # by how many degrees two orientations differ
-    return angular_distance(euler_to_matrix(found), euler_to_matrix(true))
-
-
 for name, (volume, found) in rounds.items():
     fine = resolution(fsc(volume, truth), small.pixel_size, threshold=0.5)
     print(f"{name:16} agrees with the truth down to {fine:3.0f} Å", end="")
@@ -610,7 +631,7 @@ print(f"true orientations: {agrees_to(known_fsc):.0f} Å")
 # | program | project a map | reconstruct with known orientations | refine orientations and map |
 # |---|---|---|---|
 # | RELION | `relion_project` | `relion_reconstruct` | `relion_refine`: *3D auto-refine* |
-# | cryoSPARC | job *Simulate Data* | job *Homogeneous Reconstruction Only* | job *Homogeneous Refinement* |
+# | cryoSPARC | – | job *Homogeneous Reconstruction Only* | job *Homogeneous Refinement* |
 # | SIMPLE | `simulate_particles` | `reconstruct3D` | `refine3D` |
 # | XMIPP | `xmipp_angular_project_library` | `xmipp_reconstruct_fourier` | `xmipp_angular_projection_matching`, in rounds |
 #
