@@ -16,6 +16,16 @@ from cryoedu.datasets import load
 from cryoedu.widgets.matching import match_by_hand
 widget = match_by_hand(load("ribosome-80S", box=24), images=2)
 """,
+    "ctf_explorer": """
+from cryoedu.datasets import load
+from cryoedu.widgets.ctf_explorer import ctf_explorer
+widget = ctf_explorer(load("protein2d", box=64))
+""",
+    "slice_explorer": """
+from cryoedu.datasets import load
+from cryoedu.widgets.slice_explorer import slice_explorer
+widget = slice_explorer(load("ribosome-80S", box=32))
+""",
     "stepper2d": """
 from cryoedu.datasets import load
 from cryoedu.geometry.grids import search_2d
