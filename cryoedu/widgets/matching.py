@@ -24,6 +24,7 @@ from cryoedu.widgets.page import LiveWidget, cividis, module, raw
 
 INSIDE = 0.9  # of the box: the diameter of the circle in which images are compared
 ORDER = 2  # HEALPix order of the computer's grid: 192 directions, 15° apart
+BLOCK = 512  # projections made at a time: all of them together would take 100 MB
 WIDE, HIGH = 72, 36  # pixels of the picture of all directions, 5° each
 Array = NDArray[Any]
 
@@ -152,13 +153,15 @@ def match_by_hand(specimen: Specimen, *, snr: float = 1.0, defocus: float | None
     signals = signals / np.float32(np.sqrt(variance))
     noises = rng.standard_normal(signals.shape)
     search = search_3d(ORDER)
-    references, s, x = (_centred(a, inside) for a in (_projections(specimen, search.rotations), signals, noises))
-    references /= np.linalg.norm(references, axis=1, keepdims=True)
+    s, x = _centred(signals, inside), _centred(noises, inside)
+    found = [_ccf(np.concatenate([s, x]), specimen, search.rotations[first : first + BLOCK], inside)
+             for first in range(0, len(search.rotations), BLOCK)]
+    ccf_signal, ccf_noise = np.split(np.concatenate(found, axis=1), 2)
     norms = np.stack([np.sum(s * s, 1), np.sum(s * x, 1), np.sum(x * x, 1)], axis=1)
     psi_count = int(np.sum(np.all(search.angles[:, :2] == search.angles[0, :2], axis=1)))
     return Matching(box=specimen.box, image_count=images, psi_count=psi_count, snr=snr, _map=raw(specimen.density),
                     _signals=raw(signals), _noises=raw(noises), _truths=raw(truths), _grid_angles=raw(search.angles),
-                    _grid_signal=raw(s @ references.T), _grid_noise=raw(x @ references.T), _norms=raw(norms),
+                    _grid_signal=raw(ccf_signal), _grid_noise=raw(ccf_noise), _norms=raw(norms),
                     _nearest=_nearest(search.angles[::psi_count]).tobytes(), _inside=inside.astype(np.uint8).tobytes(),
                     _cividis=cividis())
 
@@ -171,10 +174,12 @@ def _through_the_microscope(specimen: Specimen, defocus: float) -> Specimen:
     return replace(specimen, density=inverse(fourier(specimen.density, 3) * factors, 3).astype(np.float32))
 
 
-def _projections(specimen: Specimen, rotations: Array) -> Array:
-    """Projections (G, n, n) by slices, which are fast."""
+def _ccf(pixels: Array, specimen: Specimen, rotations: Array, inside: Array) -> Array:
+    """Products (N, G) of images (N, M), given by their pixels in the circle, with projections of unit length."""
     parts = components(specimen.box)
-    return np.asarray(scatter(project(specimen.density[None].astype(np.float32), rotations, parts)[0], parts))
+    slices = project(specimen.density[None].astype(np.float32), rotations, parts)[0]
+    references = _centred(np.asarray(scatter(slices, parts)), inside)
+    return np.asarray(pixels @ (references / np.linalg.norm(references, axis=1, keepdims=True)).T)
 
 
 def _centred(images: Array, inside: Array) -> Array:
