@@ -34,6 +34,11 @@ experiment = simulate(load("protein2d", box=32), 30, seed=1, noise=coloured, pro
 widget = filter_bench(experiment, experiment.sigma2, images=30, angular_step=10)
 widget.kind = 3
 """,
+    "matching": """
+from cryoedu.datasets import load
+from cryoedu.widgets.matching import match_by_hand
+widget = match_by_hand(load("ribosome-80S", box=24), images=2)
+""",
     "slice_explorer": """
 from cryoedu.datasets import load
 from cryoedu.widgets.slice_explorer import slice_explorer
