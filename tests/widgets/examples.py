@@ -11,4 +11,9 @@ from cryoedu.datasets import load
 from cryoedu.widgets.boards import ccf_pdf_boards
 widget = ccf_pdf_boards(load("protein2d", box=40), snr=0.1)
 """,
+    "wiener": """
+from cryoedu.datasets import load
+from cryoedu.widgets.wiener import wiener_explorer
+widget = wiener_explorer(load("protein2d", box=64), images=20, snr=0.05)
+""",
 }
