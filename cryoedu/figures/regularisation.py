@@ -41,7 +41,10 @@ def shrinking(factors: ArrayLike, errors: Mapping[int, ArrayLike], predicted: Ma
     ax.text(1.01, 0.97, "the plain mean", transform=ax.get_xaxis_transform(), fontsize=9, va="top")
     ax.plot([], [], marker="*", markersize=12, color="white", markeredgecolor="black", linestyle="",
             label="SSNR/(1 + SSNR)")
-    ax.set(xlabel="factor c by which the mean is multiplied", ylabel="mean squared error", ylim=(0, None))
+    ax.set(xlabel="factor c by which the mean is multiplied", ylabel="mean squared error", yscale="log")
+    ticks = (0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+    ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
+    ax.minorticks_off()
     ax.legend(fontsize=8.5, loc="upper left", bbox_to_anchor=(1.01, 1))
     return describe(figure, f"Mean squared error against the factor. {'; '.join(said)}. The star of each curve, the "
                             "factor from the formula, lies at its lowest point.")
@@ -81,7 +84,7 @@ def shell_curves(length: float, curves: Mapping[str, ArrayLike], *, ylabel: str,
     """Curves over the Fourier shells 1, 2, …, against the resolution.
 
     length: Å, side of the box.  curves: name -> one value for each shell, shell 0 first.  last: last shell shown
-    (default: all).  levels: horizontal lines by name.  alt: what is to be seen; the ends of the curves are named anyway.
+    (default: all).  levels: horizontal lines by name.  alt: what is to be seen; the ends of the curves are named too.
     """
     figure = new_figure(7.4, 3.5)
     ax = figure.subplots()
@@ -117,7 +120,7 @@ def ssnr_maps(maps: ArrayLike, *, columns: Sequence[str], rows: Sequence[str] = 
     grid = np.asarray(maps, dtype=float)
     grid = grid[None] if grid.ndim == 3 else grid
     height, width, n = grid.shape[:3]
-    figure = new_figure(2.15 * width + 1.2, 2.1 * height + 0.6)
+    figure = new_figure(2.15 * width + 1.2, 2.15 * height + 1.1)
     cells = figure.subplots(height, width, squeeze=False)
     edge = n / (2 * length)
     drawn, said = None, []
@@ -140,6 +143,7 @@ def ssnr_maps(maps: ArrayLike, *, columns: Sequence[str], rows: Sequence[str] = 
     corner = cells[-1, 0]
     corner.set_xticks(ticks, ["", "0", f"1/{4 * length / n:.0f}"], fontsize=8)
     corner.set_xlabel(f"frequency along {axes[0]} (1/Å)", fontsize=8.5)
+    assert drawn is not None
     bar = figure.colorbar(drawn, ax=cells, label="SSNR (white line: 1)", shrink=0.9, extend="both")
     bar.set_ticks([-2, -1, 0, 1, 2], labels=["0.01", "0.1", "1", "10", "100"])
     return describe(figure, f"Signal-to-noise ratio of the Fourier components in a plane of {' and '.join(axes)}. "

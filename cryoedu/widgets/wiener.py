@@ -115,14 +115,15 @@ class WienerExplorer(LiveWidget):
         ml = numerators.sum(axis=0) / (weight + GUARD * weight.max())
         truth = inverse(f)
         figure = new_figure(10.2, 5.0)
-        top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.15))
+        grid = figure.add_gridspec(2, 12, height_ratios=(1, 1.15))
         panels = {"truth": f, "no prior (ML)": ml, "with this filter": now["map"],
                   "filtered minus truth": now["map"] - f}
-        for ax, (title, image) in zip(top.subplots(1, 4), panels.items(), strict=True):
+        for k, (title, image) in enumerate(panels.items()):
+            ax = figure.add_subplot(grid[0, 3 * k : 3 * k + 3])
             ax.imshow(inverse(image), cmap="gray", vmin=-0.6 * truth.max(), vmax=1.2 * truth.max())
             ax.set(xticks=[], yticks=[])
             ax.set_title(title, fontsize=10)
-        powers, gains, curve = bottom.subplots(1, 3)
+        powers, gains, curve = (figure.add_subplot(grid[1, 4 * k : 4 * k + 4]) for k in range(3))
         shell = np.arange(1, n // 2 + 1)
         ticks = shell[n // 16 - 1 :: n // 16][::2]
         for ax, names in ((powers, {"signal": "signal (truth)", "prior": "T τ²", "noise": "noise left"}),
@@ -162,22 +163,23 @@ def wiener_explorer(specimen: Specimen, *, images: int = 100, snr: float = 0.02,
     if specimen.ndim != 2 or n not in (32, 64, 128):
         raise InputError(f"{specimen.name}: the explorer takes a 2D specimen of 32, 64 or 128 pixels, but this one has "
                          f"{specimen.ndim} dimensions and {n} pixels: project or resample it")
-    rng, most = np.random.default_rng(seed), COUNTS[-1]
-    mean, half = rng.uniform(8000, 20000, most), rng.uniform(0, 3000, most) / 2
-    ctfs = ctf_half_planes(n, Optics(specimen.pixel_size), CTFParameters.of(
-        mean + half, mean - half, rng.uniform(0, 180, most), phase_shift=0.0, b_factor=200.0)).astype(np.float32)
-    f = fourier(specimen.density.astype(np.float64))
-    variance = signal_variance(inverse(ctfs * f), circle(n))
-    if not variance > 0:
-        raise InputError(f"{specimen.name}: the density is the same everywhere, so there is nothing to be filtered")
+    rng, most, block = np.random.default_rng(seed), COUNTS[-1], 50
+    mean, half, axis = rng.uniform(8000, 20000, most), rng.uniform(0, 3000, most) / 2, rng.uniform(0, 180, most)
+    parameters = CTFParameters.of(mean + half, mean - half, axis, phase_shift=0.0, b_factor=200.0)
+    f, optics, variance = fourier(specimen.density.astype(np.float64)), Optics(specimen.pixel_size), 0.0
     shape = (len(COUNTS), 2, n, n // 2 + 1)
     weights, noises = np.zeros(shape, np.float32), np.zeros(shape, np.complex64)
     running = np.zeros(shape[1:]), np.zeros(shape[1:], dtype=complex)
-    for i in range(most):
-        running[0][i % 2] += ctfs[i] ** 2
-        running[1][i % 2] += ctfs[i] * fourier(rng.standard_normal((n, n)))
-        if i + 1 in COUNTS:
-            weights[COUNTS.index(i + 1)], noises[COUNTS.index(i + 1)] = running
+    for first in range(0, most, block):
+        ctfs = ctf_half_planes(n, optics, parameters[first : first + block])
+        variance += signal_variance(inverse(ctfs * f), circle(n)) * block / most
+        for i, ctf in enumerate(ctfs, start=first):
+            running[0][i % 2] += ctf**2
+            running[1][i % 2] += ctf * fourier(rng.standard_normal((n, n)))
+            if i + 1 in COUNTS:
+                weights[COUNTS.index(i + 1)], noises[COUNTS.index(i + 1)] = running
+    if not variance > 1e-12 * float(np.abs(specimen.density).max()) ** 2:  # more than rounding
+        raise InputError(f"{specimen.name}: the density is the same everywhere, so there is nothing to be filtered")
     return WienerExplorer(box=n, pixel_size=float(specimen.pixel_size), counts=list(COUNTS),
                           count=int(np.abs(np.log(np.array(COUNTS) / max(images, 1))).argmin()), snr=snr,
                           _map=_complex(f / np.sqrt(variance)), _weights=raw(weights), _noises=_complex(noises),
