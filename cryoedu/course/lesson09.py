@@ -52,11 +52,11 @@ def resolution(curve: Array, length: float, threshold: float) -> float | str:
     return length / max(int(below[0]) - 1, 1) if len(below) else BEYOND
 
 
-def wiener(images: Array, ctfs: Array, sigma2: Array, tau2: Array, fudge: float) -> Array:
-    """The map's transform from those of N images at known poses, by the Wiener filter; ``fudge`` is T."""
+def wiener(images: Array, ctfs: Array, sigma2: Array, tau2: Array, T: float) -> Array:
+    """The map's transform from those of N images at known poses, by the Wiener filter; T weakens the prior."""
     numerator = np.sum(ctfs * images / sigma2, axis=0)
     denominator = np.sum(ctfs**2 / sigma2, axis=0)
-    return np.asarray(numerator / (denominator + 1 / (fudge * tau2)))
+    return np.asarray(numerator / (denominator + 1 / (T * tau2)))
 
 
 def signal_power(f: Array, shell: Array) -> Array:

@@ -554,12 +554,12 @@ show(shell_curves(big_length, kept, ylabel="share of the ML map that is kept", l
                       "survive."))
 
 # %%
+ranges = {"SSNR > 3": (3, np.inf), "1 to 3": (1, 3), "< 0.1": (0, 0.1)}
+print("        error   shells alive, of those with", "  ".join(f"{name:>9}" for name in ranges))
 for T in (1, 2, 4):
     alive = kept[f"T = {T}"] > 0.01
-    print(f"T = {T}: error {error(learned[T]):.2f}; alive are {alive.sum():2} of {len(alive)} shells, "
-          f"of those with SSNR above 3: {np.mean(alive[true_ssnr > 3]):4.0%}, "
-          f"between 1 and 3: {np.mean(alive[(true_ssnr > 1) & (true_ssnr < 3)]):4.0%}, "
-          f"below 0.1: {np.mean(alive[true_ssnr < 0.1]):4.0%}")
+    shares = [alive[(true_ssnr > low) & (true_ssnr < high)].mean() for low, high in ranges.values()]
+    print(f"T = {T} {error(learned[T]):8.2f} {'':28}", "  ".join(f"{share:9.0%}" for share in shares))
 
 # %% [markdown]
 # **Explain.** Some shells hold out, others die: their τ² shrinks to nothing, round by round. Pencil and paper tell
@@ -698,8 +698,8 @@ show(shell_curves(big_length, {"F, between halves": F, "expected: √(2F/(1+F))"
 
 # %% [markdown]
 # **Explain.** 0.143 between halves stands for 0.5 between the whole map and the truth. That is all there is to this
-# famous number (Rosenthal and Henderson 2003). The true curve follows the expected one, without anybody having looked
-# at the truth.
+# famous number (Rosenthal and Henderson 2003). As far as there is signal, the true curve follows the expected one, and
+# nobody had to look at the truth.
 #
 # ### Independent, or not
 #

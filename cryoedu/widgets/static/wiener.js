@@ -177,9 +177,9 @@ function render({ model, el }) {
     onInput: (v) => put("source", v) });
   root.append(controls(count.box, snr.box, fudge.box, source.box, buttons(button("T = 1", () => put("fudge", 1)))));
 
-  const panel = (title) => imagePanel({ title, width: n, shown: 164 });
+  const panel = (title) => imagePanel({ title, width: n, shown: 146 });
   const [true_, ml, mine, wrong] = ["truth", "no prior (ML)", "with this filter", "filtered minus truth"].map(panel);
-  const fourier = imagePanel({ title: "SSNR in Fourier space", width: n, shown: 164, unit: "log₁₀",
+  const fourier = imagePanel({ title: "SSNR in Fourier space", width: n, shown: 146, unit: "log₁₀",
     table: bytes(model.get("_cividis")), note: "zero frequency in the centre" });
   const resolution = { x: [1, bins - 1], xLabel: "resolution (Å)", xTick: (k) => (length / k).toFixed(0), width: 310,
     xTicks: [1, 2, 3, 4, 5, 6, 7, 8].map((k) => k * (bins - 1) / 8), height: 180 };
@@ -192,7 +192,7 @@ function render({ model, el }) {
   const says = statusLine();
   root.append(row(true_.box, ml.box, mine.box, wrong.box, fourier.box), row(powers.svg, gains.svg, errors.svg),
     says.box);
-  for (const plot of [powers, gains, errors]) plot.svg.style.flex = "1 1 280px";
+  for (const { svg } of [powers, gains, errors]) svg.style.cssText = "flex: 1 1 230px; min-width: 230px";  // in a row
 
   function draw() {
     const [at, level, T, from] = ["count", "snr", "fudge", "source"].map((name) => model.get(name));
