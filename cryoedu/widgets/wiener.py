@@ -147,7 +147,7 @@ class WienerExplorer(LiveWidget):
         prior = "no prior" if self.source == NONE else f"τ² {SOURCES[self.source]}, T = {self.fudge:.2g}"
         where = "" if self.source == NONE else f", lowest {errors[best]:.2f} at T = {10 ** EXPONENTS[best]:.2g}"
         return (f"Wiener and T explorer: {self.counts[self.count]} images at SNR {self.snr:.2g}, {prior}. Error of the "
-                f"map {now['error']:.2f}, without a prior {now['error_ml']:.2f}{where}; with the true τ² and T = 1 "
+                f"map {now['error']:.2f}, without a prior {now['error_ml']:.2f}{where}; with the true τ² and T = 1: "
                 f"{now['error_best']:.2f}.")
 
 

@@ -174,7 +174,7 @@ def log_likelihood(V):
 best = log_likelihood(V20)
 for name, V in {"truth": truth, "5 iterations": V5, "20 iterations": V20}.items():
     print(f"{name:14} correlation with the truth {likeness(V):.2f}   contrast {contrast(V):.2f}   "
-          f"log L {log_likelihood(V) - best:6.0f} from the best")
+          f"log L {round(log_likelihood(V) - best, -1):5.0f} from the best")
 
 rises = np.sum(np.diff(gains["no prior"]) > 0)
 print(f"\nlog L rises in {rises} of {len(no_prior) - 1} steps")

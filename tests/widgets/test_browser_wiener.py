@@ -15,7 +15,7 @@ from cryoedu.widgets.wiener import wiener_explorer
 explorer = wiener_explorer(load("protein2d", box=64), images=20, snr=0.05)
 explorer"""
 TELL = "print(explorer._words(explorer.curves(), explorer.sweep()))"
-NUMBERS = r"(\d+) images|SNR (\d[\d.]*\d|\d)|map (\d\.\d\d)|prior (\d\.\d\d)|owest (\d\.\d\d)|T = 1 (\d\.\d\d)"
+NUMBERS = r"(\d+) images|SNR (\d[\d.]*\d|\d)|map (\d\.\d\d)|prior (\d\.\d\d)|owest (\d\.\d\d)|T = 1: (\d\.\d\d)"
 
 
 @pytest.fixture(scope="module")

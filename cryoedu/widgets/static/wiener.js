@@ -190,8 +190,9 @@ function render({ model, el }) {
   const errors = linePlot({ title: "Error of the map", xLabel: "T", yLabel: "error", x: [0.01, 100], log: "x",
     width: 310, height: 194, name: "errors", series: [{ name: "error" }], onPick: (v) => put("fudge", v) });
   const says = statusLine();
-  root.append(row(true_.box, ml.box, mine.box, wrong.box, fourier.box), row(powers.svg, gains.svg, errors.svg),
-    says.box);
+  const pictures = row(true_.box, ml.box, mine.box, wrong.box, fourier.box);
+  pictures.style.alignItems = "flex-start";
+  root.append(pictures, row(powers.svg, gains.svg, errors.svg), says.box);
   for (const { svg } of [powers, gains, errors]) svg.style.cssText = "flex: 1 1 230px; min-width: 230px";  // in a row
 
   function draw() {
@@ -230,7 +231,7 @@ function render({ model, el }) {
       lines: [{ y: now.errorBest, name: "true τ², T = 1" }],
       words: `Error of the map over T: now ${now.error.toFixed(2)}.${where}` });
     says.say(`${counts[at]} images at SNR ${number(level)}, ${prior}: error of the map ${now.error.toFixed(2)}, ` +
-      `without a prior ${now.errorMl.toFixed(2)}, with the true τ² and T = 1 ${now.errorBest.toFixed(2)}.${where}`);
+      `without a prior ${now.errorMl.toFixed(2)}, with the true τ² and T = 1: ${now.errorBest.toFixed(2)}.${where}`);
   }
   return ending(root, follow(model, ["count", "snr", "fudge", "source"], draw), says.stop);
 }
