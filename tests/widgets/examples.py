@@ -11,6 +11,16 @@ from cryoedu.datasets import load
 from cryoedu.widgets.boards import ccf_pdf_boards
 widget = ccf_pdf_boards(load("protein2d", box=40), snr=0.1)
 """,
+    "ctf_explorer": """
+from cryoedu.datasets import load
+from cryoedu.widgets.ctf_explorer import ctf_explorer
+widget = ctf_explorer(load("protein2d", box=64))
+""",
+    "slice_explorer": """
+from cryoedu.datasets import load
+from cryoedu.widgets.slice_explorer import slice_explorer
+widget = slice_explorer(load("ribosome-80S", box=32))
+""",
     "stepper2d": """
 from cryoedu.datasets import load
 from cryoedu.geometry.grids import search_2d
