@@ -77,4 +77,9 @@ made = simulate([ribosome, load("ribosome-large-subunit", box=16)], 120, seed=1,
 job = classify3d(made.particles, ribosome.density, 2, search_3d(1), seed=1, iterations=2)
 widget = em_stepper(job, made.particles, search_3d(1), truth=made.truth)
 """,
+    "wiener": """
+from cryoedu.datasets import load
+from cryoedu.widgets.wiener import wiener_explorer
+widget = wiener_explorer(load("protein2d", box=64), images=20, snr=0.05)
+""",
 }
