@@ -66,7 +66,7 @@ progress(4)
 
 # %%
 whole = load("ribosome-80S", box=32)
-directions = [(180, 45, 0), (0, 90, 0), (90, 90, 0), (0, 180, 0)]  # rot, tilt, psi: where we look from
+directions = [(180, 45, 0), (0, 90, 0), (90, 90, 0), (0, 180, 0)]  # rot, tilt, psi of each view
 views = [Specimen(view, whole.pixel_size, f"view {name}")
          for name, view in zip("ABCD", project_by_sums(whole.density, directions))]
 
@@ -75,12 +75,12 @@ images, truth = experiment.particles.images, experiment.truth.classes
 
 true_views = np.stack([view.density for view in experiment.specimens])
 examples = np.stack([images[truth == k][0] for k in range(4)])
-show(image_grid([true_views, examples], rows=["without noise", "SNR 0.3"], columns=["view A", *"BCD"],
-                pixel_size=whole.pixel_size,
-                alt="Above four blobs of different outline, below the same turned and noisy, hard to tell apart."))
+show(image_grid([true_views, examples], rows=["without noise", "SNR 0.3"],
+                columns=["view A", *"BCD"], pixel_size=whole.pixel_size,
+                alt="Above four different outlines, below the same turned and drowned in noise."))
 
 # %% [markdown]
-# **Explain.** Two of the four views you may recognise; a thousand images you would not sort by hand. And SNR 0.3 is
+# **Explain.** One or two you may recognise; a thousand images you would not sort by hand. And SNR 0.3 is
 # generous. If somebody gave us the class and the rotation of every image (the *complete data problem*), we would sort,
 # turn back and average. So we do what we did in lesson 3: leave the missing data open, and weigh all possibilities.
 
@@ -132,9 +132,9 @@ check("4.1", odds)
 
 # %%
 def posterior(images, references, sigma, weights):
-    ccf = np.tensordot(images, references, axes=([1, 2], [2, 3]))         # (N, K, R)
-    energy = np.sum(references**2, axis=(2, 3))                           # (K, R)
-    score = (ccf - 0.5 * energy) / sigma**2                               # log P(X|k,φ,Θ) + constant
+    ccf = np.tensordot(images, references, axes=([1, 2], [2, 3]))    # (N, K, R)
+    energy = np.sum(references**2, axis=(2, 3))                      # (K, R)
+    score = (ccf - 0.5 * energy) / sigma**2                          # log P(X|k,φ,Θ) + constant
     ...  # your code
     ### BEGIN SOLUTION
     score += np.log(np.maximum(weights, 1e-30))[:, None]
@@ -166,12 +166,13 @@ shares = np.array([0.4, 0.3, 0.2, 0.1])
 particle, snrs, maps = 8, (0.3, 0.1, 0.03), []
 for snr in snrs:
     e = simulate(views, 1000, seed=5, snr=snr, fractions=shares, progress=False)
-    gamma = posterior(e.particles.images, turned([view.density for view in e.specimens]), 1.0, shares)
+    references = turned([view.density for view in e.specimens])
+    gamma = posterior(e.particles.images, references, 1.0, shares)
     maps.append(gamma[particle])
     of_class = gamma.sum(axis=2)                                          # (N, K)
     claimed = of_class.max(axis=1).mean()
     correct = np.mean(of_class.argmax(axis=1) == e.truth.classes)
-    print(f"SNR {snr:<5} the most probable class: Γ claims {claimed:4.0%}, correct are {correct:4.0%}")
+    print(f"SNR {snr:<5} most probable class: Γ claims {claimed:4.0%}, correct are {correct:4.0%}")
 
 pose = (truth[particle], experiment.truth.angles[particle, 2] % 360)
 show(posterior_map(maps, names="ABCD", titles=[f"SNR {snr}" for snr in snrs], truth=pose))
@@ -316,7 +317,8 @@ print(f"largest difference between the four averages: {spread:.3f} of the highes
 
 # %%
 def random_starts(images, classes, seed):
-    return np.stack([images[rows].mean(axis=0) for rows in random_subsets(len(images), classes, seed)])
+    subsets = random_subsets(len(images), classes, seed)                  # of row numbers
+    return np.stack([images[rows].mean(axis=0) for rows in subsets])
 
 
 runs = {}
@@ -324,8 +326,8 @@ runs[1] = classify(images, random_starts(images, 4, seed=1), rounds=15)
 
 stages = {"start": random_starts(images, 4, seed=1),
           **{f"round {n}": runs[1][n - 1]["averages"] for n in (1, 2, 4, 8, 15)}}
-show(image_grid(np.stack(list(stages.values()), axis=1), columns=list(stages), rows=[f"class {k}" for k in range(4)],
-                size=1.3, pixel_size=whole.pixel_size,
+show(image_grid(np.stack(list(stages.values()), axis=1), columns=list(stages),
+                rows=[f"class {k}" for k in range(4)], size=1.3, pixel_size=whole.pixel_size,
                 alt="Four nearly equal blobs become four different views within a few rounds."))
 
 # %% [markdown]
@@ -388,7 +390,8 @@ print("class weights:", " ".join(f"{w:.2f}" for w in weights), "  in truth: 0.40
 for seed in (0, 2, 3, 4):
     runs[seed] = classify(images, random_starts(images, 4, seed), rounds=15)
 
-tracks = {f"seed {seed}": [(h["log L"], agreement(h["classes"], truth)) for h in runs[seed]] for seed in sorted(runs)}
+tracks = {f"seed {seed}": [(h["log L"], agreement(h["classes"], truth)) for h in runs[seed]]
+          for seed in sorted(runs)}
 show(seed_runs(tracks))
 
 # %%
@@ -404,8 +407,8 @@ worst = min(runs, key=lambda seed: runs[seed][-1]["log L"])
 print(f"\nseed {worst}:    view A  view B  view C  view D")
 for k, row in enumerate(contingency(runs[worst][-1]["classes"], truth)):
     print(f"class {k}  " + "".join(f"{n:8d}" for n in row))
-show(image_grid(runs[worst][-1]["averages"], columns=[f"class {k}" for k in range(4)], pixel_size=whole.pixel_size,
-                alt="The averages of the run with the lowest likelihood."))
+show(image_grid(runs[worst][-1]["averages"], columns=[f"class {k}" for k in range(4)],
+                pixel_size=whole.pixel_size, alt="The worst run: sharp all the same."))
 
 # %% [markdown]
 # **Explain.** Two of the five runs find all four views. Three are **stuck**. Look at the worst one: class 0 holds view
@@ -440,15 +443,21 @@ print(f"agreement {agreement(end.posterior.classes, truth):.2f}, class weights",
 # 1. Go to the *first* frame. Γ of the image is spread over all rotations and all classes. Why?
 # 2. *Step*. What becomes definite first: the class, or the rotation?
 # 3. Compare the curves: when do the shares of the classes become those of the views (40, 30, 20, 10 %)?
-# 4. Choose another particle. Does each of the four views end in a class of its own?
+# 4. Choose another particle: the slider goes through views A, B, C and D. Does each stay in its first class?
 
 # %%
 one_of_each = [int(np.flatnonzero(truth == k)[0]) for k in range(4)]  # an image of view A, B, C, D
 em_stepper(iterations, experiment.particles, options["search"], chosen=one_of_each)
 
 # %% [markdown]
-# **Explain.** At the start the references are round, so no rotation fits better than another, and nearly equal, so no
-# class does. EXPLAIN7
+# **Explain.** At the start the references are round, so no rotation fits much better than another, and nearly equal, so
+# no class does. Then class and rotation become definite *together*: an image that knows its class knows how it is
+# turned.
+#
+# Some images change their minds. That of view B is nearly sure of class 2 after two turns, with most of view A. When
+# class 1 becomes a better picture of view B, it moves there. That of view D passes through two other classes before it
+# settles in class 4. After ten turns the shares are 40, 30, 19 and 10 %. Nothing had to be decided too early: that is
+# what the weights are good for.
 #
 # ### Coarse first
 #
@@ -462,7 +471,8 @@ em_stepper(iterations, experiment.particles, options["search"], chosen=one_of_ea
 coarse_first = {**options, "radii": opening(5, 12, 10)}
 print("radii:", coarse_first["radii"])
 
-noisy = {snr: simulate(views, 1000, seed=5, snr=snr, fractions=shares, progress=False) for snr in (0.3, 0.1, 0.05)}
+noisy = {snr: simulate(views, 1000, seed=5, snr=snr, fractions=shares, progress=False)
+         for snr in (0.3, 0.1, 0.05)}
 for name, how in (("all 12 shells at once", options), ("coarse first", coarse_first)):
     reached = []
     for seed in (0, 1):
@@ -499,24 +509,26 @@ show(class_scan(list(scan), [scan[K].log_likelihood for K in scan], measures,
 for K in scan:
     gain = scan[K].log_likelihood - scan[max(K - 1, 1)].log_likelihood
     w = np.sort(scan[K].model.class_weights)[::-1]
-    print(f"K = {K}: log L {round(gain, -1):+6.0f}   purity {measures['purity'][K - 1]:.2f}   agreement "
-          f"{measures['agreement'][K - 1]:.2f}   shares", " ".join(f"{share:.2f}" for share in w))
+    print(f"K = {K}: log L {round(gain, -1):+6.0f}   purity {measures['purity'][K - 1]:.2f}   "
+          f"agreement {measures['agreement'][K - 1]:.2f}   shares", " ".join(f"{x:.2f}" for x in w))
 
 order = np.argsort(-scan[8].model.class_weights)
-show(class_averages(scan[8].model.maps[order], [f"{w:.0%}" for w in scan[8].model.class_weights[order]],
+weights = scan[8].model.class_weights[order]
+show(class_averages(scan[8].model.maps[order], [f"{w:.0%}" for w in weights],
                     pixel_size=whole.pixel_size, columns=8))
 
 # %% [markdown]
 # **Explain.**
 #
 # - **The likelihood rises with K**, as it should: a model with more classes can do all that one with fewer can. Up to K
-#   = 4 every class brings thousands. After that, a few hundred. That is what *noise alone* brings: an average has some
-#   450 free numbers here (its Fourier components within shell 12), and a free number that follows nothing but noise
-#   raises log L by one half on average. The dotted line shows that slope. So look for the *kink*, not for the highest
-#   value.
+#   = 4 every class brings thousands. After that, some 270 each. That is hardly more than what *noise alone* brings: an
+#   average has some 450 free numbers here (its Fourier components within shell 12), and a free number that follows
+#   nothing but noise raises log L by one half on average. The dotted line shows that slope. So look for the *kink*, not
+#   for the highest value.
 # - **K = 5 is lower than K = 4.** At its highest top it could not be. So this run is stuck, and we know it without
 #   knowing the truth. Another seed is due.
-# - **Purity** never fell for long, and never tells when to stop. **Agreement** falls again when K is too large.
+# - **Purity** reaches 1.00 at K = 4 and comes back to it, so it cannot say when to stop. **Agreement** falls when K is
+#   too large. (Both need the truth, which you will not have.)
 # - **Too few classes**: views have to share one. **Too many**: large views are split, and some classes dwindle to a few
 #   images. At K = 8 the smallest class holds 1 % of the images. Its average is grain.
 #
@@ -539,8 +551,9 @@ show(class_averages(scan[8].model.maps[order], [f"{w:.0%}" for w in scan[8].mode
 one_view = simulate(views[0], 2000, seed=6, snr=0.3, progress=False)
 
 
-def known_average(first, last):
-    return reconstruct(one_view.truth.subset_of(np.arange(first, last)), ndim=2, progress=False).density
+def known_average(first, last):                                           # with the true rotations
+    some = one_view.truth.subset_of(np.arange(first, last))
+    return reconstruct(some, ndim=2, progress=False).density
 
 
 new = one_view.particles.images[1000:]
@@ -558,12 +571,12 @@ for name, pair in pairs.items():
 
 # %% [markdown]
 # **Explain.** (1) The plain CCF hands *all* images to the stronger reference, though 5 % of contrast say nothing about
-# the view. In the next round it would be alone. Divided by the length of the reference, $|A|$, the CCF no longer cares.
-# This is how maxCC is done in practice, and in the engine here. In ML the term $-\tfrac12 |A|^2$ of the E-step does
-# this service.
+# the view. The other one is left with none. Divided by the length of the reference, $|A|$, the CCF no longer cares:
+# about one half each. This is how maxCC is done in practice, and in the engine here. In ML the term $-\tfrac12 |A|^2$
+# of the E-step does this service; it even holds the 5 % a little against it.
 #
-# (2) The average of more images is less noisy, fits all images better, and **attracts** more than its half. A class
-# that is rich in images gets richer. Here neither the normalised CCF nor Γ is immune.
+# (2) The average of more images is less noisy, fits new images better, and **attracts** more than its half. A class
+# that is rich in images gets richer. Γ is a little less prone to it than the normalised CCF, but not immune.
 #
 # Now the whole classification by both methods: the same images, the same starts, three SNRs, two seeds.
 #
@@ -584,7 +597,8 @@ score = {(m, s): [agreement(ends[m, s, seed].posterior.classes, truth) for seed 
          for m, s, _ in ends}
 best_of = {m: max((ends[m, 0.1, seed] for seed in (0, 1)), key=lambda end: end.log_likelihood)
            for m in methods}
-show(two_options(score, {m: best_of[m].model.class_weights for m in methods}, shares, shares_at=0.1))
+sizes = {m: best_of[m].model.class_weights for m in methods}
+show(two_options(score, sizes, shares, shares_at=0.1))
 
 # %%
 for m, s in score:
@@ -621,8 +635,8 @@ for iteration in classify2d(picked, 12, search, seed=0, iterations=15, radii=ope
 model, hidden = iteration.model, iteration.posterior
 order = np.argsort(-model.class_weights)               # the largest class first
 classes = np.argsort(order)[hidden.classes]            # so that class 0 is the largest
-show(class_averages(model.maps[order], [f"class {k}: {model.class_weights[c]:.1%}" for k, c in enumerate(order)],
-                    pixel_size=picked.pixel_size))
+labels = [f"class {k}: {model.class_weights[c]:.1%}" for k, c in enumerate(order)]
+show(class_averages(model.maps[order], labels, pixel_size=picked.pixel_size))
 
 # %% [markdown]
 # These are **class averages** as a 2D classification job shows them: sorted by their share, each on a grey scale of its
@@ -632,8 +646,10 @@ show(class_averages(model.maps[order], [f"class {k}: {model.class_weights[c]:.1%
 print("class  share  images  P(class)  P(best pose)")
 for k, c in enumerate(order):
     mine = classes == k
-    print(f"{k:5d}  {model.class_weights[c]:5.1%}  {mine.sum():6d}  {hidden.class_probability[mine, c].mean():8.2f}"
-          f"  {hidden.max_probability[mine].mean():12.2f}")
+    of_class = hidden.class_probability[mine, c].mean()
+    best_pose = hidden.max_probability[mine].mean()
+    share = model.class_weights[c]
+    print(f"{k:5d}  {share:5.1%}  {mine.sum():6d}  {of_class:8.2f}  {best_pose:12.2f}")
 
 # %% [markdown]
 # | number | what it means | in RELION's files |
@@ -664,7 +680,7 @@ good = [0, 2, 3, 4, 5, 6, 7, 8, 10]
 
 # %%
 def selection(classes, good, particle):
-    chosen = np.isin(classes, good)                                       # one True or False for each image
+    chosen = np.isin(classes, good)                                       # (N,) True or False
     ...  # your code
     ### BEGIN SOLUTION
     return chosen[particle].mean(), 1 - particle[chosen].mean()
@@ -700,12 +716,12 @@ show(contents(table, names))
 # **Predict.** Will the prior make the classes more equal, or less?
 
 # %%
-for with_prior in classify2d(picked, 12, search, seed=0, iterations=15, radii=opening(6, 11, 12), tau2_fudge=2,
-                             memory="64 MB"):
+for with_prior in classify2d(picked, 12, search, seed=0, iterations=15, radii=opening(6, 11, 12),
+                             memory="64 MB", tau2_fudge=2):
     pass
 
-for name, weights in (("prior off", model.class_weights), ("T = 2", with_prior.model.class_weights)):
-    print(f"{name:10}", " ".join(f"{w:5.1%}" for w in np.sort(weights)[::-1]))
+for name, result in (("prior off", model), ("T = 2", with_prior.model)):
+    print(f"{name:10}", " ".join(f"{w:5.1%}" for w in np.sort(result.class_weights)[::-1]))
 
 # %% [markdown]
 # **Explain.** Less equal. The largest class has grown from 18 to 26 %, and four classes have lost nearly all their
@@ -737,7 +753,7 @@ for name, weights in (("prior off", model.class_weights), ("T = 2", with_prior.m
 # | cryoSPARC | *2D Classification*, ML | *Number of 2D classes* | *Force Max over poses/shifts*; *Select 2D Classes* |
 # | SIMPLE | `cluster2D` | `ncls` | `objfun=euclid` or `objfun=cc`, as in lesson 3 |
 # | XMIPP | `xmipp_ml_align2d`, ML | `--nref` | |
-# | XMIPP | `xmipp_classify_CL2D`, correlation | `--nref` | a rule against attraction; without it: `--classicalMultiref` |
+# | XMIPP | `xmipp_classify_CL2D`, correlation | `--nref` | rule against attraction, off with `--classicalMultiref` |
 #
 # ### Further reading
 #
