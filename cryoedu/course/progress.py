@@ -21,7 +21,15 @@ def progress_file() -> Path:
 
 def solved() -> set[str]:
     """The numbers of the exercises solved so far; empty where there is no file, or none that can be read."""
-    return _read(progress_file()) or set()
+    return solved_in(progress_file()) or set()
+
+
+def solved_in(path: Path) -> set[str] | None:
+    """The numbers of the exercises in a record, or None if there is no file, or none that can be read."""
+    try:
+        return {str(number) for number in json.loads(path.read_text(encoding="utf-8"))["solved"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def record(number: str) -> str | None:
@@ -35,14 +43,6 @@ def forget(lesson: str) -> str | None:
     return _write({n for n in solved() if n.partition(".")[0] != lesson})
 
 
-def _read(path: Path) -> set[str] | None:
-    """The numbers in the file, or None if there is no file, or none that can be read."""
-    try:
-        return {str(number) for number in json.loads(path.read_text(encoding="utf-8"))["solved"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def _write(numbers: Iterable[str]) -> str | None:
     """Write beside the old file and rename, so that a crash leaves the old one or the new one, never half.
 
@@ -51,7 +51,7 @@ def _write(numbers: Iterable[str]) -> str | None:
     path = progress_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and _read(path) is None:
+        if path.exists() and solved_in(path) is None:
             os.replace(path, path.with_name(path.name + ".unreadable"))
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".new")
         try:

@@ -13,7 +13,7 @@ from cryoedu.figures.page import Picture, describe, new_figure, show
 from cryoedu.microscope.noise import circle, signal_variance
 from cryoedu.microscope.realspace import rotate
 from cryoedu.microscope.specimen import Specimen
-from cryoedu.widgets.page import LiveWidget, module
+from cryoedu.widgets.page import LiveWidget, cividis, module, raw
 
 REACH = 4  # pixels: shifts from -4 to 4 along x and y are tried
 Array = NDArray[np.float32]
@@ -26,7 +26,7 @@ class Boards(LiveWidget):
     (as a multiple of the noise's own σ), ``particle`` (index) and ``shifts`` (whether the shift is unknown too).
     """
 
-    _esm = module("common.js", "boards.js")
+    _esm = module("common.js", "plots.js", "boards.js")
     _css = module("common.css")
 
     rotations = traitlets.Int().tag(sync=True)
@@ -133,9 +133,9 @@ def ccf_pdf_boards(specimen: Specimen, *, snr: float = 0.1, angular_step: float 
     noises = rng.standard_normal(signals.shape)
     norms = np.stack([np.sum(signals**2, (1, 2)), np.sum(signals * noises, (1, 2)), np.sum(noises**2, (1, 2))], axis=1)
     return Boards(rotations=count, shift_count=(2 * REACH + 1) ** 2, particle_count=particles, box=n, snr=snr,
-                  _signal_ccf=_raw(_ccf(signals, references)), _noise_ccf=_raw(_ccf(noises, references)),
-                  _energy=_raw(np.sum(references**2, (1, 2))), _norms=_raw(norms), _signals=_raw(signals),
-                  _noises=_raw(noises), _references=_raw(references), _truths=_raw(truths), _cividis=_cividis())
+                  _signal_ccf=raw(_ccf(signals, references)), _noise_ccf=raw(_ccf(noises, references)),
+                  _energy=raw(np.sum(references**2, (1, 2))), _norms=raw(norms), _signals=raw(signals),
+                  _noises=raw(noises), _references=raw(references), _truths=raw(truths), _cividis=cividis())
 
 
 def _ccf(images: NDArray[Any], references: NDArray[Any]) -> NDArray[Any]:
@@ -145,12 +145,3 @@ def _ccf(images: NDArray[Any], references: NDArray[Any]) -> NDArray[Any]:
     near = np.arange(-REACH, REACH + 1)
     return every[:, :, near][:, :, :, near].reshape(len(images), len(references), -1)
 
-
-def _raw(values: NDArray[Any]) -> bytes:
-    return np.ascontiguousarray(values, dtype="<f4").tobytes()
-
-
-def _cividis() -> bytes:
-    from matplotlib import colormaps
-
-    return (colormaps["cividis"](np.arange(256))[:, :3] * 255).round().astype(np.uint8).tobytes()

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import anywidget
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from cryoedu.figures.page import Picture
 
@@ -21,6 +23,30 @@ MOST_OPEN = 6  # widgets of one kind that stay alive; the oldest is closed when 
 def module(*names: str) -> str:
     """One JavaScript module (or style sheet) from files of this package, in order: nothing is fetched from anywhere."""
     return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in names)
+
+
+def raw(values: ArrayLike) -> bytes:
+    """Numbers as the little-endian float32 bytes that ``floats`` in common.js reads."""
+    return np.ascontiguousarray(values, dtype="<f4").tobytes()
+
+
+def pixels(images: ArrayLike, low: float | None = None, high: float | None = None) -> NDArray[np.uint8]:
+    """Images of any shape as grey levels of the same shape, black at ``low`` and white at ``high``.
+
+    Default: the mean of all of them less, and plus, three standard deviations, as ``spread`` in common.js.
+    """
+    values = np.asarray(images, dtype=np.float64)
+    mean, reach = values.mean(), 3 * values.std() or 1.0
+    bottom, top = mean - reach if low is None else low, mean + reach if high is None else high
+    scaled = (values - bottom) * (255 / (top - bottom) if top > bottom else 0.0)
+    return np.clip(np.rint(np.nan_to_num(scaled)), 0, 255).astype(np.uint8)
+
+
+def cividis() -> bytes:
+    """The 256 colours of cividis as bytes, red, green and blue in turn: the ``table`` of an ``imagePanel``."""
+    from matplotlib import colormaps
+
+    return (colormaps["cividis"](np.arange(256))[:, :3] * 255).round().astype(np.uint8).tobytes()
 
 
 class LiveWidget(anywidget.AnyWidget):

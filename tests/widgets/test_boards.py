@@ -114,7 +114,7 @@ def test_the_module_needs_nothing_from_outside():
     for path in STATIC.iterdir():
         text = path.read_text(encoding="utf-8").replace('"http://www.w3.org/2000/svg"', "")
         assert not re.search(r"https?:|^\s*import\b|@import|url\(|require\(", text, flags=re.MULTILINE), path.name
-    assert module("common.js", "boards.js").count("export default") == 1
+    assert module("common.js", "plots.js", "boards.js").count("export default") == 1
 
 
 @pytest.mark.parametrize("shape", [(16, 16, 16), (16, 16), (128, 128)], ids=["3D", "empty", "large"])

@@ -2,7 +2,7 @@
 // here they are added up for the SNR that the sliders ask for, so that nothing waits for the kernel.
 
 function boards(model) {
-  const [R, S, P, n] = [model.get("rotations"), model.get("shift_count"), model.get("particle_count"), model.get("box")];
+  const [R, S, P, n] = ["rotations", "shift_count", "particle_count", "box"].map((name) => model.get(name));
   const signalCcf = floats(model.get("_signal_ccf")), noiseCcf = floats(model.get("_noise_ccf"));
   const energy = floats(model.get("_energy")), norms = floats(model.get("_norms"));
   const signals = floats(model.get("_signals")), noises = floats(model.get("_noises"));
@@ -46,18 +46,12 @@ function boards(model) {
   return { R, S, P, n, compute, reference: (r) => references.subarray(r * n * n, (r + 1) * n * n) };
 }
 
-function argmax(values) {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
-  return best;
-}
-
 function render({ model, el }) {
   const data = boards(model), table = bytes(model.get("_cividis")), side = Math.round(Math.sqrt(data.S));
-  const step = 360 / data.R;
-  const root = h("div", { class: "cryoedu", role: "group", "aria-label": "CCF and PDF boards" });
+  const step = 360 / data.R, reach = (side - 1) / 2;
+  const root = board(el, "CCF and PDF boards");
   const put = (name, value) => { model.set(name, value); model.save_changes(); };
-  const power = (v) => Number((10 ** v).toPrecision(2)).toString();
+  const power = (v) => number(10 ** v);
 
   const rotation = slider({ label: "rotation φ", min: 0, max: data.R - 1, step: 1, value: model.get("rotation"),
     show: (v) => `${(v * step).toFixed(0)}°`, onInput: (v) => put("rotation", v) });
@@ -66,73 +60,54 @@ function render({ model, el }) {
   const sigma = slider({ label: "σ of the model", min: -1, max: 1, step: 0.05, value: Math.log10(model.get("sigma")),
     show: (v) => `${power(v)} × true σ`, onInput: (v) => put("sigma", 10 ** v) });
   rotation.box.classList.add("cryoedu-wide");
-  const next = h("button", { type: "button" }, "another particle");
-  const trueSigma = h("button", { type: "button" }, "σ = true σ");
-  const shifts = h("input", { type: "checkbox" });
-  const buttons = h("div", { class: "cryoedu-buttons cryoedu-wide" }, next, trueSigma,
-    h("label", {}, shifts, " the shift is unknown too"));
-  root.append(h("div", { class: "cryoedu-controls" }, rotation.box, snr.box, sigma.box, buttons));
+  const shifts = tickBox({ label: "the shift is unknown too", onInput: (on) => put("shifts", on) });
+  root.append(controls(rotation.box, snr.box, sigma.box, buttons(
+    button("another particle", () => put("particle", (model.get("particle") + 1) % data.P)),
+    button("σ = true σ", () => put("sigma", 1)), shifts.box)));
 
-  const particle = imageBox("particle", data.n), reference = imageBox("reference, turned by φ", data.n);
-  const ccfMap = imageBox("CCF: best at each shift", side), pdfMap = imageBox("PDF: sum at each shift", side);
-  const pick = (degrees) => put("rotation", Math.round(degrees / step) % data.R);
-  const ccf = circlePlot({ title: "CCF", yLabel: "correlation", bars: false, onPick: pick });
-  const pdf = circlePlot({ title: "PDF", yLabel: "probability", bars: true, onPick: pick });
-  const words = h("p", { class: "cryoedu-words", role: "status", "aria-live": "polite" });
-  root.append(h("div", { class: "cryoedu-row" }, particle.box, ccf.svg, ccfMap.box),
-              h("div", { class: "cryoedu-row" }, reference.box, pdf.svg, pdfMap.box), words);
-  el.append(root);
+  const particle = imagePanel({ title: "particle", width: data.n });
+  const reference = imagePanel({ title: "reference, turned by φ", width: data.n });
+  const maps = ["CCF: best at each shift", "PDF: sum at each shift"].map((title) =>
+    imagePanel({ title, width: side, table }));
+  const onPick = (degrees) => put("rotation", Math.round(degrees / step) % data.R);
+  const turns = { xLabel: "rotation φ of the reference", x: [0, 360], xTicks: 90, xTick: (d) => `${d}°`, circle: true,
+    onPick };
+  const ccf = linePlot({ ...turns, title: "CCF", name: "ccf", yLabel: "correlation", series: [{ kind: "line" }] });
+  const pdf = linePlot({ ...turns, title: "PDF", name: "pdf", yLabel: "probability",
+    series: [{ kind: "bars", colour: COLOURS[1] }] });
+  const words = statusLine();
+  root.append(row(particle.box, ccf.svg, maps[0].box), row(reference.box, pdf.svg, maps[1].box), words.box);
 
-  let timer = 0;
   function draw() {
-    const index = model.get("rotation"), noiseRatio = model.get("snr"), width = model.get("sigma");
-    const withShifts = model.get("shifts");
-    rotation.set(index); snr.set(Math.log10(noiseRatio)); sigma.set(Math.log10(width)); shifts.checked = withShifts;
-    const now = data.compute(model.get("particle"), noiseRatio, width, withShifts);
-    paint(particle.canvas, now.image, ...spread(now.image));
-    const turned = data.reference(index);
-    paint(reference.canvas, turned, ...spread(turned));
+    const [index, p, noiseRatio, width] = ["rotation", "particle", "snr", "sigma"].map((name) => model.get(name));
+    const withShifts = model.get("shifts"), now = data.compute(p, noiseRatio, width, withShifts), at = index * step;
+    rotation.set(index); snr.set(Math.log10(noiseRatio)); sigma.set(Math.log10(width)); shifts.set(withShifts);
+    particle.draw({ values: now.image, words: `particle ${p + 1} of ${data.P} at SNR ${noiseRatio.toPrecision(2)}` });
+    reference.draw({ values: data.reference(index), words: `reference turned by ${at.toFixed(0)} degrees` });
     const best = argmax(now.coefficient), likely = argmax(now.pdf);
-    const low = Math.min(...now.coefficient), high = now.coefficient[best];
-    const margin = 0.08 * (high - low) || 1e-3;
-    ccf.draw({ values: now.coefficient, min: low - margin, max: high + margin, index, truthAt: now.truth,
+    const [low, high] = extent(now.coefficient), margin = 0.08 * (high - low) || 1e-3;
+    const percent = (100 * now.pdf[likely]).toFixed(0);
+    ccf.draw({ values: [now.coefficient], y: [low - margin, high + margin], cursor: at, truth: now.truth,
       words: `CCF: highest at ${best * step} degrees with ${high.toFixed(2)}, lowest ${low.toFixed(2)}; ` +
              `true rotation ${now.truth.toFixed(0)} degrees` });
-    pdf.draw({ values: now.pdf, min: 0, max: Math.max(1.1 * now.pdf[likely], 4 / data.R), index, truthAt: now.truth,
-      flatAt: 1 / data.R,
-      words: `PDF: ${(100 * now.pdf[likely]).toFixed(0)} percent at ${likely * step} degrees; ` +
+    pdf.draw({ values: [now.pdf], y: [0, Math.max(1.1 * now.pdf[likely], 4 / data.R)], cursor: at, truth: now.truth,
+      lines: [{ y: 1 / data.R }],
+      words: `PDF: ${percent} percent at ${likely * step} degrees; ` +
              `about ${now.left.toFixed(1)} of ${data.R} rotations remain` });
-    for (const [map, values] of [[ccfMap, now.ccfMap], [pdfMap, now.pdfMap]]) {
-      map.box.style.visibility = withShifts ? "visible" : "hidden";
-      if (withShifts) {
-        const at = argmax(values), range = `shifts within ${(side - 1) / 2} pixels`;
-        paint(map.canvas, values, values === now.pdfMap ? 0 : Math.min(...values), values[at], table);
-        map.canvas.setAttribute("aria-label", `${map.box.textContent}, ${range}; largest at x ${at % side - (side - 1) / 2}, ` +
-          `y ${Math.floor(at / side) - (side - 1) / 2}`);
-      }
-    }
-    particle.canvas.setAttribute("aria-label", `particle ${model.get("particle") + 1} of ${data.P} at SNR ${noiseRatio.toPrecision(2)}`);
-    reference.canvas.setAttribute("aria-label", `reference turned by ${(index * step).toFixed(0)} degrees`);
-    clearTimeout(timer);
-    timer = setTimeout(() => {
-      words.textContent = `At φ = ${index * step}° the correlation is ${now.coefficient[index].toFixed(2)} and the probability ` +
-        `${now.pdf[index].toFixed(3)}. Highest CCF: ${best * step}°. Most probable: ${likely * step}° ` +
-        `(${(100 * now.pdf[likely]).toFixed(0)} %). True (▼): ${now.truth.toFixed(0)}°. ` +
-        `About ${now.left.toFixed(1)} of ${data.R} rotations remain.`;
-    }, 250);
+    [[now.ccfMap, null], [now.pdfMap, [0, Math.max(...now.pdfMap)]]].forEach(([values, range], i) => {
+      maps[i].box.style.visibility = withShifts ? "visible" : "hidden";
+      if (!withShifts) return;
+      const top = argmax(values), [x, y] = [top % side - reach, Math.floor(top / side) - reach];
+      maps[i].draw({ values, range, words: `${maps[i].box.textContent}, shifts within ${reach} pixels; ` +
+        `largest at x ${x}, y ${y}` });
+    });
+    words.say(`At φ = ${at}° the correlation is ${now.coefficient[index].toFixed(2)} and the probability ` +
+      `${now.pdf[index].toFixed(3)}. Highest CCF: ${best * step}°. Most probable: ${likely * step}° ` +
+      `(${percent} %). True (▼): ${now.truth.toFixed(0)}°. ` +
+      `About ${now.left.toFixed(1)} of ${data.R} rotations remain.`);
   }
 
-  next.addEventListener("click", () => put("particle", (model.get("particle") + 1) % data.P));
-  trueSigma.addEventListener("click", () => put("sigma", 1));
-  shifts.addEventListener("change", () => put("shifts", shifts.checked));
-  const names = ["rotation", "snr", "sigma", "particle", "shifts"];
-  for (const name of names) model.on(`change:${name}`, draw);
-  draw();
-  return () => {  // the view goes: let go of the model, the timer and the page
-    for (const name of names) model.off(`change:${name}`, draw);
-    clearTimeout(timer);
-    root.remove();
-  };
+  return ending(root, follow(model, ["rotation", "snr", "sigma", "particle", "shifts"], draw), words.stop);
 }
 
 export default { render };

@@ -1,16 +1,25 @@
-// What all widgets share: elements, sliders, images on a canvas, plots as SVG. Plain JavaScript, no build step.
+// What all widgets share: elements, controls, images on a canvas, words for screen readers. plots.js has the plots.
+// Plain JavaScript without a build step. Every function is described at the head of plots.js.
 
 const SVG = "http://www.w3.org/2000/svg";
+const GREYS = Uint8Array.from({ length: 768 }, (_, i) => Math.floor(i / 3));
+const FOCUSED = ["input", "button", "select"];
+let nextId = 0;
 
 function h(tag, attributes = {}, ...children) {
   const svg = ["svg", "path", "line", "circle", "text", "rect", "g"].includes(tag);
   const element = svg ? document.createElementNS(SVG, tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   // JupyterLab takes the arrow keys unless the focused element itself says no (its selectors end in ":focus").
-  if (tag === "input" || tag === "button") element.setAttribute("data-lm-suppress-shortcuts", "true");
+  if (FOCUSED.includes(tag)) element.setAttribute("data-lm-suppress-shortcuts", "true");
   element.append(...children);
   return element;
 }
+
+const group = (kind) => (...children) => h("div", { class: `cryoedu-${kind}` }, ...children);
+const controls = group("controls"), buttons = group("buttons cryoedu-wide"), row = group("row");
+
+// ---- the model: bytes from Python, traits that are followed, the end of a view
 
 function floats(view) {  // a DataView that holds float32 numbers
   return new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
@@ -20,34 +29,116 @@ function bytes(view) {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
-let nextId = 0;
+function board(el, label) {
+  const root = h("div", { class: "cryoedu", role: "group", "aria-label": label });
+  el.append(root);
+  return root;
+}
 
-// A labelled slider. `show` turns its position into words, which sighted users and screen readers both get.
-function slider({ label, min, max, step, value, show, onInput }) {
-  const id = `cryoedu-${Date.now().toString(36)}-${nextId++}`;
-  const input = h("input", { type: "range", id, min, max, step, value });
-  const words = h("output", { for: id });
-  const box = h("div", { class: "cryoedu-slider" }, h("label", { for: id }, label), input, words);
+function follow(model, names, draw) {
+  for (const name of names) model.on(`change:${name}`, draw);
+  draw();
+  return () => { for (const name of names) model.off(`change:${name}`, draw); };
+}
+
+function ending(root, ...ends) {
+  return () => { for (const end of ends) end(); root.remove(); };
+}
+
+// ---- controls
+
+function labelled(label, control, ...more) {
+  control.id = `cryoedu-${Date.now().toString(36)}-${nextId++}`;
+  return h("div", { class: "cryoedu-field" }, h("label", { for: control.id }, label), control, ...more);
+}
+
+function slider({ label, min, max, step, value, show = String, onInput }) {
+  const input = h("input", { type: "range", min, max, step, value });
+  const words = h("output", {});
+  const box = labelled(label, input, words);
+  words.setAttribute("for", input.id);
   const tell = () => {
     words.textContent = show(Number(input.value));
     input.setAttribute("aria-valuetext", words.textContent);
   };
   input.addEventListener("input", () => { tell(); onInput(Number(input.value)); });
   tell();
-  return { box, input, set: (v) => { input.value = v; tell(); } };
+  return { box, input, set: (v) => { input.value = v; tell(); }, range: (low, high) => {
+    input.min = low; input.max = high; tell();
+  } };
 }
 
-// An image of n × n numbers on a canvas, black at `low`, white at `high` (or through a table of 256 RGB colours).
-function paint(canvas, values, low, high, table = null) {
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(canvas.width, canvas.height);
-  const scale = high > low ? 255 / (high - low) : 0;
-  for (let i = 0; i < values.length; i++) {
-    const level = Math.max(0, Math.min(255, Math.round((values[i] - low) * scale)));
-    for (let c = 0; c < 3; c++) image.data[4 * i + c] = table ? table[3 * level + c] : level;
-    image.data[4 * i + 3] = 255;
-  }
-  context.putImageData(image, 0, 0);
+function choice({ label, options, value = 0, onInput }) {
+  const input = h("select", {}, ...options.map((words, i) => h("option", { value: i }, words)));
+  input.value = value;
+  input.addEventListener("change", () => onInput(Number(input.value)));
+  return { box: labelled(label, input), input, set: (v) => { input.value = v; } };
+}
+
+function button(words, onClick) {
+  const element = h("button", { type: "button" }, words);
+  element.addEventListener("click", onClick);
+  return element;
+}
+
+function tickBox({ label, value = false, onInput }) {
+  const input = h("input", { type: "checkbox" });
+  input.checked = value;
+  input.addEventListener("change", () => onInput(input.checked));
+  return { box: h("label", {}, input, ` ${label}`), input, set: (v) => { input.checked = v; } };
+}
+
+function player({ label, frames, value = 0, seconds = 0.6, show = (i) => `${i + 1} of ${frames}`, onInput }) {
+  let timer = 0;
+  const go = (i) => {
+    const to = Math.max(0, Math.min(frames - 1, i));
+    if (to === Number(position.input.value)) return;
+    position.set(to); onInput(to);
+  };
+  const stop = () => { clearInterval(timer); timer = 0; play.textContent = "play"; };
+  const manual = (to) => () => { stop(); go(to(Number(position.input.value))); };
+  const tick = () => {
+    if (!position.box.isConnected) return stop();  // the view has gone
+    go(Number(position.input.value) + 1);
+    if (Number(position.input.value) === frames - 1) stop();
+  };
+  const play = button("play", () => {
+    if (timer) return stop();
+    if (Number(position.input.value) === frames - 1) go(0);
+    timer = setInterval(tick, 1000 * seconds);
+    play.textContent = "pause";
+  });
+  const position = slider({ label, min: 0, max: frames - 1, step: 1, value, show,
+    onInput: (v) => { stop(); onInput(v); } });
+  const box = h("div", { class: "cryoedu-player cryoedu-wide", role: "group", "aria-label": label }, buttons(play,
+    button("first", manual(() => 0)), button("back", manual((v) => v - 1)), button("step", manual((v) => v + 1)),
+    button("last", manual(() => frames - 1))), position.box);
+  return { box, input: position.input, set: position.set, stop };
+}
+
+// ---- words
+
+function statusLine(delay = 250) {
+  const box = h("p", { class: "cryoedu-words", role: "status", "aria-live": "polite" });
+  let timer = 0;
+  const stop = () => clearTimeout(timer);
+  return { box, stop, say: (words) => { stop(); timer = setTimeout(() => { box.textContent = words; }, delay); } };
+}
+
+function number(value, digits = 2) {  // 0.0012, 12, 3.1e-7: so many significant digits, no needless zeros
+  return Number.isFinite(value) ? String(Number(value.toPrecision(digits))) : "–";
+}
+
+function argmax(values) {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
+  return best;
+}
+
+function extent(values) {  // lowest and highest of what is finite; [0, 1] if nothing is
+  let low = Infinity, high = -Infinity;
+  for (const v of values) if (Number.isFinite(v)) { if (v < low) low = v; if (v > high) high = v; }
+  return low <= high ? [low, high] : [0, 1];
 }
 
 function spread(values) {  // mean - 3 standard deviations, mean + 3
@@ -58,55 +149,58 @@ function spread(values) {  // mean - 3 standard deviations, mean + 3
   return [mean - 3 * deviation, mean + 3 * deviation];
 }
 
-function imageBox(title, size) {
-  const canvas = h("canvas", { width: size, height: size, role: "img", "aria-label": title });
-  return { canvas, box: h("figure", { class: "cryoedu-image" }, h("figcaption", {}, title), canvas) };
+// ---- images
+
+function levels(values, low, high) {  // numbers as 0 … 255; what is not a number becomes 0
+  const out = new Uint8ClampedArray(values.length), scale = high > low ? 255 / (high - low) : 0;
+  for (let i = 0; i < values.length; i++) out[i] = (values[i] - low) * scale;
+  return out;
 }
 
-// A plot over the circle: a curve or bars, a marker for the present position, a triangle for the truth.
-function circlePlot({ title, yLabel, bars, onPick }) {
-  const W = 400, H = 190, left = 52, right = 16, top = 26, bottom = 34;
-  const x = (degrees) => left + (W - left - right) * degrees / 360;
-  const svg = h("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", class: bars ? "cryoedu-pdf" : "cryoedu-ccf" });
-  const shape = h("path", { class: "shape" });
-  const flat = h("line", { class: "flat", x1: left, x2: W - right });
-  const cursor = h("line", { class: "cursor", y1: top, y2: H - bottom });
-  const dot = h("circle", { class: "dot", r: 5 });
-  const truth = h("path", { class: "truth" });
-  const ticks = h("g", {});
-  for (let d = 0; d <= 360; d += 90)
-    ticks.append(h("text", { x: x(d), y: H - bottom + 14, "text-anchor": "middle" }, `${d}°`));
-  const high = h("text", { x: left - 5, y: top + 9, "text-anchor": "end" });
-  const low = h("text", { x: left - 5, y: H - bottom - 2, "text-anchor": "end" });
-  svg.append(h("rect", { class: "frame", x: left, y: top, width: W - left - right, height: H - top - bottom }),
-    h("text", { x: left, y: 15, class: "title" }, title), ticks, high, low,
-    h("text", { x: (W + left) / 2, y: H - 3, "text-anchor": "middle" }, "rotation φ of the reference"),
-    h("text", { x: 0, y: 0, transform: `translate(11 ${(H - bottom + top) / 2}) rotate(-90)`, "text-anchor": "middle" }, yLabel),
-    flat, shape, truth, cursor, dot);
-  svg.addEventListener("click", (event) => {
-    const box = svg.getBoundingClientRect();
-    const at = ((event.clientX - box.left) * W / box.width - left) / (W - left - right);
-    if (at >= 0 && at <= 1) onPick(at * 360);
-  });
-  function draw({ values, min, max, index, truthAt, flatAt, words }) {
-    const y = (v) => H - bottom - (H - top - bottom) * Math.max(0, Math.min(1, (v - min) / (max - min || 1)));
-    const n = values.length, width = (W - left - right) / n;
-    let d = "";
-    for (let i = 0; i < n; i++) {
-      const px = x(360 * i / n);
-      d += bars ? `M${(px - 0.4 * width).toFixed(1)} ${y(min)}V${y(values[i]).toFixed(1)}h${(0.8 * width).toFixed(1)}V${y(min)}Z`
-                : `${i ? "L" : "M"}${px.toFixed(1)} ${y(values[i]).toFixed(1)}`;
-    }
-    if (!bars) d += `L${x(360).toFixed(1)} ${y(values[0]).toFixed(1)}`;
-    shape.setAttribute("d", d);
-    const px = x(360 * index / n);
-    cursor.setAttribute("x1", px); cursor.setAttribute("x2", px);
-    dot.setAttribute("cx", px); dot.setAttribute("cy", y(values[index]));
-    truth.setAttribute("d", `M${x(truthAt) - 6} ${top - 8}h12l-6 8Z`);
-    flat.style.display = flatAt === undefined ? "none" : "";
-    if (flatAt !== undefined) { flat.setAttribute("y1", y(flatAt)); flat.setAttribute("y2", y(flatAt)); }
-    high.textContent = max.toPrecision(2); low.textContent = Number(min.toPrecision(2)).toString();
-    svg.setAttribute("aria-label", words);
+function paint(canvas, pixels, table = GREYS) {
+  const context = canvas.getContext("2d"), image = context.createImageData(canvas.width, canvas.height);
+  const count = Math.min(pixels.length, canvas.width * canvas.height);
+  for (let i = 0; i < count; i++) {
+    const at = 3 * pixels[i];
+    image.data[4 * i] = table[at]; image.data[4 * i + 1] = table[at + 1]; image.data[4 * i + 2] = table[at + 2];
+    image.data[4 * i + 3] = 255;
   }
-  return { svg, draw };
+  context.putImageData(image, 0, 0);
+}
+
+function imagePanel({ title, width, height = width, shown = 168, shownHeight = null, table = null, unit = null,
+                      note = "", onPick = null }) {
+  const tall = shownHeight ?? Math.round(shown * height / width);
+  const style = `width:${shown}px;height:${tall}px`;
+  const canvas = h("canvas", { width, height, role: "img", "aria-label": title, style });
+  const caption = h("figcaption", {}, title), stage = h("div", { class: "cryoedu-stage" }, canvas);
+  const under = h("figcaption", { class: "cryoedu-note", style: `max-width:${shown}px` }, note);
+  const box = h("figure", { class: "cryoedu-image" }, caption, stage, under);
+  const low = h("span", {}), high = h("span", {});
+  if (unit !== null) {  // a scale of colours or greys from the lowest to the highest value
+    const scale = h("canvas", { width: 256, height: 1, "aria-hidden": "true" });
+    paint(scale, Uint8Array.from({ length: 256 }, (_, i) => i), table ?? GREYS);
+    under.before(h("div", { class: "cryoedu-scale", style: `max-width:${shown}px` }, low, scale, high));
+  }
+  if (onPick) canvas.addEventListener("click", (event) => {
+    const at = canvas.getBoundingClientRect(), inside = (v, size) => Math.max(0, Math.min(size - 1, Math.floor(v)));
+    onPick(inside((event.clientX - at.left) * canvas.width / at.width, canvas.width),
+           inside((event.clientY - at.top) * canvas.height / at.height, canvas.height));
+  });
+  let overlay = null;
+  function draw({ values = null, pixels = null, range = null, marks = null, words = null, title: newTitle = null,
+                  note: newNote = null }) {
+    const [bottom, top] = range ?? (pixels ? [0, 255] : table ? extent(values) : spread(values));
+    paint(canvas, pixels ?? levels(values, bottom, top), table ?? GREYS);
+    if (unit !== null) { low.textContent = number(bottom); high.textContent = `${number(top)} ${unit}`; }
+    if (newTitle !== null) caption.textContent = newTitle;
+    if (newNote !== null) under.textContent = newNote;
+    if (words !== null || newTitle !== null) canvas.setAttribute("aria-label", words ?? newTitle);
+    if (marks && !overlay) {
+      overlay = h("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+      stage.append(overlay);
+    }
+    overlay?.replaceChildren(...(marks ?? []).map(([kind, attributes]) => h(kind, attributes)));
+  }
+  return { box, canvas, draw };
 }
