@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from cryoedu.course.exercises import (
     Exercise,
-    Wrong,
     call,
     call_for_array,
     call_for_number,
@@ -185,8 +184,8 @@ def judge_align_and_average(answer: Any) -> str | None:
             rotate(images[-1], -best[-1]),
         "That is the last image only, turned back and divided. Add the images up in the loop (average += …).":
             rotate(images[-1], -best[-1]) / len(images),
-    }, 0.01) or ("That is not the average of the aligned images. Find the best rotation φ of each image, turn the image "
-                 "by −φ, add up, and divide by the number of images.")
+    }, 0.01) or ("That is not the average of the aligned images. Find the best rotation φ of each image, turn the "
+                 "image by −φ, add up, and divide by the number of images.")
 
 
 def judge_predicted(answer: Any) -> str | None:

@@ -1,7 +1,7 @@
 """Portraits, to show what alignment makes of noise: pictures that everybody recognises at once.
 
-Both come with scikit-image: ``astronaut`` is a NASA photograph of Eileen Collins (public domain), ``cat`` is Chelsea the
-cat, by Stéfan van der Walt (CC0).
+Both come with scikit-image: ``astronaut`` is a NASA photograph of Eileen Collins (public domain), ``cat`` is Chelsea
+the cat, by Stéfan van der Walt (CC0).
 """
 
 from __future__ import annotations
@@ -30,6 +30,6 @@ def portrait(name: str = "astronaut", box: int = 64) -> NDArray[np.float32]:
         raise InputError(f"portrait: the box is {box} pixels, but an even number from 16 to 190 is needed")
     source, top, left, side = PORTRAITS[name]
     colours = getattr(data, source)()[top : top + side, left : left + side]
-    grey = resize(rgb2gray(colours), (box, box), anti_aliasing=True)
+    grey = np.asarray(resize(rgb2gray(colours), (box, box), anti_aliasing=True))  # type: ignore[no-untyped-call]
     grey = grey - grey.mean()
     return np.asarray(grey / np.linalg.norm(grey), dtype=np.float32)

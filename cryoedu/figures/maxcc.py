@@ -31,7 +31,8 @@ def ccf_and_distance(angles: ArrayLike, ccf: ArrayLike, distance: ArrayLike, tru
         ax.set(xlim=(0, 360), xticks=range(0, 361, 60), xlabel="rotation φ (degrees)", ylabel=name)
         low, high = float(values.min()), float(values.max())
         room = 0.35 * (high - low)
-        ax.set_ylim(low - (room if word == "lowest" else 0.2 * room), high + (room if word == "highest" else 0.2 * room))
+        below, above = (1.0, 0.2) if word == "lowest" else (0.2, 1.0)  # room for the legend
+        ax.set_ylim(low - below * room, high + above * room)
         ax.legend(fontsize=8, loc="upper right" if word == "highest" else "lower right", ncols=2, framealpha=0.9)
         said.append(f"the {name} is {word} at {angles[best]:.0f}°")
     return describe(figure, f"Two curves over the rotation, one the mirror image of the other: {', '.join(said)}. "

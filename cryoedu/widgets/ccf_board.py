@@ -19,8 +19,8 @@ from cryoedu.widgets.page import LiveWidget, module, raw
 class CcfBoard(LiveWidget):
     """An image, the reference turning, their product pixel by pixel, and its sum: the CCF.
 
-    The traits can be read and set from Python: ``rotation`` (index), ``particle`` (index), ``snr`` and ``whole`` (whether
-    the whole curve is shown, or only what has been passed).
+    The traits can be read and set from Python: ``rotation`` (index), ``particle`` (index), ``snr`` and ``whole``
+    (whether the whole curve is shown, or only what has been passed).
     """
 
     _esm = module("common.js", "plots.js", "ccf_board.js")
@@ -77,9 +77,10 @@ class CcfBoard(LiveWidget):
         axes[3].axvline(truth, color="#222222", linestyle="--", linewidth=1, label=f"true: {truth:.0f}°")
         axes[3].set(xlim=(0, 360), xticks=range(0, 361, 90), xlabel="rotation φ (degrees)", ylabel="CCF")
         axes[3].legend(fontsize=8)
-        return show(describe(figure, f"The CCF of one image at SNR {self.snr:.2g} with the reference: {values.min():.0f} "
-                                     f"to {values.max():.0f}, highest at {angles[best]:.0f}°; the true rotation is "
-                                     f"{truth:.0f}°. Shown at {at:.0f}°, where the CCF is {values[self.rotation]:.0f}."))
+        return show(describe(figure, f"The CCF of one image at SNR {self.snr:.2g} with the reference: "
+                                     f"{values.min():.0f} to {values.max():.0f}, highest at {angles[best]:.0f}°; the "
+                                     f"true rotation is {truth:.0f}°. Shown at {at:.0f}°, where the CCF is "
+                                     f"{values[self.rotation]:.0f}."))
 
 
 def ccf_board(specimen: Specimen, *, snr: float = 0.1, angular_step: float = 5.0, particles: int = 6,

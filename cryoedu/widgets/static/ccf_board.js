@@ -36,7 +36,8 @@ function render({ model, el }) {
     show: (v) => `${(v * step).toFixed(0)}°`, onInput: (v) => put("rotation", v) });
   const snr = slider({ label: "SNR of the image", min: -3, max: 1, step: 0.05, value: Math.log10(model.get("snr")),
     show: power, onInput: (v) => put("snr", 10 ** v) });
-  const whole = tickBox({ label: "show the whole curve", value: model.get("whole"), onInput: (on) => put("whole", on) });
+  const whole = tickBox({ label: "show the whole curve", value: model.get("whole"),
+    onInput: (on) => put("whole", on) });
   root.append(controls(turn.box, snr.box, buttons(
     button("another particle", () => { turn.stop(); put("particle", (model.get("particle") + 1) % P); }),
     button("wipe the board", () => { passed.fill(0); draw(); }), whole.box)));
@@ -63,12 +64,14 @@ function render({ model, el }) {
     const now = data.compute(p, ratio, r), at = r * step, value = now.curve[r].toFixed(0);
     image.draw({ values: now.image, words: `image of particle ${p + 1} of ${P} at SNR ${number(ratio)}` });
     reference.draw({ values: now.reference, words: `reference turned by ${at.toFixed(0)} degrees` });
-    product.draw({ values: now.product, words: `product of image and reference, pixel by pixel; its sum is ${value}` });
+    product.draw({ values: now.product, note: `sum over all pixels: ${value}`,
+      words: `product of image and reference, pixel by pixel; its sum is ${value}` });
     const drawn = now.curve.map((v, q) => (all || passed[q] ? v : NaN));
     let best = r, count = 0;
     drawn.forEach((v, q) => { if (Number.isFinite(v)) { count++; if (v > drawn[best]) best = q; } });
     const [low, high] = extent(now.curve), margin = 0.08 * (high - low) || 1;
-    const said = `highest of the ${count} points drawn: ${drawn[best].toFixed(0)} at ${(best * step).toFixed(0)}`;
+    const said = `highest of the ${count} ${count === 1 ? "point" : "points"} drawn: ${drawn[best].toFixed(0)} ` +
+      `at ${(best * step).toFixed(0)}`;
     plot.draw({ values: [drawn], y: [low - margin, high + margin], cursor: at, truth: now.truth,
       words: `CCF, ${count} of ${R} points drawn; ${said} degrees; true rotation ${now.truth.toFixed(0)} degrees` });
     words.say(`At φ = ${at.toFixed(0)}° the CCF is ${value}. The ${said}°. True (▼): ${now.truth.toFixed(0)}°.`);

@@ -1,5 +1,5 @@
-// The Einstein-from-noise stepper. Python sends the noise once, as small whole numbers, and for each portrait where each
-// image fits best; the averages are added up here, image by image, forwards and backwards.
+// The Einstein-from-noise stepper. Python sends the noise once, as small whole numbers, and for each portrait where
+// each image fits best; the averages are added up here, image by image, forwards and backwards.
 
 function averages(model) {
   const [n, step, total, levels] = ["box", "step", "total", "levels"].map((name) => model.get(name));
@@ -45,8 +45,8 @@ function render({ model, el }) {
     put("images", Math.max(1, Math.min(total, model.get("images") + more)));
   };
 
-  const steps = player({ label: "noise images averaged, M", frames: total, value: model.get("images") - 1, seconds: 0.08,
-    show: (i) => `${i + 1} of ${total}`, onInput: (i) => put("images", i + 1) });
+  const steps = player({ label: "noise images averaged, M", frames: total, value: model.get("images") - 1,
+    seconds: 0.08, show: (i) => `${i + 1} of ${total}`, onInput: (i) => put("images", i + 1) });
   const which = choice({ label: "portrait", options: names, value: model.get("portrait"),
     onInput: (i) => put("portrait", i) });
   const align = tickBox({ label: "align the images to the portrait", value: model.get("aligned"),
@@ -55,7 +55,8 @@ function render({ model, el }) {
     button(v > 0 ? `${v} more` : `${-v} fewer`, add(v))), align.box)));
 
   const face = imagePanel({ title: "portrait", width: n }), before = imagePanel({ title: "noise image", width: n });
-  const after = imagePanel({ title: "the same", width: n }), mean = imagePanel({ title: "average", width: n, shown: 220 });
+  const after = imagePanel({ title: "the same", width: n });
+  const mean = imagePanel({ title: "average", width: n, shown: 220 });
   const curve = linePlot({ title: "How much the average looks like the portrait", name: "bias", x: [1, total], log: "x",
     xLabel: "noise images averaged, M", yLabel: "correlation", xTicks: [1, 10, 100, 1000], xTick: String,
     series: [{ name: "predicted", kind: "line", colour: "#8c8c8c", dash: "7 3" },
@@ -69,20 +70,21 @@ function render({ model, el }) {
     steps.set(i); which.set(p); align.set(aligned);
     const first = (2 * p + (aligned ? 1 : 0)) * total, r = measured[first + i];
     const line = predicted.subarray(p * total, (p + 1) * total).map((v) => (aligned ? v : 0));
-    const [dx, dy] = aligned ? data.place(p, i) : [0, 0];
+    const [dx, dy] = data.place(p, i).map((v) => (v >= n / 2 ? n - v : -v));  // the shorter way round
     face.draw({ values: portraits.subarray(p * n * n, (p + 1) * n * n), words: `portrait: ${names[p]}` });
     before.draw({ values: data.image(p, false, i), title: `noise image ${count}` });
     after.draw({ values: data.image(p, aligned, i),
-      title: aligned ? `the same, moved by ${-dx}, ${-dy} px` : "the same, not moved" });
+      title: aligned ? `the same, moved by ${dx}, ${dy} px` : "the same, not moved" });
     mean.draw({ values: data.average(p, aligned, count), title: `average of ${count}`,
-      words: `average of ${count} noise images, ${aligned ? "aligned" : "not aligned"}; correlation with the portrait ` +
-             `${r.toFixed(2)}` });
+      words: `average of ${count} noise images, ${aligned ? "aligned" : "not aligned"}; correlation with the ` +
+             `portrait ${r.toFixed(2)}` });
     const shown = measured.slice(first, first + total).fill(NaN, count);
     curve.draw({ values: [line, shown], at: [counts, counts], y: [-0.1, 1], cursor: count,
-      words: `correlation with the portrait: ${r.toFixed(2)} measured, ${line[i].toFixed(2)} predicted, with ${count} ` +
-             "noise images" });
+      words: `correlation with the portrait: ${r.toFixed(2)} measured, ${line[i].toFixed(2)} predicted, with ` +
+             `${count} noise images` });
     words.say(`${count} noise ${count === 1 ? "image" : "images"}, ${aligned ? "aligned" : "not aligned"}, averaged: ` +
-      `correlation with the portrait ${r.toFixed(2)}, predicted ${line[i].toFixed(2)}. There is no portrait in the noise.`);
+      `correlation with the portrait ${r.toFixed(2)}, predicted ${line[i].toFixed(2)}. There is no portrait in the ` +
+      "noise.");
   }
 
   return ending(root, follow(model, ["images", "portrait", "aligned"], draw), steps.stop, words.stop);
