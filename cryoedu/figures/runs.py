@@ -82,7 +82,7 @@ def spectra(frequencies: ArrayLike, sigma2: Mapping[str, ArrayLike], tau2: Mappi
     left.set(yscale="log", ylabel="power / n⁴")
     right.set(yscale="log", ylabel="SSNR")
     for ax, curves in ((left, [*sigma2.values(), *tau2.values()]), (right, list(ssnr.values()))):
-        _resolution_axis(ax)
+        resolution_axis(ax)
         top = max((float(np.nanmax(_positive(c), initial=1e-30)) for c in curves), default=1.0)
         low = min((float(np.nanmin(_positive(c), initial=top)) for c in curves), default=top)
         ax.set_ylim(max(low, 1e-6 * top) / 2, 2 * top)
@@ -108,7 +108,7 @@ def fsc_curves(frequencies: ArrayLike, curves: Mapping[str, ArrayLike], *, thres
     ax.set(ylabel="FSC", ylim=(-0.15, 1.05))
     if len(curves) < 9:
         ax.legend(fontsize=8)
-    _resolution_axis(ax)
+    resolution_axis(ax)
     return describe(figure, f"Fourier shell correlation: {'; '.join(said)}.")
 
 
@@ -119,7 +119,7 @@ def gain_curve(frequencies: ArrayLike, gain: ArrayLike) -> Figure:
     ax = figure.subplots()
     ax.plot(q, values, **LINES[0])
     ax.set(ylabel="share that is real", ylim=(-0.05, 1.05))
-    _resolution_axis(ax)
+    resolution_axis(ax)
     half = np.flatnonzero(values < 0.5)
     said = f"falls below one half at {1 / q[half[0]]:.1f} Å" if len(half) else "stays above one half"
     return describe(figure, f"Share of the differences between classes that is real: {said}.")
@@ -288,7 +288,8 @@ def _positive(values: ArrayLike) -> Floats:
     return np.where(curve > 0, curve, np.nan)
 
 
-def _resolution_axis(ax: Axes) -> None:
+def resolution_axis(ax: Axes) -> None:
+    """Spatial frequencies in 1/Å on the x axis, written as the resolutions (Å) that they stand for."""
     ax.set_xlim(left=0)
     ticks = [float(t) for t in ax.get_xticks() if 0 < t <= ax.get_xlim()[1]]
     ax.set_xticks(ticks, [f"{1 / t:.1f}" for t in ticks])

@@ -69,7 +69,9 @@ class CcfBoard(LiveWidget):
         axes = figure.subplots(1, 4, width_ratios=(1, 1, 1, 2))
         for ax, shown, title in zip(axes, (image, reference, image * reference),
                                     (f"image X, SNR {self.snr:.2g}", f"reference A at {at:.0f}°", "product X · A")):
-            ax.imshow(shown, cmap="gray", vmin=shown.mean() - 3 * shown.std(), vmax=shown.mean() + 3 * shown.std())
+            middle = 0.0 if title.startswith("product") else shown.mean()  # of the product, zero is mid-grey
+            reach = 3 * np.sqrt(np.mean((shown - middle) ** 2))
+            ax.imshow(shown, cmap="gray", vmin=middle - reach, vmax=middle + reach)
             ax.set(xticks=[], yticks=[])
             ax.set_title(title, fontsize=9.5)
         axes[3].plot(angles, values, color="#0072b2", marker="o", markersize=2.5, linewidth=1.2)

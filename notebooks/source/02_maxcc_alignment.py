@@ -156,8 +156,9 @@ check("2.1", number_of_images)
 # $$|X - A_\varphi|^2 = \sum_j (X_j - (A_\varphi)_j)^2
 #   = |X|^2 \;-\; 2 \sum_j X_j (A_\varphi)_j \;+\; |A_\varphi|^2$$
 #
-# $|X|^2$ does not depend on the rotation. $|A_\varphi|^2$ hardly does: a picture that turns keeps its energy. What is
-# left is the sum in the middle. It is called the **cross-correlation function**:
+# $|X|^2$ does not depend on the rotation. $|A_\varphi|^2$, the sum of the squared pixels of the reference, hardly does:
+# a picture that turns keeps its pixel values. What is left is the sum in the middle. It is called the
+# **cross-correlation function**:
 #
 # $$\mathrm{CCF}(\varphi) = \sum_j X_j \, (A_\varphi)_j$$
 #
@@ -205,7 +206,7 @@ show(ccf_and_distance(angles, curve, distance, truth=true_angles[1] % 360))
 # This is what a lecturer draws on the board. Turn the reference: press the arrow keys on the slider, or *play*.
 #
 # - Top left is the image $X$. Beside it is the reference $A_\varphi$, turned by the angle of the slider.
-# - The third picture is their **product**, pixel by pixel. Bright is positive, dark is negative.
+# - The third picture is their **product**, pixel by pixel. Bright is positive, dark is negative, mid-grey is zero.
 # - The sum over all its pixels is one point of the curve. So the CCF is drawn point by point, as you turn.
 #
 # **Predict** where the highest point will be before you have turned all the way round. Then:
@@ -270,13 +271,14 @@ for snr in (1, 0.1, 0.03, 0.01, 0.003):
 # %% [markdown]
 # ## 5. Align and average
 #
-# Of course we do not have the true particle; it is what we are looking for. We start from a guess, and go round:
+# Of course we do not have the true particle; it is what we are looking for. So we start from an *initial guess* about
+# the structure, use it as reference, and go round:
 #
 # 1. **Align**: find the best rotation of each image against the present reference. ($Y$, given $\Theta$)
 # 2. **Average**: turn the images back by these rotations and average. This is the next reference. ($\Theta$, given $Y$)
 #
-# Each half is easy, because it takes the other half as known. The second half is the complete data problem again
-# (section 2).
+# The lecture calls it *reference-based alignment*. Each half is easy, because it takes the other half as known. The
+# second half is the complete data problem again (section 2).
 #
 # ### ✏️ Exercise 2.4: write one round
 #

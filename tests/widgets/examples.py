@@ -24,4 +24,13 @@ widget = noise_portrait(images=20)
 from cryoedu.widgets.phase_stepper import phase_stepper
 widget = phase_stepper()
 """,
+    "filter bench": """
+from cryoedu.datasets import load
+from cryoedu.microscope.experiment import simulate
+from cryoedu.microscope.noise import coloured
+from cryoedu.widgets.filter_bench import filter_bench
+experiment = simulate(load("protein2d", box=32), 30, seed=1, noise=coloured, progress=False)
+widget = filter_bench(experiment, experiment.sigma2, images=30, angular_step=10)
+widget.kind = 3
+""",
 }

@@ -64,7 +64,8 @@ function render({ model, el }) {
     const now = data.compute(p, ratio, r), at = r * step, value = now.curve[r].toFixed(0);
     image.draw({ values: now.image, words: `image of particle ${p + 1} of ${P} at SNR ${number(ratio)}` });
     reference.draw({ values: now.reference, words: `reference turned by ${at.toFixed(0)} degrees` });
-    product.draw({ values: now.product, note: `sum over all pixels: ${value}`,
+    const reach = 3 * Math.sqrt(now.product.reduce((sum, v) => sum + v * v, 0) / (n * n)) || 1;
+    product.draw({ values: now.product, range: [-reach, reach], note: `sum over all pixels: ${value}`,
       words: `product of image and reference, pixel by pixel; its sum is ${value}` });
     const drawn = now.curve.map((v, q) => (all || passed[q] ? v : NaN));
     let best = r, count = 0;
