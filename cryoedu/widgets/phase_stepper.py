@@ -44,7 +44,7 @@ class PhaseStepper(LiveWidget):
     start = traitlets.Int(0).tag(sync=True)
     _frames = traitlets.Bytes().tag(sync=True)  # uint8 (object, method, start, frame, n, n)
     _truths = traitlets.Bytes().tag(sync=True)  # uint8 (object, n, n)
-    _supports = traitlets.Bytes().tag(sync=True)  # uint8 (object, n, n)
+    _supports = traitlets.Bytes().tag(sync=True)  # uint8 (object, n, n): bright where the object may be, with it in it
     _errors = traitlets.Bytes().tag(sync=True)  # float32 (object, method, start, LAST)
     _likeness = traitlets.Bytes().tag(sync=True)  # float32 (object, method, start, frame, 2): upright, turned by 180°
 
@@ -116,7 +116,7 @@ def runs() -> dict[str, bytes]:
                 alike.append([[likeness(f, truth), likeness(f[::-1, ::-1], truth)] for f in kept])
     return {"_frames": np.stack(frames).tobytes(), "_errors": raw(errors), "_likeness": raw(alike),
             "_truths": pixels([truth for truth, _ in objects()], -0.1, 1.0).tobytes(),
-            "_supports": pixels([support for _, support in objects()], 0, 1).tobytes()}
+            "_supports": pixels([0.6 * support + 0.4 * truth for truth, support in objects()], 0, 1).tobytes()}
 
 
 def run(measured: Floats, support: NDArray[np.bool_], *, seed: int, hybrid: int) -> tuple[Floats, list[float]]:

@@ -205,7 +205,7 @@ show(ccf_and_distance(angles, curve, distance, truth=true_angles[1] % 360))
 #
 # This is what a lecturer draws on the board. Turn the reference: press the arrow keys on the slider, or *play*.
 #
-# - Top left is the image $X$. Beside it is the reference $A_\varphi$, turned by the angle of the slider.
+# - The first picture is the image $X$. The second is the reference $A_\varphi$, turned by the angle of the slider.
 # - The third picture is their **product**, pixel by pixel. Bright is positive, dark is negative, mid-grey is zero.
 # - The sum over all its pixels is one point of the curve. So the CCF is drawn point by point, as you turn.
 #
@@ -462,9 +462,9 @@ show(image_grid([V, start, *results.values(), known], size=1.5,
 face = portrait("astronaut", box=64)  # mean 0, and |face| = 1
 noise = np.random.default_rng(6).standard_normal((1000, 64, 64), dtype=np.float32)
 
-places = [(y, x) for y in range(0, 64, 4) for x in range(0, 64, 4)]                      # H = 256
-references = np.stack([np.roll(face, place, axis=(0, 1)) for place in places])           # (H, n, n)
-scores = ccf(noise, references)                                                          # (1000, H)
+places = [(y, x) for y in range(0, 64, 4) for x in range(0, 64, 4)]             # H = 256
+references = np.stack([np.roll(face, place, axis=(0, 1)) for place in places])  # (H, n, n)
+scores = ccf(noise, references)                                                 # (1000, H)
 aligned = np.stack([np.roll(image, (-places[k][0], -places[k][1]), axis=(0, 1))
                     for image, k in zip(noise, scores.argmax(axis=1))])
 

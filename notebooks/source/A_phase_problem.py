@@ -22,7 +22,6 @@
 import numpy as np
 
 from cryoedu.course import carry_on, check, hint, progress
-from cryoedu.datasets import load
 from cryoedu.datasets.portraits import portrait
 from cryoedu.figures import image_grid, show
 from cryoedu.figures.phases import amplitudes_and_phases, error_curves
@@ -295,7 +294,7 @@ print(f"largest difference of the amplitudes: {np.max(np.abs(difference)):.5f}")
 # %% [markdown]
 # ### Step by step
 #
-# Here you can watch it. The large picture has the measured amplitudes at every moment; what is still outside the white
+# Here you can watch it. The large picture has the measured amplitudes at every moment; what is still outside the bright
 # support, or negative, breaks the rules.
 #
 # **Predict** before each change what will happen:
@@ -320,8 +319,8 @@ phase_stepper(frame=14)
 # the fewer amplitudes are measured for the same number of unknowns. (About half of the $n^2$ amplitudes count, because
 # those of $k$ and $-k$ are equal. The object has 32 × 32 = 1,024 unknown pixels.)
 #
-# **Predict.** Will the error at the end become larger or smaller in a smaller window? And the correlation with the
-# face?
+# **Predict.** Of four starts we keep the one with the smallest error. Will this error become larger or smaller in a
+# smaller window? And the correlation with the face?
 
 # %%
 for n in (64, 40, 36, 32):
@@ -332,7 +331,7 @@ for n in (64, 40, 36, 32):
     one, errors = min(ends, key=lambda end: end[1][-1])
     best = max(correlation(one, small), correlation(one[::-1, ::-1], small))
     print(f"window {n} × {n}: about {n * n // 2:4} amplitudes for 1024 pixels   "
-          f"smallest error {errors[-1]:.2f}   correlation with the face {best:.2f}")
+          f"error {errors[-1]:.2f}   correlation {best:.2f}")
 
 # %% [markdown]
 # **Explain.** In the smallest windows the error is 0, and the picture is wrong. There are fewer measured numbers than
@@ -386,7 +385,7 @@ for n in (64, 40, 36, 32):
 # - A. V. Oppenheim, J. S. Lim, *The importance of phase in signals*, Proc. IEEE 69, 529 (1981),
 #   [doi:10.1109/PROC.1981.12022](https://doi.org/10.1109/PROC.1981.12022): pictures with the phases of others, and why.
 # - D. M. Blow, F. H. C. Crick, *The treatment of errors in the isomorphous replacement method*, Acta Cryst. 12, 794
-#   (1959), [doi:10.1107/S0365110X59002274](https://doi.org/10.1107/S0365110X59002274): option 2 for phases.
+#   (1959): option 2 for phases.
 #
 # ### Where you stand
 

@@ -42,13 +42,13 @@ function render({ model, el }) {
     button("another particle", () => { turn.stop(); put("particle", (model.get("particle") + 1) % P); }),
     button("wipe the board", () => { passed.fill(0); draw(); }), whole.box)));
 
-  const [image, reference, product] = ["image X", "reference A, turned by φ", "product X · A"].map((title) =>
-    imagePanel({ title, width: n, shown: 150 }));
+  const [image, reference, product] = ["image X", "reference A", "product X · A"].map((title) =>
+    imagePanel({ title, width: n, shown: 138 }));
   const plot = linePlot({ title: "CCF: the sum over the product", name: "ccf", x: [0, 360], xTicks: 90,
-    xTick: (d) => `${d}°`, xLabel: "rotation φ of the reference", yLabel: "CCF", circle: true, width: 460,
+    xTick: (d) => `${d}°`, xLabel: "rotation φ of the reference", yLabel: "CCF", circle: true, height: 170,
     series: [{ kind: "line" }], onPick: (degrees) => put("rotation", Math.round(degrees / step) % R) });
   const words = statusLine();
-  root.append(row(image.box, reference.box, product.box), row(plot.svg), words.box);
+  root.append(row(image.box, reference.box, product.box, plot.svg), words.box);
 
   function pass(now) {  // all that lies between the last rotation and this one, unless the reference has jumped
     const far = Math.abs(now - before);
@@ -65,7 +65,7 @@ function render({ model, el }) {
     image.draw({ values: now.image, words: `image of particle ${p + 1} of ${P} at SNR ${number(ratio)}` });
     reference.draw({ values: now.reference, words: `reference turned by ${at.toFixed(0)} degrees` });
     const reach = 3 * Math.sqrt(now.product.reduce((sum, v) => sum + v * v, 0) / (n * n)) || 1;
-    product.draw({ values: now.product, range: [-reach, reach], note: `sum over all pixels: ${value}`,
+    product.draw({ values: now.product, range: [-reach, reach], title: `product, sum ${value}`,
       words: `product of image and reference, pixel by pixel; its sum is ${value}` });
     const drawn = now.curve.map((v, q) => (all || passed[q] ? v : NaN));
     let best = r, count = 0;

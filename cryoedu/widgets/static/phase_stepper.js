@@ -17,7 +17,7 @@ function render({ model, el }) {
     onInput: (v) => put("start", v - 1) });
   root.append(controls(steps.box, what.box, how.box, from.box));
 
-  const [truth, twin, support] = ["the object", "its twin", "support: white"].map((title) =>
+  const [truth, twin, support] = ["the object", "its twin", "support (bright)"].map((title) =>
     imagePanel({ title, width: n, shown: 128 }));
   const density = imagePanel({ title: "density with the measured amplitudes", width: n, shown: 230 });
   const plot = linePlot({ title: "What breaks the rules", name: "error", xLabel: "iteration", yLabel: "error",
@@ -39,7 +39,7 @@ function render({ model, el }) {
     const object = truths.subarray(o * size, (o + 1) * size);
     truth.draw({ pixels: object, words: `the object: ${objects[o]}` });
     twin.draw({ pixels: object.slice().reverse(), words: "the object turned by 180 degrees" });
-    support.draw({ pixels: supports.subarray(o * size, (o + 1) * size), words: "where the object may be" });
+    support.draw({ pixels: supports.subarray(o * size, (o + 1) * size), words: "bright: the support, where the object may be; the object lies in it" });
     const track = errors.slice(which * last, (which + 1) * last).map((v) => Math.max(v, 1e-5));
     plot.draw({ values: [track], y: [1e-5, 1], cursor: number_,
       words: `error, logarithmic: ${number(track[0])} at first, ${number(track[last - 1])} at the end, ` +
