@@ -24,6 +24,39 @@ widget = noise_portrait(images=20)
 from cryoedu.widgets.phase_stepper import phase_stepper
 widget = phase_stepper()
 """,
+    "stepper2d": """
+from cryoedu.datasets import load
+from cryoedu.geometry.grids import search_2d
+from cryoedu.inference.jobs import align2d
+from cryoedu.microscope.experiment import simulate
+from cryoedu.widgets.stepper import em_stepper
+protein = load("protein2d", box=24)
+made = simulate(protein, 100, seed=1, snr=0.5, progress=False)
+job = align2d(made.particles, search_2d(10), reference=protein.density, iterations=3)
+widget = em_stepper(job, made.particles, search_2d(10), truth=made.truth)
+""",
+    "stepper2d_classes": """
+from cryoedu.datasets import load
+from cryoedu.geometry.grids import search_2d
+from cryoedu.inference.jobs import classify2d
+from cryoedu.microscope.experiment import simulate
+from cryoedu.widgets.stepper import em_stepper
+made = simulate(load("protein2d", box=24), 150, seed=1, snr=0.5, shift_sigma=8.0, progress=False)
+search = search_2d(10, shift_range=16, shift_step=8)
+job = classify2d(made.particles, 3, search, seed=1, iterations=4)
+widget = em_stepper(job, made.particles, search, chosen=[3, 7, 9])
+""",
+    "stepper3d": """
+from cryoedu.datasets import load
+from cryoedu.geometry.grids import search_3d
+from cryoedu.inference.jobs import classify3d
+from cryoedu.microscope.experiment import simulate
+from cryoedu.widgets.stepper import em_stepper
+ribosome = load("ribosome-80S", box=16)
+made = simulate([ribosome, load("ribosome-large-subunit", box=16)], 120, seed=1, snr=0.5, progress=False)
+job = classify3d(made.particles, ribosome.density, 2, search_3d(1), seed=1, iterations=2)
+widget = em_stepper(job, made.particles, search_3d(1), truth=made.truth)
+""",
     "filter bench": """
 from cryoedu.datasets import load
 from cryoedu.microscope.experiment import simulate
