@@ -11,6 +11,11 @@ from cryoedu.datasets import load
 from cryoedu.widgets.boards import ccf_pdf_boards
 widget = ccf_pdf_boards(load("protein2d", box=40), snr=0.1)
 """,
+    "ccf_board": """
+from cryoedu.datasets import load
+from cryoedu.widgets.ccf_board import ccf_board
+widget = ccf_board(load("protein2d", box=40), snr=0.3)
+""",
     "class_explorer": """
 from cryoedu.datasets import load_particles
 from cryoedu.geometry.grids import search_3d
@@ -38,6 +43,14 @@ widget.kind = 3
 from cryoedu.datasets import load
 from cryoedu.widgets.matching import match_by_hand
 widget = match_by_hand(load("ribosome-80S", box=24), images=2)
+""",
+    "noise_portrait": """
+from cryoedu.widgets.noise_portrait import noise_portrait
+widget = noise_portrait(images=20)
+""",
+    "phase_stepper": """
+from cryoedu.widgets.phase_stepper import phase_stepper
+widget = phase_stepper()
 """,
     "slice_explorer": """
 from cryoedu.datasets import load
