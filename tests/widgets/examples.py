@@ -11,15 +11,33 @@ from cryoedu.datasets import load
 from cryoedu.widgets.boards import ccf_pdf_boards
 widget = ccf_pdf_boards(load("protein2d", box=40), snr=0.1)
 """,
-    "matching": """
-from cryoedu.datasets import load
-from cryoedu.widgets.matching import match_by_hand
-widget = match_by_hand(load("ribosome-80S", box=24), images=2)
+    "class_explorer": """
+from cryoedu.datasets import load_particles
+from cryoedu.geometry.grids import search_3d
+from cryoedu.inference.jobs import classify3d
+from cryoedu.widgets.class_explorer import class_explorer
+made = load_particles("ribosome-particles", count=80, box=16, pixel_size=22.0, progress=False)
+run = classify3d(made.particles, made.specimens[0].density, 2, search_3d(0), seed=1, iterations=3)
+widget = class_explorer(list(run), made.truth.classes, names=["whole", "large"])
 """,
     "ctf_explorer": """
 from cryoedu.datasets import load
 from cryoedu.widgets.ctf_explorer import ctf_explorer
 widget = ctf_explorer(load("protein2d", box=64))
+""",
+    "filter bench": """
+from cryoedu.datasets import load
+from cryoedu.microscope.experiment import simulate
+from cryoedu.microscope.noise import coloured
+from cryoedu.widgets.filter_bench import filter_bench
+experiment = simulate(load("protein2d", box=32), 30, seed=1, noise=coloured, progress=False)
+widget = filter_bench(experiment, experiment.sigma2, images=30, angular_step=10)
+widget.kind = 3
+""",
+    "matching": """
+from cryoedu.datasets import load
+from cryoedu.widgets.matching import match_by_hand
+widget = match_by_hand(load("ribosome-80S", box=24), images=2)
 """,
     "slice_explorer": """
 from cryoedu.datasets import load
@@ -58,14 +76,5 @@ ribosome = load("ribosome-80S", box=16)
 made = simulate([ribosome, load("ribosome-large-subunit", box=16)], 120, seed=1, snr=0.5, progress=False)
 job = classify3d(made.particles, ribosome.density, 2, search_3d(1), seed=1, iterations=2)
 widget = em_stepper(job, made.particles, search_3d(1), truth=made.truth)
-""",
-    "filter bench": """
-from cryoedu.datasets import load
-from cryoedu.microscope.experiment import simulate
-from cryoedu.microscope.noise import coloured
-from cryoedu.widgets.filter_bench import filter_bench
-experiment = simulate(load("protein2d", box=32), 30, seed=1, noise=coloured, progress=False)
-widget = filter_bench(experiment, experiment.sigma2, images=30, angular_step=10)
-widget.kind = 3
 """,
 }
