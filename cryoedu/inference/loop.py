@@ -313,8 +313,11 @@ def checked_radii(radii: Sequence[int] | None, box: int) -> list[int]:
 
 
 def checked(particles: Particles, model: Model, search: Search | LocalSearch, space: str, fixed: Collection[str], *,
-            start: bool) -> Model:
-    """The model, once particles, model, search and options are known to fit together; else raises InputError."""
+            start: bool, few: bool = False) -> Model:
+    """The model, once particles, model, search and options are known to fit together; else raises InputError.
+
+    few: fewer particles than classes will do, because nothing is estimated from them.
+    """
     check_model(model, particles.box, particles.pixel_size, start=start)
     if space not in SPACES:
         raise InputError(f"space {space!r} is unknown: choose 'fourier' or 'real'")
@@ -329,7 +332,7 @@ def checked(particles: Particles, model: Model, search: Search | LocalSearch, sp
     unknown = set(fixed) - set(PARTS)
     if unknown:
         raise InputError(f"fixed names {sorted(unknown)}, but the parts of a model are {', '.join(PARTS)}")
-    if model.classes > len(particles):
+    if model.classes > len(particles) and not few:
         raise InputError(f"{model.classes} classes for {len(particles)} particles: ask for fewer classes than "
                          "particles")
     bins = SPACES[space](particles.box, model.ndim, model.pixel_size, 1).bin_count

@@ -2,7 +2,7 @@
 //
 //   render({ model, el }):  const root = board(el, "its name"); …; root.append(controls(…), row(…), says.box);
 //                           return ending(root, follow(model, ["trait", …], draw), player.stop, says.stop);
-//   floats(model.get("_x")), bytes(…)    what Python's `raw(array)` or uint8 bytes sent, as typed arrays
+//   floats(model.get("_x")), ints, bytes what Python's `raw(array)`, int32 or uint8 bytes sent, as typed arrays
 //   follow(model, names, draw)           draws now and whenever a trait changes; returns what ends that
 //   controls(…) buttons(…) row(…)        boxes for controls, for buttons and tick boxes, for pictures side by side
 //   slider({ label, min, max, step, value, show: v => words, onInput })         → { box, input, set, range(lo, hi) }
@@ -25,6 +25,7 @@
 //     draw({ values: [array of each series], at: [x of its points, or null: evenly spaced], y: [lo, hi], cursor: x,
 //            truth: x, lines: [{ x | y, name }], words })   reuses its elements; y: as the values need it, but a player
 //     wants it fixed or the axis jumps; NaN leaves a gap; words: aria-label, what is to be seen
+//   spherePlot(…)   numbers at viewing directions as a Mollweide map, from sphere.js: module(…, "sphere.js", "own.js")
 
 const COLOURS = ["#3d8fd1", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#8c8c8c"];
 const DASHES = ["", "7 3", "2 3", "9 3 2 3", "4 2", "1 2"];
@@ -74,7 +75,7 @@ function legend(series, left, right, top, lineHeight) {  // the names in rows, a
 
 function linePlot({ title, xLabel, yLabel, x: xRange, series, name = "plot", log = "", xTicks = null, xTick = tickWords,
                     yTick = tickWords, circle = false, width: W = 400, height = 190, onPick = null }) {
-  const all = series.map((s, i) => ({ name: "", kind: "line", colour: COLOURS[i % 6], dash: DASHES[i % 6], ...s }));
+  const all = series.map((s, i) => ({ name: "", kind: "line", colour: COLOURS[i % 6], dash: DASHES[(i + Math.floor(i / 6)) % 6], ...s }));
   const left = 58, right = 16, bottom = 34, logX = log.includes("x"), logY = log.includes("y");
   const key = all.length > 1 ? legend(all, left, W - right, 31, 14) : { rows: 0 };
   const top = 26 + 14 * key.rows, H = height + 14 * key.rows;
@@ -166,10 +167,10 @@ function linePlot({ title, xLabel, yLabel, x: xRange, series, name = "plot", log
       const where = place ? (j) => place[j]
         : (j) => xRange[0] + span * j / (circle ? n : Math.max(n - 1, 1));
       drawn[i].setAttribute("d", shape(s.kind, values[i], where, py, base));
-      let nearest = -1;
+      let nearest = -1;  // the point under the cursor; there is none in a gap
       if (now !== null) for (let j = 0; j < n; j++)
-        if (Number.isFinite(values[i][j]) && (nearest < 0 || Math.abs(where(j) - now) < Math.abs(where(nearest) - now)))
-          nearest = j;
+        if (nearest < 0 || Math.abs(where(j) - now) < Math.abs(where(nearest) - now)) nearest = j;
+      if (!Number.isFinite(values[i][nearest])) nearest = -1;
       dots[i].style.display = nearest < 0 ? "none" : "";
       if (nearest >= 0) set(dots[i], { cx: px(where(nearest)), cy: py(values[i][nearest]) });
     });
