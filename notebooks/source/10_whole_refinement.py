@@ -100,11 +100,11 @@ print(f"defocus from {particles.ctf.defocus_v.min():.0f} to {particles.ctf.defoc
 
 show(image_grid([particles.images[np.arange(6)], particles.images[np.arange(6, 12)]],
                 pixel_size=particles.pixel_size,
-                alt="Twelve noisy images; in most a bright blob, in some nothing that stands out."))
+                alt="Twelve images of grain. In some a faint bright patch can be guessed."))
 
 # %% [markdown]
-# **Explain.** The STAR file has one table for the optics and one for the particles: image name and defocus. No
-# orientation, no class. Those are the hidden data.
+# **Explain.** You can guess, not more. The STAR file has one table for the optics and one for the particles: image name and
+# defocus. No orientation, no class. Those are the hidden data.
 #
 # ### ✏️ Exercise 10.1: the finest detail
 #
@@ -137,9 +137,9 @@ show(class_averages(averages[largest], [f"class {k + 1}: {counts[k]}" for k in l
                     pixel_size=particles.pixel_size, columns=4))
 
 # %% [markdown]
-# **Explain.** Each average shows the views that one reference attracted. One is different: nothing is in it, only grain.
-# But take care, each picture above has its own grey scale! The *strength* of an average, the variance of its pixels, tells
-# more:
+# **Explain.** Each average shows the views that one reference attracted. One is different: rings and clouds, and nothing that
+# stands out from a dark background. But take care, each picture above has its own grey scale! The *strength* of an average,
+# the variance of its pixels, tells more:
 
 # %%
 for k in largest:
@@ -300,7 +300,7 @@ check("10.4", corrected)
 corrected = carry_on("10.4", corrected)
 
 # %% [markdown]
-# **Predict.** Which of the four curves will be the highest, and which the lowest? By how much will the resolution change?
+# **Predict.** Which of the four curves will be the highest, and which the lowest? Will the mask make the resolution better?
 
 # %%
 half1, half2 = step.state["halves"]  # as they came out of the M-step: neither filtered nor masked
@@ -318,8 +318,9 @@ for name, curve in (("whole boxes", curves.unmasked), ("masked", curves.masked),
     print(f"{name:12} {resolution_text(curve, pixel_size)} at FSC = 0.143")
 
 # %% [markdown]
-# **Explain.** The mask takes away noise, so the masked curve is higher. A part of that would be the mask's own doing, but
-# here the curve with random phases is low: the mask is soft and wide. The corrected curve is the one to report.
+# **Explain.** The mask takes away noise, so the masked curve is higher. The curve with random phases says how much of that is
+# the mask's own doing: here it falls to nearly zero where the phases become random, because the mask is soft and wide. So the
+# correction is small. The corrected curve is the one to report.
 
 # %% [markdown]
 # ## 7. Sharpening
@@ -364,9 +365,10 @@ show(map_views(list(sharpened.values()), list(sharpened), pixel_size=pixel_size)
 # %% [markdown]
 # ## 8. The hand, and the truth
 #
-# We know the truth, so we can ask what nobody can ask in real life. The map is turned onto the true one, in both hands.
+# We know the truth, so we can ask what nobody can ask in real life. The map is turned onto the true one, in both hands, and
+# the better hand is kept. An FSC with the truth is read at 0.5, one of two halves at 0.143 (lesson 9).
 #
-# **Predict.** Is the hand right? Will the FSC with the truth (at 0.5) be better or worse than that of the halves (at 0.143)?
+# **Predict.** Is the hand right? Is the reported resolution true?
 
 # %%
 score = score_map(final, states[0].density, pixel_size, wanted=20, diameter=310)
@@ -383,11 +385,13 @@ print(f"true, in a sphere:                      {resolution_text(score.fsc, pixe
 show(map_views([aligned, truth], ["refined, turned", "truth"], pixel_size=pixel_size))
 
 # %% [markdown]
-# **Explain.** The hand was decided by chance in step 3, and nothing since could change it: every projection of the map fits as
-# well as one of its mirror image. In real life one finds the hand from the map itself, as soon as α-helices can be seen, or by
-# tilting the sample. Mirroring costs nothing.
+# **Explain.** This time the hand is right. It was decided by chance in step 3, and nothing since could change it: every
+# projection of the map fits as well as one of its mirror image. (Another seed may give the other hand. Try it.) In real life
+# one finds the hand from the map itself, as soon as α-helices can be seen, or by tilting the sample. Mirroring costs nothing.
 #
-# The reported resolution and the true one are close. That is what the two halves are for.
+# The resolution of the halves in a mask, and the true one in a mask that was made in the same way, differ by a fraction of an
+# ångström. That is what the two halves are for. Note how much the *number* depends on what is counted: the same map has 17 Å
+# in its mask and 20 Å in the whole box. A resolution without a word on the mask says little.
 
 # %% [markdown]
 # ## 9. Ninety thousand particles
