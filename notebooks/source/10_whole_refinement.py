@@ -52,6 +52,7 @@ from cryoedu.validation.classes import agreement, contingency
 from cryoedu.validation.fsc import fsc as correlate
 from cryoedu.validation.fsc import resolution_text
 from cryoedu.validation.masked import masked_fsc
+from cryoedu.widgets.mapviewer import map_viewer
 
 progress(10)
 
@@ -383,6 +384,18 @@ print(f"true, in a sphere:                      {resolution_text(score.fsc, pixe
 
 # %%
 show(map_views([aligned, truth], ["refined, turned", "truth"], pixel_size=pixel_size))
+
+# %% [markdown]
+# ### Look at it
+#
+# The viewer shows the same two maps side by side. Tab moves from control to control, the arrow keys move the sliders. Walk
+# through the slices, then choose a level for the surface.
+#
+# 1. Find the gap between the two subunits in both maps.
+# 2. Raise the level of the surface. What disappears first in the refined map: what is real, or what is grain?
+
+# %%
+map_viewer([aligned, truth], pixel_size=pixel_size, names=["refined", "truth"])
 
 # %% [markdown]
 # **Explain.** This time the hand is right. It was decided by chance in step 3, and nothing since could change it: every
