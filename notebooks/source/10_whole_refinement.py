@@ -64,12 +64,13 @@ progress(10)
 # of nothing but ice, as particle pickers do. The microscope also blurs: an envelope of $B = 500$ Å², which it does not
 # tell anybody. Then everything goes to disk, as a STAR file and a stack.
 #
-# On a GPU it makes as many particles as the data set of the lecture has: 91,114. On a CPU it makes 2,000. All later cells
-# are the same.
+# On a GPU it makes as many particles as the data set of the lecture has: 91,114. On a CPU it makes 2,000, and the later jobs
+# keep to 200 MB of memory, so that the lesson fits a small seat. All later cells are the same.
 
 # %%
 box, pixel_size = 48, 352 / 48
-count = 2_000 if library("auto") is library("numpy") else 91_114
+on_cpu = library("auto") is library("numpy")
+count, memory = (2_000, "200 MB") if on_cpu else (91_114, None)  # None: half of what is free
 states = [load(name, box=box, pixel_size=pixel_size) for name in ("ribosome-80S", "ribosome-large-subunit")]
 made = simulate(states, count, seed=1, snr=0.25, noise=coloured, shift_sigma=5, defocus=(10_000, 30_000),
                 astigmatism=500, b_factor=500, particle_diameter=310, progress=False)
@@ -129,7 +130,7 @@ check("10.1", finest)
 
 # %%
 *_, iteration = classify2d(particles, 8, search_2d(10, shift_range=10, shift_step=10), seed=1,
-                           iterations=15, radii=opening(3, 12, 10))
+                           iterations=15, radii=opening(3, 12, 10), memory=memory)
 counts = np.bincount(iteration.posterior.classes, minlength=8)
 largest = np.argsort(-counts)
 averages = iteration.model.maps
@@ -186,7 +187,8 @@ particles, kind = particles.subset_of(kept), kind[kept]
 
 # %%
 coarse = search_3d(1, shift_range=10, shift_step=10)  # directions some 30° apart
-*_, iteration = stochastic_gradient_descent(particles, coarse, seed=1, iterations=60)
+*_, iteration = stochastic_gradient_descent(particles, coarse, seed=1, iterations=60,
+                                            memory=memory)
 initial = iteration.model.maps[0]
 show(map_views([initial], ["initial model"], pixel_size=particles.pixel_size))
 
@@ -203,7 +205,8 @@ show(map_views([initial], ["initial model"], pixel_size=particles.pixel_size))
 # **Predict.** How many particles will end in the wrong class?
 
 # %%
-*_, iteration = classify3d(particles, initial, 2, coarse, seed=1, iterations=12, radii=opening(3, 11, 10))
+*_, iteration = classify3d(particles, initial, 2, coarse, seed=1, iterations=12,
+                           radii=opening(3, 11, 10), memory=memory)
 mass = iteration.model.maps.sum(axis=(1, 2, 3))
 whole = int(np.argmax(mass))
 classes = iteration.posterior.classes
@@ -259,7 +262,8 @@ chosen = replace(chosen, subset=subset)  # in a STAR file: rlnRandomSubset
 
 # %%
 refined = gold_standard(chosen, iteration.model.maps[whole], search_3d(2, shift_range=10, shift_step=10),
-                        seed=1, diameter=310, sampling=Sampling(finest=3), iterations=12)
+                        seed=1, diameter=310, sampling=Sampling(finest=3), iterations=12,
+                        memory=memory)
 for step in refined:
     print(f"iteration {step.number:2}: shells to {step.resolution:4.1f} Å used, "
           f"halves agree to {resolution_text(step.fsc, pixel_size)}")
