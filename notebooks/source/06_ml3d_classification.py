@@ -540,7 +540,7 @@ show(reliability({"ML3D": calibration(p, truth, edges=(0.5, 0.7, 0.9, 0.98, 1.0)
 # %%
 runs = {1: [single], 2: history}
 for K in (3, 4):
-    start = seeds_from_subsets(particles, consensus, K, search, seed=5, mask=settings["mask"],
+    start = seeds_from_subsets(particles, consensus, K, search, seed=2, mask=settings["mask"],
                                memory=settings["memory"])
     runs[K] = list(refine(particles, start, search, **settings))
 
@@ -558,14 +558,19 @@ for K in (2, 3, 4):
 
 # %% [markdown]
 # **Explain.** With K = 1 everything is in one class, and its map is the consensus: half right for everybody. With K = 2
-# the two kinds part. With more classes than kinds there is nothing left to find. A class **splits** off a part of one
-# kind, or it **starves**: fewer and fewer particles choose it, so that its map gets worse, and still fewer choose it.
-# Follow the weights of the smallest classes in the list. Twelve iterations are not yet the end of that.
+# the two kinds part. With more classes than kinds there is nothing left to find, and two things can happen:
 #
-# How would you know, without the truth? From one class to two, the likelihood rises by a lot; after that it does not.
-# And the maps tell you: classes that look the same may be joined, and a class with hardly any particles may be left
-# alone. So it is safer to choose K a bit too large than too small. If K is too small, different particles share a map,
-# and you saw in section 2 what that looks like.
+# - A kind **splits**. With K = 3, two classes share the whole ribosomes about equally. Both maps have a full small
+#   subunit; which particle went where means nothing.
+# - A class **starves**. With K = 4, one class loses its particles: its map gets worse, so fewer choose it, so its map
+#   gets worse. Follow its weight in the list.
+#
+# Which of the two you get is chance: try another `seed`.
+#
+# How would you know, without the truth? From one class to two, the likelihood rises by a lot; from two to three, by
+# little. And the maps tell you: classes that look the same may be joined, and a class with hardly any particles may be
+# left alone. So it is safer to choose K a bit too large than too small. If K is too small, different particles share a
+# map, and you saw in section 2 what that looks like.
 
 # %% [markdown]
 # ## 8. The honest limit
@@ -720,8 +725,9 @@ show(self_agreement(counts, {"maps that hold the particle": itself, "maps made w
 # | XMIPP | `xmipp_ml_refine3d` (ML3D), `xmipp_mlf_refine3d` with coloured noise | |
 # | cryoedu | `cryoedu classify3d --k` | the same with `--skip-align` |
 #
-# In RELION's STAR files the class weights $P(k \mid \Theta)$ are `rlnClassDistribution`. If you give RELION one reference
-# and K, it makes seeds as we did: in the first iteration each particle is compared with one class only, drawn at random.
+# In RELION's STAR files the class weights $P(k \mid \Theta)$ are `rlnClassDistribution`. If you give RELION one
+# reference and K, it makes seeds as we did: in the first iteration each particle is compared with one class only, drawn
+# at random.
 #
 # ### Further reading
 #
