@@ -5,6 +5,8 @@
 PORT = 8888
 PYTHON =
 ARGS =
+# pytest runs in a process on each of up to four cores; each takes some 500 MB.
+WORKERS = --numprocesses=logical --maxprocesses=4 --dist=loadgroup
 
 .PHONY: help lab test check lint pins clean
 help:
@@ -35,12 +37,12 @@ lab:
 test:
 	$(call environment,--extra test)
 	@echo "Running every test …"
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest $(WORKERS) $(ARGS)
 
 check:
 	$(call environment,--extra test)
 	@echo "Running the fast tests …"
-	@.venv/bin/python -m pytest -m "not slow and not notebook and not browser" $(ARGS)
+	@.venv/bin/python -m pytest $(WORKERS) -m "not slow and not notebook and not browser" $(ARGS)
 
 lint:
 	$(call environment,--extra test)

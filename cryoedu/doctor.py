@@ -72,6 +72,12 @@ def report() -> list[Finding]:
     return findings
 
 
+def brief(findings: list[Finding]) -> list[Finding]:
+    """What computes, and whatever needs a step: the part of the report that is read before anything is wrong."""
+    topics = ("Python", "cryoedu", "GPU", "array library", "memory", "cores")
+    return [finding for finding in findings if finding.topic in topics or finding.next_step]
+
+
 def render(findings: list[Finding]) -> str:
     """The findings as text: one line each, the next step under what needs one, a verdict at the end."""
     width = max(len(finding.topic) for finding in findings)

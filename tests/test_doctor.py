@@ -58,6 +58,19 @@ def finding(findings: list[doctor.Finding], topic: str) -> doctor.Finding:
     return next(f for f in findings if f.topic == topic)
 
 
+def test_the_brief_report_leaves_out_only_what_is_well():
+    """A learner reads six lines; what is missing must be among them."""
+    every = doctor.report()
+    short = [f.topic for f in doctor.brief(every)]
+    assert short[:2] == ["Python", "cryoedu"] and {"array library", "memory", "cores"} <= set(short)
+    missing = doctor.Finding("numba", "not installed", "missing", "run: pip install numba")
+    assert doctor.brief([*every, missing])[-1] == missing
+    assert "→ run: pip install numba" in doctor.render(doctor.brief([*every, missing]))
+    assert all(f.topic in short for f in every if f.next_step)
+    assert "Ready to compute" in doctor.render(doctor.brief(every))
+
+
+
 def test_a_healthy_machine_is_ready_and_says_what_it_has(monkeypatch: pytest.MonkeyPatch,
                                                          capsys: pytest.CaptureFixture[str]) -> None:
     """Somebody who asks for help pastes this page: every version and size has to be on it."""

@@ -7,7 +7,8 @@
 A source is a Python file in jupytext's percent format (``notebooks/source/NAME.py``). What stands between
 ``### BEGIN SOLUTION`` and ``### END SOLUTION`` goes to the solved notebook only; a line that ends in ``# your code``
 goes to the student's only. The student's notebook (``notebooks/NAME.ipynb``) has no outputs; the solved one
-(``notebooks/solutions/NAME.ipynb``) is run from top to bottom and keeps them. A source without exercises has no solved
+(``notebooks/solutions/NAME.ipynb``) is run from top to bottom and keeps them, but for cells with the tag
+``nbval-ignore-output``, which show what differs from machine to machine. A source without exercises has no solved
 notebook.
 """
 
@@ -30,6 +31,7 @@ BEGIN, END, STUB = "### BEGIN SOLUTION", "### END SOLUTION", "# your code"
 ROOT = Path(__file__).parents[2] / "notebooks"
 NOTEBOOK_METADATA = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
                      "language_info": {"name": "python"}}
+MACHINE = "nbval-ignore-output"  # tag of a cell that prints what its machine is: nbval does not compare it either
 NOT_STORED = ("application/vnd.jupyter.widget-view+json",)  # a widget's model dies with its kernel; its picture stays
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
@@ -125,7 +127,7 @@ def tidy(notebook: Any) -> Any:
     for cell in notebook.cells:
         cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags"}
         if cell.cell_type == "code":
-            cell.outputs = list(tidy_outputs(cell.outputs))
+            cell.outputs = [] if MACHINE in cell.metadata.get("tags", ()) else list(tidy_outputs(cell.outputs))
     return notebook
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -91,6 +93,25 @@ def test_two_builds_give_the_same_bytes(small):
     small.write_text(SMALL.replace("a = 2", "a = 4"))
     assert B.build(small, check=True) == ["09_small.ipynb", "solutions/09_small.ipynb"]  # ids follow the source
     assert [f.read_bytes() for f in files] == first
+
+
+@pytest.mark.notebook
+def test_what_a_cell_says_of_its_machine_is_run_but_not_stored(tmp_path):
+    """A rebuild on another machine would change the file, and nbval would fail, where nothing is wrong."""
+    (tmp_path / "source").mkdir()
+    path = tmp_path / "source" / "09_machine.py"
+    path.write_text('# %% tags=["nbval-ignore-output"]\nimport os\nprint(os.getpid())\n\n'
+                    "# %%\na = os.getpid()  # your code\n### BEGIN SOLUTION\na = 1\n### END SOLUTION\na\n")
+    B.build(path)
+    first = (tmp_path / "solutions" / "09_machine.ipynb").read_bytes()
+    told, same = nbformat.reads(first.decode(), 4).cells
+    assert told.outputs == [] and told.execution_count == 1 and told.metadata == {"tags": ["nbval-ignore-output"]}
+    assert same.outputs[0].data["text/plain"] == "1"
+    assert B.build(path) == [] and B.build(path, check=True) == []
+    ran = subprocess.run([sys.executable, "-m", "pytest", "--nbval", "09_machine.ipynb", "--nbval-current-env", "-q",
+                          "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "addopts=", f"--rootdir={tmp_path}"],
+                         cwd=tmp_path / "solutions", capture_output=True, text=True, check=False)
+    assert ran.returncode == 0 and "2 passed" in ran.stdout, ran.stdout
 
 
 @pytest.mark.parametrize("text", ["### BEGIN SOLUTION\na", "a\n### END SOLUTION",

@@ -1,0 +1,659 @@
+# %% [markdown]
+# # Lesson 1: The experiment
+#
+# **The question.** An electron microscope gives flat, noisy pictures. A protein is a thing with three dimensions. What
+# exactly does the microscope give us, what is missing, and how do many pictures give one map?
+#
+# **After this lesson you can**
+# - simulate a cryo-EM image: turn a particle, project it, apply the CTF, add noise,
+# - say how many images must be averaged to reach a given SNR,
+# - match a noisy image with a projection, by hand and by computer,
+# - put images together into a 3D map, if you know how the particles were turned,
+# - explain projection matching and iterative refinement: what to do if you do *not* know it.
+#
+# **Time:** about 75 minutes. The cells themselves run in less than one.
+#
+# **What comes before:** some Python and NumPy. You need not know anything about cryo-EM. If exercises that check
+# themselves are new to you, begin with [lesson 0](00_start_here.ipynb).
+#
+# **How it works.** Each section asks you to *predict*, then to *run* a cell, then *explains* what you saw.
+# Your predictions are yours: write them on paper. Exercises are marked ✏️. Replace the three dots, run the cell, and
+# `check` tells you where you stand. `hint("1.2")` gives a hint, and another one if you ask again.
+
+# %%
+import numpy as np
+
+from cryoedu.course import carry_on, check, hint, progress
+from cryoedu.datasets import load
+from cryoedu.figures import image_grid, show
+from cryoedu.figures.experiment import approach, averaging, set_up, transfer
+from cryoedu.geometry.euler import (angular_distance, euler_to_matrix, matrix_to_euler,
+                                    random_rotations)
+from cryoedu.geometry.grids import search_3d
+from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
+from cryoedu.inference.loop import refine, start_model
+from cryoedu.inference.model import low_pass
+from cryoedu.inference.reconstruction import reconstruct
+from cryoedu.microscope.ctf import ctf, ctf_half_planes
+from cryoedu.microscope.experiment import simulate
+from cryoedu.microscope.noise import circle
+from cryoedu.microscope.realspace import project_by_sums, rotate, rotate_map
+from cryoedu.particles.particles import CTFParameters, Optics
+from cryoedu.validation.fsc import fsc, resolution
+from cryoedu.widgets.matching import match_by_hand
+
+progress(1)
+
+# %% [markdown]
+# ## 1. The specimen
+#
+# We need something to look at. This course has two specimens.
+#
+# - An **example protein** in two dimensions. It is a drawing, made by a formula: a model for teaching.
+# - A **ribosome** in three dimensions, the machine that builds the proteins of a cell. Its shape comes from an experiment:
+#   the coordinates of a ribosome that was itself solved by cryo-EM (entry 6ZU5 of the Protein Data Bank). We put one soft
+#   ball at each residue, with the mass of that residue.
+#
+# To a computer, a specimen is a grid of numbers: the *density*. A cell of a 2D grid is a *pixel*, a cell of a 3D grid a
+# *voxel*. Lengths are in ångström: 1 Å is a ten-millionth of a millimetre, about the size of an atom.
+
+# %%
+protein = load("protein2d", box=64)
+ribosome = load("ribosome-80S", box=64)
+
+for specimen in (protein, ribosome):
+    width = specimen.box * specimen.pixel_size
+    print(f"{specimen.name:13} {specimen.density.shape!s:13} {specimen.pixel_size:.1f} Å per pixel, "
+          f"box of {width:.0f} Å")
+
+# %% [markdown]
+# **Predict.** The next cell turns the protein by 0°, 90°, 180° and 270°. It is drawn so that you can always tell how it is
+# turned. Which parts will you go by?
+
+# %%
+show(image_grid(rotate(protein.density, [0, 90, 180, 270]), size=1.6,
+                columns=["0°", "90°", "180°", "270°"], pixel_size=protein.pixel_size,
+                alt="A body with a hole, a hooked arm and a short tail, turned."))
+
+# %% [markdown]
+# A map in 3D is harder to look at. Here are eight slices through the ribosome, from bottom to top. White is dense.
+
+# %%
+heights = range(11, 56, 6)
+show(image_grid([ribosome.density[z] for z in heights], columns=[f"z = {z}" for z in heights],
+                size=1.15, limits=(0, ribosome.density.max()), shared_scale="density (Da/Å³)",
+                pixel_size=ribosome.pixel_size,
+                alt="Slices through a round, knobbly body with a cleft."))
+
+# %% [markdown]
+# ## 2. The set-up
+#
+# A thin layer of water with many copies of the particle is frozen so fast that the water becomes glass. Electrons go
+# through it and fall on a camera. Each copy was caught as it happened to lie: **embedded in ice, in many unknown
+# orientations**. The picture on the right shows what the camera gives. Programs find the particles in it and cut them out,
+# each in a box of its own. (On the camera, particles are dark on a bright ground. Programs turn this round, and so do we.)
+#
+# **Predict.** All particles in the picture are the same. Why do no two of those drawn on the left look alike?
+
+# %%
+some_angles = matrix_to_euler(random_rotations(16, np.random.default_rng(1)))
+views = project_by_sums(ribosome.density, some_angles)
+show(set_up(views, pixel_size=ribosome.pixel_size, snr=0.1))
+
+# %% [markdown]
+# **Explain.** We look at each copy from another side. So the images differ because the *particles are turned*, not because
+# they are different. Everything in this course hangs on telling these two apart.
+
+# %% [markdown]
+# ## 3. Imaging: from a 3D object to a 2D projection
+#
+# Electrons fly straight through the particle. Each pixel of the camera gets the sum of everything that lay on its line:
+#
+# $$(\mathbf P_\varphi V)(x, y) = \int V\!\left(R_\varphi^{-1}\, (x, y, z)\right) dz$$
+#
+# | symbol | meaning | in the code |
+# |---|---|---|
+# | $V$ | the particle: a density in 3D | `volume`, indexed `[z, y, x]` |
+# | $\varphi$ | its orientation: three angles, *rot*, *tilt* and *psi* | `angles`, in degrees |
+# | $R_\varphi$ | turns the particle into this orientation | `rotate_map(volume, angles)` |
+# | $\int \ldots dz$ | adds up along the beam, the z axis | `.sum(axis=0)` |
+# | $\mathbf P_\varphi V$ | the **projection**: an image in 2D | you write it now |
+#
+# Rot and tilt say from which side the beam comes, like longitude and latitude on a globe. Psi turns the picture in its
+# plane.
+#
+# ### ✏️ Exercise 1.1: write the projection
+#
+# Turn the map, then add up along the beam.
+
+# %%
+def project(volume, angles):
+    ...  # your code
+    ### BEGIN SOLUTION
+    return rotate_map(volume, angles).sum(axis=0)
+    ### END SOLUTION
+
+check("1.1", project)
+
+# %%
+project = carry_on("1.1", project)
+
+# %% [markdown]
+# **Predict.** Five orientations follow. Which two pictures are the same but for a turn in the plane? And what will you see
+# if you look from exactly the opposite side (the last one)?
+
+# %%
+orientations = {"rot 0, tilt 0, psi 0": (0, 0, 0), "psi 60": (0, 0, 60), "tilt 90": (0, 90, 0),
+                "rot 90, tilt 90": (90, 90, 0), "tilt 180": (0, 180, 0)}
+pictures = [project(ribosome.density, angles) for angles in orientations.values()]
+show(image_grid(pictures, columns=list(orientations), size=1.8, pixel_size=ribosome.pixel_size,
+                alt="The second is the first, turned. The last is the first, mirrored."))
+
+# %%
+mirrored = np.roll(pictures[0][:, ::-1], 1, axis=1)  # left and right exchanged, about the centre
+alike = np.corrcoef(mirrored.ravel(), pictures[4].ravel())[0, 1]
+print(f"correlation of the mirrored first picture with the last one: {alike:.2f}")
+
+# %% [markdown]
+# **Explain.** Psi only turns the picture. Rot and tilt show another side, and that is another picture altogether. From the
+# opposite side the picture is the mirror image of the first: the same sums, read from behind. A sum does not say what lay
+# in front and what behind. **One projection has lost the depth.** That is why we need many, from many sides.
+
+# %% [markdown]
+# ## 4. Artefacts: the contrast transfer function
+#
+# The microscope does not copy the projection faithfully. Think of an image as made of waves: long ones for the coarse
+# shape, short ones for the detail. (A Fourier transform takes an image apart in this way. Lesson 7 has more.) The
+# microscope multiplies each wave by a number between −1 and 1, the **contrast transfer function**, or CTF. It mainly
+# depends on the *defocus*: how far the lens is out of focus.
+
+# %%
+optics = Optics(ribosome.pixel_size, voltage=300)       # 300 kV, a usual microscope
+defoci = {"0 µm": 0, "0.5 µm": 5_000, "1 µm": 10_000, "2 µm": 20_000}  # in Å
+frequencies = np.linspace(0, 1 / (2 * ribosome.pixel_size), 200)
+
+curves = {}
+for name, defocus in defoci.items():
+    curves[name] = ctf(frequencies, 0 * frequencies, optics, CTFParameters.of(defocus))[0]
+show(transfer(frequencies, curves))
+
+# %% [markdown]
+# Read it from left to right. A wave with CTF near 0 is lost in this image. Where the CTF is negative, black and white are
+# exchanged, but only for these waves.
+#
+# ### ✏️ Exercise 1.2: apply the CTF
+#
+# `ctf` has one number for each wave, in the order of `np.fft.rfft2`. Go to waves, multiply, come back.
+
+# %%
+def apply_ctf(image, ctf):
+    ...  # your code
+    ### BEGIN SOLUTION
+    return np.fft.irfft2(np.fft.rfft2(image) * ctf)
+    ### END SOLUTION
+
+check("1.2", apply_ctf)
+
+# %%
+apply_ctf = carry_on("1.2", apply_ctf)
+
+# %% [markdown]
+# **Predict.** In light microscopy one focuses as well as one can. Here? At which of the four defoci will the particle have
+# the most contrast? (*Contrast* is the standard deviation inside the particle's circle, as a fraction of that of the
+# projection itself.)
+
+# %%
+inside = circle(64)  # the particle's circle: the empty corners of the box do not count
+clean = project(ribosome.density, (30, 60, 0))
+pictures = {"projection": clean}
+for name, defocus in defoci.items():
+    pictures[name] = apply_ctf(clean, ctf_half_planes(64, optics, CTFParameters.of(defocus))[0])
+
+contrast = {name: p[inside].std() / clean[inside].std() for name, p in pictures.items()}
+show(image_grid(list(pictures.values()), size=1.8, pixel_size=ribosome.pixel_size,
+                columns=[f"{name}: contrast {contrast[name]:.2f}" for name in pictures],
+                alt="In focus: the shape of the projection. Out of focus: grains with dark rims."))
+
+# %% [markdown]
+# **Explain.** In focus (0 µm) the picture has the right shape, but it is ten times as faint: a particle in ice is nearly
+# transparent. (Each picture above has a grey scale of its own.) So one goes *out* of focus on purpose, and the contrast
+# rises. There is a price. The coarse shape stays faint, while finer waves come through at full strength, so the particle
+# looks like a heap of grains with dark rims. And towards the right of the curves more and more waves are lost or turned
+# round. Images at several defoci complete each other: what one has lost, another one has. How to undo the CTF comes in
+# lessons 7 and 9.
+
+# %% [markdown]
+# ## 5. Noise
+#
+# Electrons destroy the particle while they image it. So one can use only a few of them, and few electrons mean a grainy
+# picture. This is by far the worst trouble. With it, our model of an image is complete. In the words of the lecture:
+#
+# $$X_i = \mathrm{CTF}_i \otimes \mathbf P_{\varphi_i} V + N_i$$
+#
+# | symbol | meaning | who knows it? |
+# |---|---|---|
+# | $X_i$ | image number $i$ | the **observed data** |
+# | $V$ | the particle | this is what we want |
+# | $\varphi_i$ | its orientation in image $i$ | nobody: the **missing data** |
+# | $\mathrm{CTF}_i \otimes$ | the CTF, applied | can be estimated from the micrograph |
+# | $N_i$ | noise, independent in each pixel | only how strong it is, at best |
+#
+# How bad it is, is said by the **signal-to-noise ratio**: the variance of the signal inside the particle's circle, divided
+# by the variance of the noise.
+#
+# ### ✏️ Exercise 1.3: add noise at a given SNR
+#
+# `rng.normal(0, sigma, shape)` draws noise with standard deviation `sigma`. Which `sigma` gives the SNR that is asked for?
+# The first line is there already.
+
+# %%
+def add_noise(image, snr, rng):
+    variance = image[circle(len(image))].var()  # of the signal
+    ...  # your code
+    ### BEGIN SOLUTION
+    sigma = np.sqrt(variance / snr)
+    return image + rng.normal(0, sigma, image.shape)
+    ### END SOLUTION
+
+check("1.3", add_noise)
+
+# %%
+add_noise = carry_on("1.3", add_noise)
+
+# %% [markdown]
+# **Predict.** At which SNR will the ribosome disappear? Cryo-EM images usually have an SNR of 0.1 or less.
+
+# %%
+rng = np.random.default_rng(seed=2)
+signal = pictures["1 µm"]
+snrs = (10, 1, 0.1, 0.01)
+noisy = [add_noise(signal, snr, rng) for snr in snrs]
+show(image_grid([signal, *noisy], columns=["no noise", *(f"SNR {snr}" for snr in snrs)], size=1.75,
+                pixel_size=ribosome.pixel_size,
+                alt="The ribosome is clear at SNR 10, grainy at 1, a shadow at 0.1, gone at 0.01."))
+
+# %% [markdown]
+# **Explain.** At SNR 1 the noise is as strong as the signal, and you still see the ribosome with ease: your eye averages
+# over neighbouring pixels. At 0.1 a shadow is left, at 0.01 nothing. Yet the signal is still there, untouched. We only
+# need a way to bring it out.
+
+# %% [markdown]
+# ## 6. Averages beat noise
+#
+# Suppose we had many images of the *same* view. The signal is the same in all of them, the noise is not. In an average of
+# $N$ images the signal stays, and the noise falls:
+#
+# $$\sigma_N = \frac{\sigma}{\sqrt N}$$
+#
+# | symbol | meaning | in the code |
+# |---|---|---|
+# | $\sigma$ | standard deviation of the noise in one image | `sigma` |
+# | $N$ | number of images in the average | `N` |
+# | $\sigma_N$ | standard deviation of the noise that is left in the average | `noise_left` |
+#
+# **Predict.** From one image to 100: by which factor does the noise fall? From 100 to 1,000?
+
+# %%
+copies = np.empty((1000, 64, 64), np.float32)
+for i in range(1000):
+    copies[i] = add_noise(signal, 0.01, rng)  # the same view each time, new noise each time
+sigma = np.sqrt(signal[inside].var() / 0.01)
+
+counts = (1, 3, 10, 30, 100, 300, 1000)
+averages = {N: copies[:N].mean(axis=0) for N in counts}
+noise_left = [(averages[N] - signal).std() for N in counts]
+show(image_grid([averages[N] for N in (1, 10, 100, 1000)] + [signal], size=1.75,
+                columns=["1 image", "10", "100", "1,000", "no noise"],
+                alt="The ribosome comes out of the noise."))
+
+# %%
+show(averaging(counts, np.array(noise_left) / sigma, sigma=1.0))
+
+# %% [markdown]
+# **Explain.** Measured and predicted noise agree (here in units of σ). The law is a stern one: half the noise costs four
+# times as many images, a tenth of it a hundred times as many. The SNR is a ratio of *variances*, and variances fall as
+# $1/N$. So the SNR of an average is $N$ times that of one image.
+#
+# ### ✏️ Exercise 1.4: how many images?
+#
+# Your images have an SNR of 0.02. You want an average with an SNR of 4. How many images do you need?
+
+# %%
+number_of_images = ...  # your code
+### BEGIN SOLUTION
+number_of_images = 4 / 0.02
+### END SOLUTION
+
+check("1.4", number_of_images)
+
+# %% [markdown]
+# ### What if they are not the same view?
+#
+# The particles are turned in all directions, and nobody tells us how.
+#
+# **Predict.** Sketch the average of 300 *noise-free* projections in random orientations. Then run.
+
+# %%
+small = load("ribosome-80S", box=32)  # larger voxels, less to compute: from here on
+random_angles = matrix_to_euler(random_rotations(300, np.random.default_rng(3)))
+projections = project_by_sums(small.density, random_angles, order=1)
+
+show(image_grid([*projections[:4], projections.mean(axis=0)], size=1.75,
+                pixel_size=small.pixel_size, columns=["projection 1", *"234", "average of 300"],
+                alt="Four different projections, and a featureless round blob."))
+
+# %% [markdown]
+# **Explain.** The average is a ball. There was no noise at all, and still everything is gone. What is missing is not signal
+# but **orientations**.
+
+# %% [markdown]
+# ## 7. If we knew the orientations: 3D reconstruction
+#
+# Let us be generous for a moment and assume that we know how each particle was turned. How do we get a map?
+#
+# A projection says how much there was along each line, but not at which depth. So we put it back at *every* depth: we
+# smear the picture back along its beam. One smeared picture is no map. But smears from many sides agree only where there
+# really was something.
+#
+# ### ✏️ Exercise 1.5: smear a picture back
+#
+# Put the image into each of the `n` layers along z. Then turn these layers *back*: what `rotate_map(…, (rot, tilt, psi))`
+# has turned, `rotate_map(…, (-psi, -tilt, -rot))` turns back. (The last turn must be undone first, as with socks and
+# shoes.) Return an array of shape (n, n, n).
+
+# %%
+def smear_back(image, angles):
+    rot, tilt, psi = angles
+    n = len(image)
+    ...  # your code
+    ### BEGIN SOLUTION
+    layers = np.repeat(image[None], n, axis=0)
+    return rotate_map(layers, (-psi, -tilt, -rot))
+    ### END SOLUTION
+
+check("1.5", smear_back)
+
+# %% [markdown]
+# Our images for the rest of the lesson: 300 of them, SNR 1, and for now without CTF. `simulate` takes the same steps as
+# you did in sections 3 to 5, and keeps the truth beside the images. (It also sets the scale, so that the noise has σ = 1.)
+#
+# **Predict.** How will a slice through the map look after 1, 4, 20 and 300 images?
+
+# %%
+smear_back = carry_on("1.5", smear_back)
+
+experiment = simulate(small, 300, seed=2, snr=1.0, progress=False)
+images, true_angles = experiment.particles.images, experiment.truth.angles
+truth = experiment.specimens[0].density
+
+smears, after = np.zeros_like(truth), {}
+for i in range(len(images)):
+    smears = smears + smear_back(images[i], true_angles[i])
+    if i + 1 in (1, 4, 20, 300):
+        after[f"{i + 1} smeared"] = smears[16]  # the slice in the middle
+
+after["engine, 300"] = reconstruct(experiment.truth, progress=False).density[16]
+after["truth"] = truth[16]
+
+# %%
+show(image_grid(list(after.values()), columns=list(after), size=1.6, pixel_size=small.pixel_size,
+                alt="Stripes at first, then a blurred ribosome; the engine's slice is sharp."))
+
+# %% [markdown]
+# **Explain.** One smear is a band of stripes. Twenty already hold the shape, and 300 the shape without the stripes. But it
+# is blurred. Every image holds the coarse shape, so it is counted 300 times; a fine detail shows only in some of the views
+# and is counted less often. Divide each wave of the map by how often it was counted, and the blur is gone. That is what
+# the engine's `reconstruct` does (how, is the subject of lessons 7 and 9).
+#
+# So with known orientations the problem would be easy. The lecture calls it the **complete data problem**.
+
+# %% [markdown]
+# ## 8. Projection matching, by hand
+#
+# Now the real situation: the orientations are unknown. But suppose we already have *some* map, not too bad. Then we can
+# compute how the particle would look in any orientation, and compare with the image. The orientation whose projection
+# fits best is our guess. This is **projection matching**.
+#
+# How well two pictures fit is said by their correlation: 1 if they agree, 0 if they have nothing in common.
+#
+# Try it yourself. On the left is a noisy image, beside it the projection that you turn (both with the CTF of 1.5 µm
+# defocus). Your score is on the right; the dotted line is what the computer got by trying 4,608 orientations, 15° apart.
+# Every control works with the mouse and with the arrow keys (Tab moves on to the next one).
+#
+# 1. Can you reach the dotted line? `bring me near` helps. Your steps are finer than the computer's: can you pass it?
+# 2. **Predict**, then tick *show the computer's scores*: how many sides fit nearly as well as the best one?
+# 3. Lower the SNR. What happens to the dotted line? And to the map of scores?
+# 4. At which SNR does the computer, too, point to a wrong side? (○ is its best, the dashed circle is the truth.)
+#    Look at more than one image.
+
+# %%
+match_by_hand(small, snr=1.0)
+
+# %% [markdown]
+# **Explain.** At high SNR there is one hill, and you can climb it. With more noise the whole landscape sinks, because no
+# projection looks like noise. False hills come up, and in the end one of them is the highest. Even a search that tries
+# everything then gives a wrong answer. The next section counts how often.
+
+# %% [markdown]
+# ## 9. The machine matches
+#
+# A computer has patience: it compares each image with projections in *all* orientations of a grid, and takes the best.
+# To be fair to bright and to faint projections, it uses the **normalised cross-correlation**:
+#
+# $$\mathrm{NCC}(X, A) = \frac{\sum_j (X_j - \bar X)(A_j - \bar A)}
+#   {\sqrt{\sum_j (X_j - \bar X)^2}\,\sqrt{\sum_j (A_j - \bar A)^2}}$$
+#
+# | symbol | meaning | in the code |
+# |---|---|---|
+# | $X_j$ | pixel $j$ of the image | `image` |
+# | $A_j$ | pixel $j$ of a projection of the reference | `projections[r]` |
+# | $\bar X$, $\bar A$ | the mean over all pixels | `image.mean()` |
+#
+# ### ✏️ Exercise 1.6: find the best match
+#
+# `image` has the shape (n, n), `projections` (R, n, n). Return the *index* of the projection with the highest NCC.
+
+# %%
+def best_match(image, projections):
+    ...  # your code
+    ### BEGIN SOLUTION
+    x = image - image.mean()
+    a = projections - projections.mean(axis=(1, 2), keepdims=True)
+    ncc = np.tensordot(a, x, axes=2) / np.sqrt(np.sum(a**2, axis=(1, 2)))
+    return np.argmax(ncc)
+    ### END SOLUTION
+
+check("1.6", best_match)
+
+# %% [markdown]
+# How often is the best match the right one? To see what noise alone does, we hand the machine the best reference there is,
+# the *true* map, and fresh images at four SNRs.
+#
+# **Predict.** The grid has 576 orientations, some 30° apart. For how many of 100 images will the orientation be right to
+# within 30°, at SNR 1? At 0.1? At 0.01?
+
+# %%
+best_match = carry_on("1.6", best_match)
+
+grid = search_3d(1).angles  # (576, 3): rot, tilt, psi
+projections = project_by_sums(truth, grid, order=1)
+
+
+def error(found, true):  # by how many degrees two orientations differ
+    return angular_distance(euler_to_matrix(found), euler_to_matrix(true))
+
+
+for snr in (1, 0.1, 0.03, 0.01):
+    fresh = simulate(small, 100, seed=5, snr=snr, progress=False)
+    found = grid[[best_match(x, projections) for x in fresh.particles.images]]
+    near = np.mean(error(found, fresh.truth.angles) < 30)
+    print(f"SNR {snr:<4}  {near:.0%} of the orientations are right to within 30°")
+
+# %% [markdown]
+# **Explain.** At SNR 1 nearly every image finds its place. At 0.1 only one in three does, and at 0.01 the machine might as
+# well throw dice. It always names a best match; it does not say when that is worth nothing. Remember this for lesson 3.
+#
+# ### One round of projection matching
+#
+# Now we have everything for one round of projection matching: **project** the map in all orientations, **match** each
+# image, **smear back** with the orientations found. As the first map we take a mere blob: the ribosome without any detail
+# finer than 150 Å, as if from an old, coarse experiment.
+#
+# **Predict.** The blob has no detail. Can the map after one round be finer than the blob that was used to match?
+
+# %%
+start = low_pass(truth[None], small.pixel_size, 150)[0]
+
+
+def one_round(reference):
+    projections = project_by_sums(reference, grid, order=1)
+    found = grid[[best_match(x, projections) for x in images]]
+    return sum(smear_back(x, angles) for x, angles in zip(images, found)), found
+
+
+rounds = {"start": (start, None)}
+rounds["after one round"] = one_round(start)
+rounds["after two rounds"] = one_round(rounds["after one round"][0])
+
+# %%
+slices = [volume[16] for volume, _ in rounds.values()]
+show(image_grid([*slices, truth[16]], columns=[*rounds, "truth"], size=1.8,
+                pixel_size=small.pixel_size,
+                alt="A blob; a map with more shape; a blurred one; the truth."))
+
+# %%
+for name, (volume, found) in rounds.items():
+    fine = resolution(fsc(volume, truth), small.pixel_size, threshold=0.5)
+    print(f"{name:16} agrees with the truth down to {fine:3.0f} Å", end="")
+    if found is not None:
+        near = np.mean(error(found, true_angles) < 30)
+        print(f";  {near:.0%} of the orientations are right to within 30°", end="")
+    print()
+
+# %% [markdown]
+# "Agrees down to …" means: compare the two maps wave by wave, the coarse ones first, with a correlation for each size of
+# wave. This is the **Fourier shell correlation** (FSC). The size where it falls below one half is the *resolution*, in Å.
+# A smaller number is better.
+#
+# **Explain.** After one round the map is finer than the blob. The detail did not come from the blob. It came from the
+# images: once they are turned to roughly the right places, what they have in common adds up.
+#
+# But a second round makes it *worse*. Smearing blurs, as we saw; so the second reference is a blurred one, the matches
+# get worse, and the next map is more blurred still. The idea is right, but the reconstruction must be a proper one.
+
+# %% [markdown]
+# ## 10. Iterative refinement
+#
+# With a proper reconstruction, each round gives a better map, a better map gives better matches, and these give a better
+# map. That is **iterative refinement**: project, match, reconstruct, again and again.
+#
+# The engine of this course does it with the same criterion as you (option *maxCC*: the highest NCC takes it all). It uses
+# a finer grid, and it undoes the CTF, so we can put the CTF back into the images. There are 1,000 of them now, at SNR 0.5.
+#
+# **Predict.** How many rounds will it take? Where will it stop: at the truth, at the map from the true orientations, or
+# before?
+
+# %%
+experiment = simulate(small, 1000, seed=3, snr=0.5, defocus=(10_000, 25_000), progress=False)
+truth = experiment.specimens[0].density
+start = low_pass(truth[None], small.pixel_size, 150)
+known = reconstruct(experiment.truth, memory="32 MB", progress=False).density  # true orientations
+grid = search_3d(2)  # 4,608 orientations, 15° apart
+
+maps, found = [start[0]], [None]
+for iteration in refine(experiment.particles, start_model(experiment.particles, start), grid,
+                        iterations=6, assignment=MAXIMUM_CROSS_CORRELATION, perturb_seed=1,
+                        memory="32 MB"):
+    maps.append(iteration.model.maps[0])
+    found.append(iteration.posterior.angles)
+
+# %%
+shown = {"start": maps[0], "iteration 1": maps[1], "2": maps[2], "6": maps[6],
+         "true orientations": known, "truth": truth}
+slices, projections = [m[16] for m in shown.values()], [m.sum(axis=0) for m in shown.values()]
+show(image_grid([slices, projections], rows=["slice", "projection"], columns=list(shown),
+                size=1.45, pixel_size=small.pixel_size,
+                alt="From a blob to a map that is grainier than the one with the true orientations."))
+
+# %%
+curves = [fsc(m, truth) for m in maps]
+alike = [np.corrcoef(m.ravel(), truth.ravel())[0, 1] for m in maps]
+known_fsc, known_alike = fsc(known, truth), np.corrcoef(known.ravel(), truth.ravel())[0, 1]
+frequencies = np.arange(17) / (32 * small.pixel_size)
+
+show(approach(frequencies, curves, alike, (known_fsc, known_alike), shown=[0, 1, 2, 6]))
+
+# %%
+def agrees_to(curve):
+    return resolution(curve, small.pixel_size, threshold=0.5)  # Å
+
+
+for k, curve in enumerate(curves):
+    print(f"iteration {k}: {agrees_to(curve):3.0f} Å", end="")
+    if k:
+        degrees = error(found[k], experiment.truth.angles)
+        print(f";  {np.mean(degrees < 15):.0%} of orientations are right to within 15°, "
+              f"half to within {np.median(degrees):.0f}°", end="")
+    print()
+print(f"true orientations: {agrees_to(known_fsc):.0f} Å")
+
+# %% [markdown]
+# **Explain.** Against a blob only one orientation in seven is right to within 15°. Still the first map is finer than the
+# blob: what fits adds up, what does not fit spreads out. Finer detail tells more orientations apart, so the next round is
+# better again. After four rounds the map hardly changes any more. It does not reach the one from the true orientations:
+# a few images are still matched wrongly, and a grid with steps of 15° leaves the others some 8° off.
+#
+# That is the whole idea. But be warned: this lesson made it easy. The SNR was high, the particles sat in the middle of
+# their boxes, they were all the same, and we began with a blob of the *right* particle. What happens without these gifts
+# is the rest of the course.
+#
+# | what was easy here | what happens otherwise |
+# |---|---|
+# | a high SNR, one best orientation for each image | lessons 2 and 3 |
+# | all particles are the same | lessons 4 and 6 |
+# | a start of the right shape | lesson 5 |
+# | the engine knew how to undo blur and CTF | lessons 7, 8 and 9 |
+
+# %% [markdown]
+# ## Summary
+#
+# - The microscope turns a **3D object** into **2D projections**: sums along the beam. We collect data in 2D, but we want
+#   3D.
+# - There are further inconveniences: the **CTF** changes and removes some of the waves of the image, and there are **large
+#   amounts of noise**.
+# - **Single-particle analysis**: many copies, embedded in ice, in many *unknown orientations*. Averages beat noise as
+#   $1/\sqrt N$, but only if the orientations are known.
+# - With known orientations, all projections combine into a **3D reconstruction**.
+# - Without them: **projection matching**. Compare each image with projections of a reference in all orientations and take
+#   the best match.
+# - **Iterative refinement**: the new map is the next reference.
+#
+# ### What the programs call it
+#
+# | program | project a map | reconstruct with known orientations | refine orientations and map |
+# |---|---|---|---|
+# | RELION | `relion_project` | `relion_reconstruct` | `relion_refine`: *3D auto-refine* |
+# | cryoSPARC | – | job *Homogeneous Reconstruction Only* | job *Homogeneous Refinement* |
+# | SIMPLE | `simulate_particles` | `reconstruct3D` | `refine3D` |
+# | XMIPP | `xmipp_angular_project_library` | `xmipp_reconstruct_fourier` | `xmipp_angular_projection_matching`, in rounds |
+#
+# In RELION's STAR files the orientation is `rlnAngleRot`, `rlnAngleTilt` and `rlnAnglePsi`, the angles of this lesson, and
+# the defocus is `rlnDefocusU` and `rlnDefocusV`.
+#
+# ### Further reading
+#
+# - Y. Cheng, N. Grigorieff, P. A. Penczek, T. Walz, *A primer to single-particle cryo-electron microscopy*, Cell 161, 438
+#   (2015), [doi:10.1016/j.cell.2015.03.050](https://doi.org/10.1016/j.cell.2015.03.050): the whole way from the sample to
+#   the map.
+# - P. A. Penczek, *Fundamentals of three-dimensional reconstruction from projections*, Methods Enzymol. 482, 1 (2010),
+#   [doi:10.1016/S0076-6879(10)82001-4](https://doi.org/10.1016/S0076-6879(10)82001-4): why smearing back blurs, and what
+#   to do about it.
+# - P. A. Penczek, R. A. Grassucci, J. Frank, *The ribosome at improved resolution*, Ultramicroscopy 53, 251 (1994),
+#   [doi:10.1016/0304-3991(94)90038-8](https://doi.org/10.1016/0304-3991(94)90038-8): projection matching, on a ribosome.
+# - M. Ehrenbolger *et al.*, PLoS Biol. 18, e3000958 (2020),
+#   [doi:10.1371/journal.pbio.3000958](https://doi.org/10.1371/journal.pbio.3000958): the ribosome of this lesson.
+#
+# ### Where you stand
+
+# %%
+progress(1)
