@@ -428,7 +428,7 @@ show(image_grid(runs[worst][-1]["averages"], columns=[f"class {k}" for k in rang
 
 # %%
 options = {"search": search_2d(10), "iterations": 12, "radii": [12], "perturb_seed": None,
-           "memory": "64 MB"}
+           "memory": "24 MB"}
 
 iterations = list(classify2d(experiment.particles, 4, seed=0, **options))
 end = iterations[-1]
@@ -623,7 +623,7 @@ particles = load_particles("ribosome-particles", count=1200, progress=False)
 picked, kinds = with_junk(particles, empty=200, spots=100, seed=3)
 
 search = search_2d(10, shift_range=11, shift_step=11)  # 36 rotations, 5 shifts
-how = {"iterations": 15, "radii": opening(6, 11, 12), "memory": "64 MB"}  # from 59 to 32 Å
+how = {"iterations": 15, "radii": opening(6, 11, 12), "memory": "24 MB"}  # from 59 to 32 Å
 *_, end = classify2d(picked, 12, search, seed=0, **how)
 
 model, hidden = end.model, end.posterior
