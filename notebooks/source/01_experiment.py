@@ -294,7 +294,9 @@ show(image_grid([signal, *noisy], columns=["no noise", *(f"SNR {snr}" for snr in
 # **Predict.** From one image to 100: by which factor does the noise fall? From 100 to 1,000?
 
 # %%
-copies = np.stack([add_noise(signal, 0.01, rng) for _ in range(1000)])  # one view, 1,000 times
+copies = np.empty((1000, 64, 64), np.float32)
+for i in range(1000):
+    copies[i] = add_noise(signal, 0.01, rng)  # the same view each time, new noise each time
 sigma = np.sqrt(signal[inside].var() / 0.01)
 
 counts = (1, 3, 10, 30, 100, 300, 1000)
@@ -555,13 +557,13 @@ for name, (volume, found) in rounds.items():
 experiment = simulate(small, 1000, seed=3, snr=0.5, defocus=(10_000, 25_000), progress=False)
 truth = experiment.specimens[0].density
 start = low_pass(truth[None], small.pixel_size, 150)
-known = reconstruct(experiment.truth, progress=False).density  # with the true orientations
+known = reconstruct(experiment.truth, memory="32 MB", progress=False).density  # true orientations
 grid = search_3d(2)  # 4,608 orientations, 15° apart
 
 maps, found = [start[0]], [None]
 for iteration in refine(experiment.particles, start_model(experiment.particles, start), grid,
                         iterations=6, assignment=MAXIMUM_CROSS_CORRELATION, perturb_seed=1,
-                        memory="64 MB"):
+                        memory="32 MB"):
     maps.append(iteration.model.maps[0])
     found.append(iteration.posterior.angles)
 

@@ -476,9 +476,8 @@ noisy = {snr: simulate(views, 1000, seed=5, snr=snr, fractions=shares, progress=
 for name, how in (("all 12 shells at once", options), ("coarse first", coarse_first)):
     reached = []
     for seed in (0, 1):
-        for iteration in classify2d(noisy[0.1].particles, 4, seed=seed, **how):
-            pass
-        reached.append(agreement(iteration.posterior.classes, truth))
+        *_, end = classify2d(noisy[0.1].particles, 4, seed=seed, **how)   # only the last iteration
+        reached.append(agreement(end.posterior.classes, truth))
     print(f"{name:22} agreement " + " and ".join(f"{value:.2f}" for value in reached))
 
 # %% [markdown]
@@ -495,9 +494,7 @@ for name, how in (("all 12 shells at once", options), ("coarse first", coarse_fi
 # %%
 scan = {}
 for K in range(1, 9):
-    for iteration in classify2d(experiment.particles, K, seed=0, **coarse_first):
-        pass
-    scan[K] = iteration
+    *_, scan[K] = classify2d(experiment.particles, K, seed=0, **coarse_first)
 
 found = {K: scan[K].posterior.classes for K in scan}
 measures = {"purity": [purity(found[K], truth) for K in scan],
@@ -588,10 +585,8 @@ ends = {}
 for snr in noisy:
     for name, assignment in methods.items():
         for seed in (0, 1):
-            for iteration in classify2d(noisy[snr].particles, 4, seed=seed, assignment=assignment,
-                                        **coarse_first):
-                pass
-            ends[name, snr, seed] = iteration
+            *_, ends[name, snr, seed] = classify2d(noisy[snr].particles, 4, seed=seed,
+                                                   assignment=assignment, **coarse_first)
 
 score = {(m, s): [agreement(ends[m, s, seed].posterior.classes, truth) for seed in (0, 1)]
          for m, s, _ in ends}
@@ -628,11 +623,10 @@ particles = load_particles("ribosome-particles", count=1200, progress=False)
 picked, kinds = with_junk(particles, empty=200, spots=100, seed=3)
 
 search = search_2d(10, shift_range=11, shift_step=11)  # 36 rotations, 5 shifts
-for iteration in classify2d(picked, 12, search, seed=0, iterations=15, radii=opening(6, 11, 12),
-                            memory="64 MB"):
-    pass
+how = {"iterations": 15, "radii": opening(6, 11, 12), "memory": "64 MB"}  # from 59 to 32 Å
+*_, end = classify2d(picked, 12, search, seed=0, **how)
 
-model, hidden = iteration.model, iteration.posterior
+model, hidden = end.model, end.posterior
 order = np.argsort(-model.class_weights)               # the largest class first
 classes = np.argsort(order)[hidden.classes]            # so that class 0 is the largest
 labels = [f"class {k}: {model.class_weights[c]:.1%}" for k, c in enumerate(order)]
@@ -716,9 +710,7 @@ show(contents(table, names))
 # **Predict.** Will the prior make the classes more equal, or less?
 
 # %%
-for with_prior in classify2d(picked, 12, search, seed=0, iterations=15, radii=opening(6, 11, 12),
-                             memory="64 MB", tau2_fudge=2):
-    pass
+*_, with_prior = classify2d(picked, 12, search, seed=0, tau2_fudge=2, **how)
 
 for name, result in (("prior off", model), ("T = 2", with_prior.model)):
     print(f"{name:10}", " ".join(f"{w:5.1%}" for w in np.sort(result.class_weights)[::-1]))
