@@ -275,8 +275,9 @@ show(map_views([initial, step.model.maps[0]], ["initial model", "refined"], pixe
 show(directions(step.posterior.angles))
 
 # %% [markdown]
-# **Explain.** In each iteration the halves agreed a little further, so finer shells could be used, which made the
-# orientations better, and so on. The second picture shows from where the particles were seen: all directions occur, with
+# **Explain.** The halves agree further and further, so finer shells are used, which makes the orientations better, and so
+# on. Where nothing gets better for two iterations, the orientations are sampled more finely, and it goes on in a step (here
+# in iterations 6 and 8). The second picture shows from where the particles were seen: all directions occur, with
 # some unevenness that is chance. (A picture with few spots would be a warning: see the missing cone of lesson 7.)
 
 # %% [markdown]
