@@ -102,26 +102,26 @@ def judge_directions(answer: Any) -> str | None:
             raise Wrong({
                 (in_plane,): "That is the probability of each in-plane rotation. Keep the directions, and add up over "
                              "the in-plane rotations and the shifts.",
-                (directions * in_plane,): "You added up over the shifts only. Each direction stands in so many rows, one "
-                                          "after the other, as there are in-plane rotations: add those up too.",
+                (directions * in_plane,): "You added up over the shifts only. Each direction stands in so many rows, "
+                                          "one after the other, as there are in-plane rotations: add those up too.",
                 (directions, in_plane): "The shifts are gone, the in-plane rotations are still there: add up over them "
                                         "too.",
                 (directions, shifts): "The in-plane rotations are gone, the shifts are still there: add up over them "
                                       "too.",
                 (): "One number for each direction is asked for, not one for all of them.",
-            }.get(result.shape, f"Your function returns the shape {result.shape}, but there are {directions} directions: "
-                                f"({directions},) is asked for."))
+            }.get(result.shape, f"Your function returns the shape {result.shape}, but there are {directions} "
+                                f"directions: ({directions},) is asked for."))
         value = call_for_array(answer, right.shape, gamma, in_plane)
         if not same(value, right):
             crossed = gamma.reshape(in_plane, directions, shifts).sum(axis=(0, 2))
             problem = first_match(value, {
-                "You mixed up rows: the in-plane rotations of one direction stand together, so the in-plane rotation is "
-                "the axis that runs faster: reshape(-1, in_plane, shifts).": crossed,
+                "You mixed up rows: the in-plane rotations of one direction stand together, so the in-plane rotation "
+                "is the axis that runs faster: reshape(-1, in_plane, shifts).": crossed,
                 "You took the mean. Probabilities of things that exclude each other add up: take the sum.":
                     cube.mean(axis=(1, 2)),
                 "You took the mean over one of the two axes. Take the sum over both.": cube.mean(axis=1).sum(axis=1),
-                "You kept the best in-plane rotation and shift of each direction. That is option 1; to marginalise is to "
-                "add up over all of them.": cube.max(axis=(1, 2)),
+                "You kept the best in-plane rotation and shift of each direction. That is option 1; to marginalise is "
+                "to add up over all of them.": cube.max(axis=(1, 2)),
                 "You kept the best in-plane rotation. Add up over all of them.": cube.sum(axis=2).max(axis=1),
                 "You kept the best shift. Add up over all of them.": cube.max(axis=2).sum(axis=1),
             })
@@ -150,8 +150,9 @@ def judge_hands(answer: Any) -> str | None:
 
             covariance = np.array([np.mean((v - v.mean()) * (truth - truth.mean())) for v in (V, mirrored(V))])
             return first_match(value, {
-                "The two are right, but in the wrong order: first the map as it is, then its mirror image.": right[::-1],
-                "You did not subtract the means, so that a constant background counts as likeness. np.corrcoef does it.":
+                "The two are right, but in the wrong order: first the map as it is, then its mirror image.":
+                    right[::-1],
+                "You did not subtract the means, so that a constant background counts as likeness; np.corrcoef does.":
                     cosines(V, mirrored(V), truth),
                 "V[::-1] alone also moves the map by a voxel, because the centre is voxel n // 2. Use mirrored(V).":
                     with_mirror(V[::-1]),
@@ -188,8 +189,8 @@ def _not_first(value: float, scores: Array, present: float, right: int) -> str:
     if right == -1:
         return {0.0: "If no orientation is better, the answer is -1: the particle stays. np.argmax of an array that is "
                      "False everywhere is 0, the first orientation, better or not.",
-                float(scores.argmax()): "If no orientation is better, the particle stays: return -1. An orientation that "
-                                        "is only as good as the present one is no step up the hill."}.get(
+                float(scores.argmax()): "If no orientation is better, the particle stays: return -1. An orientation "
+                                        "that is only as good as the present one is no step up the hill."}.get(
                     value, "If no orientation is better than the present one, return -1: the particle stays.")
     if value == scores.argmax() and value != above[0]:
         return ("You look through all of them and take the best. That is the greedy rule, which confirms whatever the "
@@ -204,8 +205,8 @@ def _not_first(value: float, scores: Array, present: float, right: int) -> str:
         return "You count from 1. Places in Python count from 0."
     if value == len(above):
         return "You return how many are better. Asked for is the place of the first of them."
-    return (f"For the scores {scores.tolist()} and a present score of {present:g} the answer is {right}, but your function "
-            f"returns {value:g}.")
+    return (f"For the scores {scores.tolist()} and a present score of {present:g} the answer is {right}, but your "
+            f"function returns {value:g}.")
 
 
 def judge_sgd_step(answer: Any) -> str | None:
@@ -241,8 +242,8 @@ def judge_sgd_step(answer: Any) -> str | None:
                 "You exchanged m and 1 − m.": pair((1 - momentum) * velocity + momentum * rate * push),
                 "You go towards V* itself instead of towards V* − V.":
                     pair(momentum * velocity + (1 - momentum) * rate * best),
-            }) or ("That is not the step. velocity = m · velocity + (1 − m) · r · (best − V), then V + velocity; return "
-                   "both.")
+            }) or ("That is not the step. velocity = m · velocity + (1 − m) · r · (best − V), then V + velocity; "
+                   "return both.")
     return None
 
 
@@ -256,8 +257,8 @@ def judge_success_rate(answer: Any) -> str | None:
         if not same(value, right):
             p, n, naive = right[0], starts, arrived / starts
             return first_match(value, {
-                "That is arrived / starts with the usual formula. It claims that 4 of 4 means certainty. Add one success "
-                "and one failure first: (arrived + 1) / (starts + 2).":
+                "That is arrived / starts with the usual formula. It claims that 4 of 4 means certainty. Add one "
+                "success and one failure first: (arrived + 1) / (starts + 2).":
                     np.array([naive, math.sqrt(naive * (1 - naive) / n)]),
                 "The rate is arrived / starts. Add one success and one failure first, or 4 of 4 would mean certainty.":
                     np.array([naive, right[1]]),
@@ -270,8 +271,8 @@ def judge_success_rate(answer: Any) -> str | None:
                 "You added one success, but no failure: (arrived + 1) / (starts + 2).": np.array([
                     (arrived + 1) / (n + 1),
                     math.sqrt(max((arrived + 1) / (n + 1) * (1 - (arrived + 1) / (n + 1)), 0) / (n + 3))]),
-            }) or (f"For {arrived} of {starts} the rate is {p:.3f} and the spread {right[1]:.3f}; your function returns "
-                   f"{value[0]:.3f} and {value[1]:.3f}.")
+            }) or (f"For {arrived} of {starts} the rate is {p:.3f} and the spread {right[1]:.3f}; your function "
+                   f"returns {value[0]:.3f} and {value[1]:.3f}.")
     return None
 
 
@@ -284,8 +285,8 @@ EXERCISES = (
     Exercise("5.2", "From Γ to the probability of each direction.", judge_directions,
              "That is marginalising once more: whatever the in-plane rotation and the shift.",
              ("What excludes each other adds up: sum over everything that is not the direction.",
-              "The rows of gamma are orientations: all in-plane rotations of the first direction, then all of the second. "
-              "reshape can pull the two apart.",
+              "The rows of gamma are orientations: all in-plane rotations of the first direction, then all of the "
+              "second. reshape can pull the two apart.",
               "gamma.reshape(-1, in_plane, gamma.shape[1]) has the axes direction, in-plane rotation, shift.",
               "return gamma.reshape(-1, in_plane, gamma.shape[1]).sum(axis=(1, 2))"), over_directions),
     Exercise("5.3", "Which hand has a map?", judge_hands,

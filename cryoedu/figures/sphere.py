@@ -31,8 +31,8 @@ def search_grids(orders: Sequence[int]) -> Figure:
     for ax, order in zip(_maps(figure, len(orders)), orders, strict=True):
         nside = 2**order
         rot, latitude = healpix.pix2ang(nside, np.arange(12 * nside**2), nest=True, lonlat=True)
-        ax.plot(np.radians(_wrapped(rot)), np.radians(latitude), "o", color="#0072b2", markersize=6 / (order + 1) ** 0.7,
-                clip_on=False)
+        ax.plot(np.radians(_wrapped(rot)), np.radians(latitude), "o", color="#0072b2", clip_on=False,
+                markersize=6 / (order + 1) ** 0.7)
         ax.set_title(f"order {order}: {len(rot)} directions, {60 / nside:g}° apart", fontsize=9)
         said.append(f"order {order}: {len(rot)} directions about {60 / nside:g} degrees apart")
     return describe(figure, f"Directions of view on Mollweide maps of the sphere, evenly spread. {'; '.join(said)}.")
@@ -40,7 +40,7 @@ def search_grids(orders: Sequence[int]) -> Figure:
 
 def posteriors_on_sphere(probabilities: ArrayLike, titles: Sequence[str], *, truth: ArrayLike | None = None,
                          columns: int = 3) -> Figure:
-    """Probabilities (M, D) of the D directions of a HEALPix grid, one map for each of ``titles``, each to its own scale.
+    """Probabilities (M, D) of the D directions of a HEALPix grid, one map for each of ``titles``, each to its scale.
 
     truth: rot and tilt in degrees of the true direction, (2,) or one for each map (M, 2): a white triangle; the most
     probable one is a white ring. Raises InputError if D is no HEALPix grid.

@@ -114,8 +114,8 @@ def starts_and_ends(tracks: Mapping[str, Track], truth: ArrayLike, *, pixel_size
         axes[r, 0].set_ylabel(label, fontsize=10)
     scale_bar(axes[0, 0], true.shape[-1], pixel_size)
     said = "; ".join(f"{name}: {verdict(float(t.resolution[-1]))}" for name, t in tracks.items())
-    return describe(figure, "Central sections of maps at the start (above) and at the end (below), and of the truth, with "
-                            f"the resolution at which their FSC with the truth falls below 0.5. {said}.")
+    return describe(figure, "Central sections of maps at the start (above) and at the end (below), and of the truth, "
+                            f"with the resolution at which their FSC with the truth falls below 0.5. {said}.")
 
 
 def tracks_of_starts(tracks: Mapping[str, Track], *, pixel_size: float, reach: float | None = None) -> Figure:
@@ -148,8 +148,8 @@ def tracks_of_starts(tracks: Mapping[str, Track], *, pixel_size: float, reach: f
     left.legend(fontsize=7.5, loc="lower right")
     for ax in (left, middle):
         ax.xaxis.get_major_locator().set_params(integer=True)
-    return describe(figure, "Log-likelihood (left) and mean largest probability (middle) against the iteration, Fourier "
-                            f"shell correlation of the ends with the truth (right). {'; '.join(said)}.")
+    return describe(figure, "Log-likelihood (left) and mean largest probability (middle) against the iteration, "
+                            f"Fourier shell correlation of the ends with the truth (right). {'; '.join(said)}.")
 
 
 def rates(table: Mapping[str, tuple[float, float]]) -> Figure:

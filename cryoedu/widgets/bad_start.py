@@ -86,8 +86,8 @@ class BadStart(LiveWidget):
         ticks = [t for t in axes["P"].get_xticks() if 0 < t <= axes["P"].get_xlim()[1]]
         axes["P"].set_xticks(ticks, [f"{1 / t:.0f}" for t in ticks])
         axes["P"].legend(fontsize=8, loc="upper right")
-        return show(describe(figure, "Two refinements of the same images from different starts: central sections at the "
-                                     f"start, now and at the end, beside the truth. {'. '.join(said)}."))
+        return show(describe(figure, "Two refinements of the same images from different starts: central sections at "
+                                     f"the start, now and at the end, beside the truth. {'. '.join(said)}."))
 
 
 def bad_start(runs: Mapping[str, Track], truth: ArrayLike, pixel_size: float, *, left: int = 0,
@@ -102,7 +102,8 @@ def bad_start(runs: Mapping[str, Track], truth: ArrayLike, pixel_size: float, *,
         raise InputError("two runs are compared here: give at least two")
     for name, run in runs.items():
         if run.maps.shape[1:] != true.shape:
-            raise InputError(f"{name}: its maps have shape {run.maps.shape[1:]}, but the truth {true.shape}: resample one")
+            raise InputError(f"{name}: its maps have shape {run.maps.shape[1:]}, but the truth {true.shape}: "
+                             "resample one")
 
     def grey(density: Any) -> Any:
         return np.stack([pixels(s) for s in sections(density)])
