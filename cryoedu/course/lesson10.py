@@ -135,7 +135,7 @@ def judge_corrected(answer: Any) -> str | None:
     if same(value, right):
         return None
     return first_match(value, {
-        "You subtract, but do not divide by 1 − R. Then a perfect agreement, T = 1, would not stay 1.": masked - randomised,
+        "You subtract, but do not divide by 1 − R. A perfect agreement, T = 1, has to stay 1.": masked - randomised,
         "You divide by 1 + R. What is left of the range above R is 1 − R.": (masked - randomised) / (1 + randomised),
         "You divide by 1 − T. It is R, that of the randomised maps.": (masked - randomised) / (1 - masked),
         "That is a ratio. Correlations that the mask brings are taken off: (T − R)/(1 − R).": masked / randomised,
@@ -183,7 +183,7 @@ EXERCISES = (
     Exercise("10.2", "Choose the 2D classes that hold particles.", judge_keep,
              "Averages of noise are flat. That is how the eye chooses classes, too.",
              ("np.var(averages, axis=(1, 2)) gives one variance for each class.",
-              "Compare with 0.1 times the largest one. And `counts > 0`, because an empty class keeps its last average.",
+              "Compare with 0.1 times the largest one. And `counts > 0`, for an empty class keeps its last average.",
               "(power >= 0.1 * power.max()) & (counts > 0)"), keep_classes),
     Exercise("10.3", "Split the particles into two random halves.", judge_split,
              "From here on the two halves must never meet, or the resolution becomes a wish.",

@@ -71,9 +71,11 @@ progress(10)
 box, pixel_size = 48, 352 / 48
 on_cpu = library("auto") is library("numpy")
 count, memory = (2_000, "200 MB") if on_cpu else (91_114, None)  # None: half of what is free
-states = [load(name, box=box, pixel_size=pixel_size) for name in ("ribosome-80S", "ribosome-large-subunit")]
-made = simulate(states, count, seed=1, snr=0.25, noise=coloured, shift_sigma=5, defocus=(10_000, 30_000),
-                astigmatism=500, b_factor=500, particle_diameter=310, progress=False)
+states = [load(name, box=box, pixel_size=pixel_size)
+          for name in ("ribosome-80S", "ribosome-large-subunit")]
+made = simulate(states, count, seed=1, snr=0.25, noise=coloured, shift_sigma=5,
+                defocus=(10_000, 30_000), astigmatism=500, b_factor=500, particle_diameter=310,
+                progress=False)
 
 rng = np.random.default_rng(2)
 ice = add_noise(np.zeros((count // 8, box, box), np.float32), made.sigma2, rng)
@@ -261,8 +263,8 @@ chosen = replace(chosen, subset=subset)  # in a STAR file: rlnRandomSubset
 # **Predict.** The images cannot show more than 14.7 Å. Where will the halves stop agreeing?
 
 # %%
-refined = gold_standard(chosen, iteration.model.maps[whole], search_3d(2, shift_range=10, shift_step=10),
-                        seed=1, diameter=310, sampling=Sampling(finest=3), iterations=12,
+refined = gold_standard(chosen, iteration.model.maps[whole],
+                        search_3d(2, shift_range=10, shift_step=10), seed=1, diameter=310, sampling=Sampling(finest=3), iterations=12,
                         memory=memory)
 for step in refined:
     print(f"iteration {step.number:2}: shells to {step.resolution:4.1f} Å used, "
@@ -382,10 +384,14 @@ print(f"the map had to be mirrored: {score.alignment.mirrored}")
 aligned, truth = score.alignment.aligned, states[0].density
 in_mask = correlate(aligned, truth, mask=solvent_mask(aligned, pixel_size))
 
-print(f"reported, of the halves in the mask:    {resolution_text(fsc, pixel_size)} at FSC = 0.143")
-print(f"true, in a mask made in the same way:   {resolution_text(in_mask, pixel_size, threshold=0.5)} at FSC = 0.5")
-print(f"reported, of the halves in whole boxes: {resolution_text(step.fsc, pixel_size)} at FSC = 0.143")
-print(f"true, in a sphere:                      {resolution_text(score.fsc, pixel_size, threshold=0.5)} at FSC = 0.5")
+print("reported, of the halves in the mask:    "
+      f"{resolution_text(fsc, pixel_size)} at FSC = 0.143")
+print("true, in a mask made in the same way:   "
+      f"{resolution_text(in_mask, pixel_size, threshold=0.5)} at FSC = 0.5")
+print("reported, of the halves in whole boxes: "
+      f"{resolution_text(step.fsc, pixel_size)} at FSC = 0.143")
+print("true, in a sphere:                      "
+      f"{resolution_text(score.fsc, pixel_size, threshold=0.5)} at FSC = 0.5")
 
 # %%
 show(map_views([aligned, truth], ["refined, turned", "truth"], pixel_size=pixel_size))
@@ -425,11 +431,12 @@ map_viewer([aligned, truth], pixel_size=pixel_size, names=["refined", "truth"])
 grid = search_3d(4, shift_range=10, shift_step=2.5)  # some 4°, where the refinement ended
 components_used = 800  # up to shell 22, half of them conjugates of the others
 pairs = len(grid.angles) * len(grid.shifts)
-print(f"{len(grid.angles):,} orientations × {len(grid.shifts)} shifts = {pairs:,} hypotheses for each class")
+print(f"{len(grid.angles):,} orientations × {len(grid.shifts)} shifts = "
+      f"{pairs:,} hypotheses for each class")
 for particles_in_all, K in ((2_000, 2), (91_114, 4)):
     operations = 2 * 4 * particles_in_all * K * pairs * components_used
-    print(f"{particles_in_all:6,} particles, K = {K}: {operations / 1e12:7,.0f} million million operations, "
-          f"{operations / 1e11 / 3600:3.0f} h at 10¹¹ a second")
+    print(f"{particles_in_all:6,} particles, K = {K}: "
+          f"{operations / 1e12:7,.0f} million million operations, {operations / 1e11 / 3600:3.0f} h at 10¹¹ a second")
 
 # %% [markdown]
 # **Explain.** This is arithmetic, not a measurement. It says why programs do not search whole finest grids. They look at
