@@ -128,7 +128,8 @@ hypotheses = carry_on("5.1", hypotheses)
 print("step     2D, rotations   3D, orientations   3D with 13 shifts")
 for order in range(6):
     step = 60 / 2**order
-    print(f"{step:5.2f}°  {360 / step:9.0f}       {hypotheses(order, 1):13,}      {hypotheses(order, 13):13,}")
+    print(f"{step:5.2f}°  {360 / step:9.0f}       {hypotheses(order, 1):13,}"
+          f"      {hypotheses(order, 13):13,}")
 
 # %% [markdown]
 # **Explain.** Twice as many in 2D, eight times as many in 3D. At 1.9° there are thirty million hypotheses, for *each*
@@ -182,7 +183,8 @@ for snr in (3, 0.3, 0.03):
     gamma = whole_posterior(one, model, fine, radius=8, memory="32 MB")[0, 0]
     posteriors[f"SNR {snr}"] = over_directions(gamma, in_plane=48)
 
-show(posteriors_on_sphere(list(posteriors.values()), list(posteriors), truth=experiment.truth.angles[i]))
+show(posteriors_on_sphere(list(posteriors.values()), list(posteriors),
+                          truth=experiment.truth.angles[i]))
 
 # %%
 for name, p in posteriors.items():
@@ -222,7 +224,8 @@ sums["solved, all 250"] = reconstruct(experiment.truth, progress=False).density[
 sums["the truth"] = true_map[12]
 
 show(image_grid(list(sums.values()), columns=list(sums), size=1.55, pixel_size=pixel_size,
-                alt="Central sections: a streak, crossing streaks, a blurred blob, then a sharp ribosome."))
+                alt="Central sections: a streak, crossing streaks, a blurred blob, "
+                    "then a sharp ribosome."))
 
 # %% [markdown]
 # **Explain.** Streaks first, then a particle, but a blurred one: all prisms cross in the middle, so coarse detail is
@@ -262,7 +265,8 @@ run = em(blurred)
 for iteration in run:
     if iteration.number in (1, 2, 3, 5, 14):
         sure = np.mean(iteration.posterior.max_probability > 0.5)
-        print(f"iteration {iteration.number:2}: {sure:4.0%} of the particles give one orientation more than half")
+        print(f"iteration {iteration.number:2}: {sure:4.0%} of the particles "
+              "give one orientation more than half")
 print("log L rises in every step:", bool(np.all(np.diff([it.log_likelihood for it in run]) > 0)))
 
 # %% [markdown]
@@ -317,7 +321,8 @@ show(tracks_of_starts(tracks, pixel_size=pixel_size))
 best = tracks["blurred truth"].log_likelihood[-1]
 for name, t in tracks.items():
     print(f"{name:14} mean largest Γ at first: {t.sharpness[0]:.1f}   "
-          f"log L at the end: {(best - t.log_likelihood[-1]) / 1000:3.0f} thousand lower   {verdict(t.resolution[-1])}")
+          f"log L at the end: {(best - t.log_likelihood[-1]) / 1000:3.0f} thousand lower   "
+          f"{verdict(t.resolution[-1])}")
 
 # %% [markdown]
 # **Explain.** This is what was measured here.
@@ -366,7 +371,8 @@ def log_likelihood(model):
 model = runs["blurred truth"][-1].model
 mirror = replace(model, maps=mirrored(model.maps[0])[None])
 log_l, log_l_mirror = log_likelihood(model), log_likelihood(mirror)
-print(f"log L of the map: {log_l / 1000:.1f} thousand, of its mirror image: {log_l_mirror / 1000:.1f} thousand")
+print(f"log L of the map: {log_l / 1000:.1f} thousand, "
+      f"of its mirror image: {log_l_mirror / 1000:.1f} thousand")
 print("they differ by less than 10:", abs(log_l - log_l_mirror) < 10)
 
 # %% [markdown]
@@ -544,7 +550,8 @@ print("gradient descent:", verdict(tracks["noise, gradient descent"].resolution[
 # All runs from the noise map side by side. Choose two, step through, and watch *where* they leave the bad start.
 
 # %%
-bad_start({name: t for name, t in tracks.items() if "noise" in name}, true_map, pixel_size, left=0, right=2)
+bad_start({name: t for name, t in tracks.items() if "noise" in name}, true_map, pixel_size,
+          left=0, right=2)
 
 # %% [markdown]
 # ## 9. How often? Success rates

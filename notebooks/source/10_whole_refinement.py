@@ -264,8 +264,8 @@ chosen = replace(chosen, subset=subset)  # in a STAR file: rlnRandomSubset
 
 # %%
 refined = gold_standard(chosen, iteration.model.maps[whole],
-                        search_3d(2, shift_range=10, shift_step=10), seed=1, diameter=310, sampling=Sampling(finest=3), iterations=12,
-                        memory=memory)
+                        search_3d(2, shift_range=10, shift_step=10), seed=1, diameter=310,
+                        sampling=Sampling(finest=3), iterations=12, memory=memory)
 for step in refined:
     print(f"iteration {step.number:2}: shells to {step.resolution:4.1f} Å used, "
           f"halves agree to {resolution_text(step.fsc, pixel_size)}")
@@ -436,7 +436,8 @@ print(f"{len(grid.angles):,} orientations × {len(grid.shifts)} shifts = "
 for particles_in_all, K in ((2_000, 2), (91_114, 4)):
     operations = 2 * 4 * particles_in_all * K * pairs * components_used
     print(f"{particles_in_all:6,} particles, K = {K}: "
-          f"{operations / 1e12:7,.0f} million million operations, {operations / 1e11 / 3600:3.0f} h at 10¹¹ a second")
+          f"{operations / 1e12:7,.0f} million million operations, "
+          f"{operations / 1e11 / 3600:3.0f} h at 10¹¹ a second")
 
 # %% [markdown]
 # **Explain.** This is arithmetic, not a measurement. It says why programs do not search whole finest grids. They look at
