@@ -333,15 +333,15 @@ parts = components(box)      # the components of one half plane, inside Nyquist
 
 summed = V.sum(axis=0)                                          # along z
 sliced = back(transform(V)[box // 2])                           # the plane k_z = 0
-off = difference(sliced, summed) / summed.max()
-print(f"along z: largest difference {off:.6f} of the highest value")
+print("along z: largest difference "
+      f"{difference(sliced, summed) / summed.max():.6f} of the highest value")
 
 pose = [30, 60, 0]                                              # rot, tilt, psi
 summed = project_by_sums(V, pose)[0]                            # turn the map, add up
 one_slice = project(V[None], euler_to_matrix([pose]), parts)[0]   # the components of a slice
 sliced = scatter(one_slice, parts)[0]                           # transformed back
-off = difference(sliced, summed) / summed.max()
-print(f"turned:  largest difference {off:.3f} of the highest value, "
+print("turned:  largest difference "
+      f"{difference(sliced, summed) / summed.max():.3f} of the highest value, "
       f"correlation {correlation(sliced, summed):.4f}")
 
 # %% [markdown]
