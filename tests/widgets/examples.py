@@ -6,6 +6,20 @@ The code assigns ``widget``, of the smallest size that shows all its parts.
 from __future__ import annotations
 
 EXAMPLES = {
+    "bad start": """
+import numpy as np
+from cryoedu.figures.starts import Track
+from cryoedu.widgets.bad_start import bad_start
+rng = np.random.default_rng(1)
+def run(count):
+    return Track(rng.normal(size=(count, 12, 12, 12)).astype(np.float32), np.linspace(-9000, -1000, count),
+                 np.linspace(0.1, 0.9, count), rng.uniform(-0.1, 1, (count, 7)), np.linspace(120, 50, count),
+                 np.arange(1, count + 1), False)
+runs = {"ball": run(5), "noise": run(3)}
+runs["noise"].log_likelihood[0] = np.nan
+widget = bad_start(runs, rng.normal(size=(12, 12, 12)), 10.0)
+widget.frame = 1
+""",
     "boards": """
 from cryoedu.datasets import load
 from cryoedu.widgets.boards import ccf_pdf_boards
