@@ -92,8 +92,8 @@ print(", ".join(f"{i + 1}: {names[k]}" for i, k in enumerate(truth[:8])))
 # ## 2. One map for all: the preliminary reconstruction
 #
 # What if we do not know that the particles differ? Then we refine a single map, as in lesson 5. In the lecture this is
-# the *preliminary ribosome reconstruction*, from 91,114 particles. Ours starts from a blob: the whole ribosome without
-# anything finer than 60 Å.
+# the *preliminary ribosome reconstruction*, from 91,114 particles, at 9.9 Å. Ours starts from a blob: the whole
+# ribosome without anything finer than 60 Å.
 #
 # `search` holds the hypotheses: 576 orientations, 30° apart, and 5 shifts. That is coarse. It keeps the lesson fast,
 # and it is enough for differences as large as this one. `settings` go to every run of this lesson.
@@ -168,6 +168,10 @@ for name, density in (("whole, true", whole), ("large, true", large), ("consensu
 #
 # $$\Gamma_{ik\varphi} = \frac{P(X_i \mid k, \varphi, \Theta)\, P(k, \varphi \mid \Theta)}
 #   {\sum_{k'} \sum_{\varphi'} P(X_i \mid k', \varphi', \Theta)\, P(k', \varphi' \mid \Theta)}$$
+#
+# $\Gamma_{ik\varphi}$ is the probability that image $i$ shows map $k$ in orientation $\varphi$.
+# $P(X_i \mid k, \varphi, \Theta)$ says how probable the image would be then. $P(k, \varphi \mid \Theta)$ is what we
+# know before we look: the class weight $P(k \mid \Theta)$, shared out over the orientations.
 
 # %%
 K = 2
@@ -228,8 +232,9 @@ class_posterior = carry_on("6.2", class_posterior)
 #   {\sum_i \sum_\varphi \Gamma_{ik\varphi}\, \mathbf{P}_\varphi^T \,\mathrm{CTF}_i^2 / \sigma^2 + 1/(T \tau_k^2)}$$
 #
 # $\mathbf{P}_\varphi^T$ puts an image back where it came from. Above the line is a sum of images, below it a sum of
-# weights: it is an average. The last term below is the prior of lesson 9. The engine does all this; you write the part
-# that is new, the class weights:
+# weights: it is an average. The last term is the prior of lesson 9: $\tau_k^2$ is the power of the signal, $T$ its
+# weight. The engine does all this inside `refine`. You write the part that is new, the class weights. $N$ is the number
+# of particles:
 #
 # $$P(k \mid \Theta)^{\text{new}} = \frac{1}{N} \sum_i p_{ik}$$
 #
@@ -317,6 +322,8 @@ for turn in (1, 2, 4, 6, 8, 12):
           f"occupancy {parted[turn - 1][0]:.1f} and {parted[turn - 1][1]:.1f}")
 
 ml = history[-1]
+difference = class_weights(ml.posterior.class_probability) - ml.model.class_weights
+print(f"largest difference between your class weights and the engine's: {np.abs(difference).max():.3f}")
 show(sections(ml.model.maps, ["class 1", "class 2"], pixel_size=pixel, difference="class 1 − class 2",
               alt="Class 1 has a small subunit, class 2 has none."))
 
@@ -540,7 +547,7 @@ show(reliability({"ML3D": calibration(p, truth, edges=(0.5, 0.7, 0.9, 0.98, 1.0)
 # %%
 runs = {1: [single], 2: history}
 for K in (3, 4):
-    start = seeds_from_subsets(particles, consensus, K, search, seed=5, mask=settings["mask"],
+    start = seeds_from_subsets(particles, consensus, K, search, seed=2, mask=settings["mask"],
                                memory=settings["memory"])
     runs[K] = list(refine(particles, start, search, **settings))
 
@@ -558,14 +565,19 @@ for K in (2, 3, 4):
 
 # %% [markdown]
 # **Explain.** With K = 1 everything is in one class, and its map is the consensus: half right for everybody. With K = 2
-# the two kinds part. With more classes than kinds there is nothing left to find. A class **splits** off a part of one
-# kind, or it **starves**: fewer and fewer particles choose it, so that its map gets worse, and still fewer choose it.
-# Follow the weights of the smallest classes in the list. Twelve iterations are not yet the end of that.
+# the two kinds part. With more classes than kinds there is nothing left to find, and two things can happen:
 #
-# How would you know, without the truth? From one class to two, the likelihood rises by a lot; after that it does not.
-# And the maps tell you: classes that look the same may be joined, and a class with hardly any particles may be left
-# alone. So it is safer to choose K a bit too large than too small. If K is too small, different particles share a map,
-# and you saw in section 2 what that looks like.
+# - A kind **splits**. With K = 3, two classes share the whole ribosomes about equally. Both maps have a full small
+#   subunit; which particle went where means nothing.
+# - A class **starves**. With K = 4, one class loses its particles: its map gets worse, so fewer choose it, so its map
+#   gets worse. Follow its weight in the list.
+#
+# Which of the two you get is chance: try another `seed`.
+#
+# How would you know, without the truth? From one class to two, the likelihood rises by a lot; from two to three, by
+# little. And the maps tell you: classes that look the same may be joined, and a class with hardly any particles may be
+# left alone. So it is safer to choose K a bit too large than too small. If K is too small, different particles share a
+# map, and you saw in section 2 what that looks like.
 
 # %% [markdown]
 # ## 8. The honest limit
@@ -720,8 +732,9 @@ show(self_agreement(counts, {"maps that hold the particle": itself, "maps made w
 # | XMIPP | `xmipp_ml_refine3d` (ML3D), `xmipp_mlf_refine3d` with coloured noise | |
 # | cryoedu | `cryoedu classify3d --k` | the same with `--skip-align` |
 #
-# In RELION's STAR files the class weights $P(k \mid \Theta)$ are `rlnClassDistribution`. If you give RELION one reference
-# and K, it makes seeds as we did: in the first iteration each particle is compared with one class only, drawn at random.
+# In RELION's STAR files the class weights $P(k \mid \Theta)$ are `rlnClassDistribution`. If you give RELION one
+# reference and K, it makes seeds as we did: in the first iteration each particle is compared with one class only, drawn
+# at random.
 #
 # ### Further reading
 #

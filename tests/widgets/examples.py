@@ -53,6 +53,11 @@ experiment = simulate(load("protein2d", box=32), 30, seed=1, noise=coloured, pro
 widget = filter_bench(experiment, experiment.sigma2, images=30, angular_step=10)
 widget.kind = 3
 """,
+    "map viewer": """
+from cryoedu.datasets import load
+from cryoedu.widgets.mapviewer import map_viewer
+widget = map_viewer([load(name, box=24) for name in ("ribosome-80S", "ribosome-large-subunit")])
+""",
     "matching": """
 from cryoedu.datasets import load
 from cryoedu.widgets.matching import match_by_hand
@@ -65,6 +70,11 @@ widget = noise_portrait(images=20)
     "phase_stepper": """
 from cryoedu.widgets.phase_stepper import phase_stepper
 widget = phase_stepper()
+""",
+    "projection viewer": """
+from cryoedu.datasets import load
+from cryoedu.widgets.projection import projection_viewer
+widget = projection_viewer(load("ribosome-80S", box=32), tilt=60)
 """,
     "slice_explorer": """
 from cryoedu.datasets import load
