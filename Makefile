@@ -8,12 +8,13 @@ ARGS =
 # pytest runs in a process on each of up to four cores; each takes some 500 MB.
 WORKERS = --numprocesses=logical --maxprocesses=4 --dist=loadgroup
 
-.PHONY: help lab test check lint pins clean
+.PHONY: help lab test check lint book pins clean
 help:
 	@echo "make lab     open the course in JupyterLab (the first time: make its environment)"
 	@echo "make test    run every test, notebooks included"
 	@echo "make check   run the fast tests"
 	@echo "make lint    look over the code with ruff and mypy"
+	@echo "make book    write the book of the course into docs/_build/html"
 	@echo "make pins    move to the newest versions and write them down (then run make test)"
 	@echo "make clean   remove the environment and everything else that was made here"
 
@@ -35,7 +36,7 @@ lab:
 	  $$([ "$$(id -u)" = 0 ] && echo --allow-root) $(ARGS)
 
 test:
-	$(call environment,--extra test)
+	$(call environment,--extra dev)
 	@echo "Running every test …"
 	@.venv/bin/python -m pytest $(WORKERS) $(ARGS)
 
@@ -48,6 +49,11 @@ lint:
 	$(call environment,--extra test)
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m mypy
+
+book:
+	$(call environment,--extra docs)
+	@.venv/bin/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "The book is in docs/_build/html/index.html"
 
 pins:
 	$(call environment,--extra dev)

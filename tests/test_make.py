@@ -134,7 +134,7 @@ def test_no_room_on_the_disk(checkout: Path, tmp_path: Path) -> None:
     python = python_with(tmp_path, "sitecustomize", "import shutil, collections\n"
                          "shutil.disk_usage = lambda path: collections.namedtuple('u', 'free')(3 * 10**8)\n")
     told = sentence(make(checkout, "test", f"PYTHON={python}"))
-    assert "has 0.3 GB left, but the environment needs 2.0 GB" in told
+    assert "has 0.3 GB left, but the environment needs 2.2 GB" in told
     assert "make room" in told
     assert not (checkout / ".venv").exists()
 

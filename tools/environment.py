@@ -21,7 +21,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 GIGABYTE = 10**9
-ROOM = {"": 1.6 * GIGABYTE, "test": 2.0 * GIGABYTE, "dev": 2.0 * GIGABYTE}  # environment, pip's cache, working files
+ROOM = {"": 1.6 * GIGABYTE, "test": 2.0 * GIGABYTE, "docs": 2.0 * GIGABYTE,
+        "dev": 2.2 * GIGABYTE}  # environment, pip's cache, working files
 OVERRIDES = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
 
 

@@ -143,6 +143,6 @@ def _list(rows: Rows) -> str:
 def progress(lesson: str | int | None = None) -> Progress:
     """The exercises of one lesson (3), or of all, and which of them are solved; also after a restart."""
     done = solved()
-    found = {name: lesson_exercises(name) for name in (LESSONS if lesson is None else [str(lesson)])}
-    return Progress({name: [(e.number, e.title, e.number in done) for e in exercises.values()]
-                     for name, exercises in found.items() if exercises or lesson is not None})
+    wanted = list(LESSONS) if lesson is None else [str(lesson)]
+    return Progress({name: [(e.number, e.title, e.number in done) for e in lesson_exercises(name).values()]
+                     for name in wanted})

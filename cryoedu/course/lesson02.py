@@ -260,7 +260,7 @@ EXERCISES = (
               "The two parts stand at right angles (Pythagoras): the whole length is √(m² + d/M).",
               "return m / np.sqrt(m**2 + d / M)"), predicted_correlation),
     Exercise("2.6", "From how many images on does the portrait reach a correlation of 0.5?", judge_images_to_reach,
-             "A few hundred images of nothing are enough. A cryo-EM data set has a hundred thousand and more.",
+             "Fewer than two hundred images of nothing are enough. A cryo-EM data set has a hundred thousand and more.",
              ("Set m/√(m² + d/M) = 0.5 and square both sides.",
               "m² = 0.25·(m² + d/M), so d/M = 3m².",
               "4096 / (3 * 2.7**2)"), IMAGES_TO_REACH),

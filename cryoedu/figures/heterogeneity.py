@@ -100,7 +100,7 @@ def departure(right: ArrayLike, claimed: ArrayLike, densities: ArrayLike, *, wha
     for level in (0, 1):
         other.axhline(level, color=FAINT, linestyle=":", linewidth=1)
     other.set(xlabel="iteration", ylabel=what, ylim=(-0.15, 1.15))
-    other.legend(fontsize=8.5, loc="center left")
+    other.legend(fontsize=8.5, loc="center right")
     for ax in (left, other):
         ax.xaxis.get_major_locator().set_params(integer=True)
     ends = ", ".join(f"{parts[0, k]:.2f} to {parts[-1, k]:.2f} in class {k + 1}" for k in range(parts.shape[1]))

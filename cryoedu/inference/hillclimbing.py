@@ -24,7 +24,7 @@ from cryoedu.geometry.grids import Search, local_search
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
 from cryoedu.inference.expectation import Sums, Tick, Visit, visits
 from cryoedu.inference.gridsums import GridSums
-from cryoedu.inference.initial import prepared, random_start, turn_of
+from cryoedu.inference.initial import prepared, random_angles, random_start, turn_of
 from cryoedu.inference.jobs import random_subsets
 from cryoedu.inference.local import local_expectation
 from cryoedu.inference.loop import Stage, State, Update, iterate, maximisation, on_grid, turned_grid
@@ -58,7 +58,8 @@ def stochastic_hill_climbing(
     tau2_fudge: T of the prior, None for none.  mask: (n, n, n) from 0 to 1 on the maps (default: the sphere that fits).
     few: it has converged once all searches and radii have been used and no larger share of the particles turns by more
         than a step of the grid.  steps: conjugate-gradient steps in each maximisation.
-    model, parts, state: those of iteration number_from - 1, to go on from there to the same bits.
+    model, parts, state: those of iteration number_from - 1, to go on from there to the same bits. A model alone is a
+        start of one's own.
 
     log_evidence of the posterior holds the normalised cross-correlations, log_likelihood is that of the chosen poses.
     The hand of the map is a matter of chance: projections do not tell it.
@@ -75,9 +76,10 @@ def stochastic_hill_climbing(
     count = len(particles)
     rows = random_subsets(count, PARTS, seed)
     if model is None:
-        model, angles = random_start(particles, 1, shells[0], ball, seed=seed, xp=xp, budget=budget)
+        model = random_start(particles, 1, shells[0], ball, seed=seed, xp=xp, budget=budget)
+    if state is None:
         parts = [model] * PARTS
-        state = {"angles": angles, "shifts": np.zeros((count, 2)), "moved": np.asarray(1.0)}
+        state = {"angles": random_angles(count, seed), "shifts": np.zeros((count, 2)), "moved": np.asarray(1.0)}
 
     def schedule(number: int, before: State) -> Stage | None:
         if number > max(len(shells), len(searches)) and before["moved"] <= few:

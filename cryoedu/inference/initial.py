@@ -63,7 +63,8 @@ def stochastic_gradient_descent(
     rate: share of the way to the best map for the batch that is gone in all; momentum: what part of it is left to later
         iterations, 0 to 1.  tau2_fudge: T of the prior, None for none.
     mask: (n, n, n) from 0 to 1 on the maps (default: the sphere that fits the box).
-    model, state: those of iteration number_from - 1, to go on from there to the same bits.
+    model, state: those of iteration number_from - 1, to go on from there to the same bits. A model alone is a start of
+        one's own.
 
     The hand of the maps is a matter of chance: projections do not tell it.
     Raises InputError before the first iteration if particles and options do not fit together.
@@ -83,7 +84,8 @@ def stochastic_gradient_descent(
     count = len(particles)
     look = searched(MAXIMUM_LIKELIHOOD, xp, budget)
     if model is None:
-        model = random_start(particles, classes, shells[0], ball, seed=seed, xp=xp, budget=budget)[0]
+        model = random_start(particles, classes, shells[0], ball, seed=seed, xp=xp, budget=budget)
+    if state is None:
         state = {"velocity": np.zeros_like(model.maps)} | _columns(_unknown(count, model))
 
     def drawn(number: int) -> tuple[Search, NDArray[np.int64]]:
@@ -127,12 +129,12 @@ def blended(model: Model, best: Model, share: float, maps: NDArray[np.float32]) 
 
 
 def random_start(particles: Particles, classes: int, radius: int, mask: NDArray[np.float32], *, seed: int,
-                 xp: ModuleType, budget: int) -> tuple[Model, Floats]:
-    """Maps of particles at random orientations, each of a random part of them, and those angles (N, 3).
+                 xp: ModuleType, budget: int) -> Model:
+    """Maps of particles at `random_angles`, each of a random part of them.
 
     Such a map is a ball, but for what chance adds.
     """
-    angles = matrix_to_euler(random_rotations(len(particles), np.random.default_rng([seed, 0])))
+    angles = random_angles(len(particles), seed)
     space = FourierSpace(particles.box, 3, particles.pixel_size, radius)
     empty = start_model(particles, np.zeros((1, *mask.shape), dtype=np.float32))
     maps = []
@@ -141,7 +143,12 @@ def random_start(particles: Particles, classes: int, radius: int, mask: NDArray[
         _, sums = local_expectation(particles.subset_of(mine), empty, known, space, MAXIMUM_LIKELIHOOD, xp=xp,
                                     budget=budget)
         maps.append(to_numpy(solve(space, sums.equations(space), None, xp.asarray(empty.maps), RANDOM_STEPS)))
-    return replace(start_model(particles, np.concatenate(maps) * mask), sigma2=empty.sigma2), angles
+    return replace(start_model(particles, np.concatenate(maps) * mask), sigma2=empty.sigma2)
+
+
+def random_angles(count: int, seed: int) -> Floats:
+    """Orientations (count, 3) in degrees by chance: what a start knows of its particles."""
+    return np.asarray(matrix_to_euler(random_rotations(count, np.random.default_rng([seed, 0]))))
 
 
 def growing(count: int, iterations: int) -> list[int]:

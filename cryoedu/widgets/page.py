@@ -52,13 +52,14 @@ def cividis() -> bytes:
 class LiveWidget(anywidget.AnyWidget):
     """A widget with a static picture beside it, of which only the newest few of each kind stay alive."""
 
+    most_open: ClassVar[int] = MOST_OPEN
     _open: ClassVar[dict[str, deque[LiveWidget]]] = {}  # by kind; every instance has a class of its own (traitlets)
 
     def __init__(self, **state: Any) -> None:
         super().__init__(**state)
         mine = self._open.setdefault(self._anywidget_id, deque())
         mine.append(self)
-        while len(mine) > MOST_OPEN:
+        while len(mine) > self.most_open:
             mine.popleft().close()
 
     def close(self) -> None:

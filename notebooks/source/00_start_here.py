@@ -53,6 +53,7 @@ from cryoedu.course.progress import progress_file
 from cryoedu.datasets import load
 from cryoedu.figures import image_grid, show
 from cryoedu.widgets.boards import ccf_pdf_boards
+from cryoedu.widgets.mapviewer import map_viewer
 
 progress(0)
 
@@ -86,8 +87,16 @@ for number in np.arange(0, 20, 5):
 ccf_pdf_boards(load("protein2d", box=40), snr=1.0)
 
 # %% [markdown]
-# **Explain.** The curve is highest where the protein is turned as the particle is. If you see a still picture in place of
-# sliders, then the cell has not been run yet, or the notebook was opened without its kernel: run the cell.
+# **Explain.** The curve is highest where the protein is turned as the particle is.
+#
+# Here is one more: a ribosome in three dimensions, as slices and as a surface. Turn it, and move the slices.
+
+# %%
+map_viewer(load("ribosome-80S", box=48))
+
+# %% [markdown]
+# If you see a still picture in place of sliders, then the cell has not been run yet, or the notebook was opened without
+# its kernel: run the cell.
 
 # %% [markdown]
 # ## 4. Exercises

@@ -40,7 +40,9 @@ from cryoedu.microscope.noise import circle
 from cryoedu.microscope.realspace import project_by_sums, rotate, rotate_map
 from cryoedu.particles.particles import CTFParameters, Optics
 from cryoedu.validation.fsc import fsc, resolution
+from cryoedu.widgets.mapviewer import map_viewer
 from cryoedu.widgets.matching import match_by_hand
+from cryoedu.widgets.projection import projection_viewer
 
 progress(1)
 
@@ -84,6 +86,20 @@ show(image_grid([ribosome.density[z] for z in heights], columns=[f"z = {z}" for 
                 size=1.15, limits=(0, ribosome.density.max()), shared_scale="density (Da/Å³)",
                 pixel_size=ribosome.pixel_size,
                 alt="Slices through a round, knobbly body with a cleft."))
+
+# %% [markdown]
+# The other way to look at a map is an **isosurface**: the skin on which the density has one chosen value. The map viewer
+# shows both. Move the slices, turn the surface with *rot* and *tilt*, and change its level.
+#
+# **Predict.** What happens to the surface if you raise the level? Can you find the groove between the two halves of the
+# ribosome, its large and its small subunit?
+
+# %%
+map_viewer(ribosome)
+
+# %% [markdown]
+# **Explain.** A higher level leaves less inside the surface: at a low one you see a potato, at a high one only the densest
+# parts. The level is a choice of the one who draws the picture. Remember this when you see a map in a paper.
 
 # %% [markdown]
 # ## 2. The set-up
@@ -137,6 +153,12 @@ check("1.1", project)
 
 # %%
 project = carry_on("1.1", project)
+
+# %% [markdown]
+# Turn the particle yourself. Which of the three angles changes the picture least?
+
+# %%
+projection_viewer(ribosome, rot=30, tilt=60)
 
 # %% [markdown]
 # **Predict.** Five orientations follow. Which two pictures are the same but for a turn in the plane? And what will you see
@@ -294,7 +316,9 @@ show(image_grid([signal, *noisy], columns=["no noise", *(f"SNR {snr}" for snr in
 # **Predict.** From one image to 100: by which factor does the noise fall? From 100 to 1,000?
 
 # %%
-copies = np.stack([add_noise(signal, 0.01, rng) for _ in range(1000)])  # one view, 1,000 times
+copies = np.empty((1000, 64, 64), np.float32)
+for i in range(1000):
+    copies[i] = add_noise(signal, 0.01, rng)  # the same view each time, new noise each time
 sigma = np.sqrt(signal[inside].var() / 0.01)
 
 counts = (1, 3, 10, 30, 100, 300, 1000)
@@ -555,13 +579,13 @@ for name, (volume, found) in rounds.items():
 experiment = simulate(small, 1000, seed=3, snr=0.5, defocus=(10_000, 25_000), progress=False)
 truth = experiment.specimens[0].density
 start = low_pass(truth[None], small.pixel_size, 150)
-known = reconstruct(experiment.truth, progress=False).density  # with the true orientations
+known = reconstruct(experiment.truth, memory="32 MB", progress=False).density  # true orientations
 grid = search_3d(2)  # 4,608 orientations, 15° apart
 
 maps, found = [start[0]], [None]
 for iteration in refine(experiment.particles, start_model(experiment.particles, start), grid,
                         iterations=6, assignment=MAXIMUM_CROSS_CORRELATION, perturb_seed=1,
-                        memory="64 MB"):
+                        memory="32 MB"):
     maps.append(iteration.model.maps[0])
     found.append(iteration.posterior.angles)
 
@@ -572,6 +596,13 @@ slices, projections = [m[16] for m in shown.values()], [m.sum(axis=0) for m in s
 show(image_grid([slices, projections], rows=["slice", "projection"], columns=list(shown),
                 size=1.45, pixel_size=small.pixel_size,
                 alt="From a blob to a map that is grainier than the one with the true orientations."))
+
+# %% [markdown]
+# The same maps in the viewer. Turn all four at once, and raise the level: which parts appear in which iteration?
+
+# %%
+map_viewer([maps[0], maps[1], maps[6], truth], pixel_size=small.pixel_size,
+           names=["start", "iteration 1", "iteration 6", "truth"])
 
 # %%
 curves = [fsc(m, truth) for m in maps]

@@ -13,8 +13,9 @@
 #
 # **Time:** about 75 minutes. The cells themselves run in less than one.
 #
-# **What comes before:** lesson 1, the experiment. There you matched one image with a reference by hand. This was
-# *projection matching*. Here the machine does it, for all images.
+# **What comes before:** lesson 1, the experiment. There images were matched with the projections of a map, by hand and
+# by computer: *projection matching*. Here you write the matching yourself, in two dimensions, and ask when it can be
+# trusted.
 #
 # **How it works.** Each section asks you to *predict*, then to *run* a cell, then *explains* what you saw.
 # Your predictions are yours: write them on paper. Exercises are marked ✏️. Replace the three dots, run the cell, and
@@ -75,8 +76,8 @@ show(image_grid(np.stack([truth, *images[:5]]), columns=["the particle", *"12345
                 alt="One clear particle with a hook, and five noisy images in which one may guess it."))
 
 # %% [markdown]
-# **Explain.** Perhaps you can guess one or two of them. Nobody can measure a rotation on a single image with
-# confidence. A part of the data that we need was not observed. Such a problem is called **incomplete**.
+# **Explain.** Perhaps you can guess one or two of them, but you cannot be sure. The images do not come with their
+# rotations: a part of the data that we need was not observed. Such a problem is called **incomplete**.
 
 # %% [markdown]
 # ## 2. The complete data problem is easy
@@ -117,7 +118,7 @@ for number in (1, 4, 25, 100, 400):
 
 # %% [markdown]
 # **Explain.** The noise falls as $\sigma / \sqrt{N}$: four times as many images for half the noise. Remember this law,
-# we need it again in section 8.
+# you will need it again in section 8.
 #
 # ### ✏️ Exercise 2.1: how many images?
 #
@@ -335,9 +336,9 @@ for k, reference in enumerate(rounds[1:], start=1):
 # %% [markdown]
 # **Explain.** The first round gives hardly more than a disc, in the second one the hook appears. Many images disagree
 # with the reference in the same way, so the average moves away from it and towards the particle. The better the
-# reference, the better the rotations; the better the rotations, the better the reference. The squared distance falls in
-# every round: each half-step lowers it or leaves it as it is. In the language of section 3, $L(Y, \Theta)$ climbs. When
-# the rotations stop changing, the climb is over.
+# reference, the better the rotations; the better the rotations, the better the reference. The squared distance falls
+# round by round, quickly at first, then hardly at all: each half-step lowers it or leaves it as it is. In the language of
+# section 3, $L(Y, \Theta)$ climbs. When the rotations stop changing, the climb is over.
 #
 # The average has turned as a whole against the truth. That is not an error: nobody told it which way is up, and a
 # turned particle is the same particle.
@@ -345,7 +346,8 @@ for k, reference in enumerate(rounds[1:], start=1):
 # %% [markdown]
 # ## 6. What the initial guess does
 #
-# Climbing ends on the *nearest* top. So it should matter where it begins. Four guesses:
+# Climbing ends on the *nearest* top. It is called a **local optimum**, because there may be a higher one elsewhere. So it
+# should matter where the climb begins. Four guesses:
 #
 # - **blurred truth**: as if we had an old map at low resolution,
 # - **ellipse**: the guess of section 5, about the right size,
@@ -518,7 +520,7 @@ show(spread_of_maxima([one_place, highest], ["one place", "highest of 256 places
 #
 # ### ✏️ Exercise 2.5: write the prediction
 #
-# Return $r$ for given $m$, $d$ and $M$.
+# Return $r$, one number, for given $m$, $d$ and $M$.
 
 # %%
 def predicted_correlation(m, d, M):
@@ -617,7 +619,13 @@ for step in (32, 16, 8, 4, 2):
 # %% [markdown]
 # ## 9. How to notice
 #
-# No look at the average tells you whether it came from the images or from the reference. Three questions help.
+# No look at the average tells you whether it came from the images or from the reference. Three questions help:
+#
+# 1. Do two halves of the images agree, *if they share nothing*?
+# 2. Does the result change if we start from something else?
+# 3. Is there detail in the result that was not in the reference?
+#
+# We put them to the noise of section 8, and begin with the first two.
 #
 # **Predict.** We align two halves of the noise separately. Will the two averages look alike (a) if both were aligned to
 # the astronaut, (b) if one was aligned to the astronaut and the other to the cat?
@@ -644,7 +652,7 @@ print(f"(b) another reference:  correlation of the two halves {correlation(first
 # **only if the halves share nothing**, not even the reference (lesson 9). (b) So *start from something else*. If the
 # result follows the start, it came from the start. This was the message of section 6, too.
 #
-# The third question is about detail. We blur the reference before we align: `low_pass` keeps only waves of which at
+# Now the third question, the detail. We blur the reference before we align: `low_pass` keeps only waves of which at
 # most six fit into the image (more on this in lesson 7).
 #
 # **Predict.** The average of aligned noise will look like the *blurred* portrait. Will it also contain the fine detail

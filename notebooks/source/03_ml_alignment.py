@@ -39,14 +39,14 @@ progress(3)
 # %% [markdown]
 # ## 1. The data
 #
-# This is the model of how an image comes about:
+# The model of how an image comes about is that of lesson 2:
 #
 # $$X_i = R_{\varphi_i} V + N_i$$
 #
 # | symbol | meaning | in the code |
 # |---|---|---|
 # | $X_i$ | image number $i$: the **observed data** | `images[i]` |
-# | $V$ | the particle, a 2D density | `protein.density` |
+# | $V$ | the particle, a 2D density: the **model** | `protein.density`, scaled to the SNR |
 # | $R_\varphi$ | turns the particle by the angle $\varphi$ in the image plane | `rotate(…, angle)` |
 # | $\varphi_i$ | how particle $i$ is turned: the **missing data** | nobody knows |
 # | $N_i$ | white noise: independent in each pixel, Gaussian, standard deviation $\sigma$ | σ = 1 here |
@@ -63,7 +63,8 @@ experiments = {snr: simulate(protein, 500, seed=4, snr=snr, progress=False) for 
 
 rows = [np.stack([protein.density, *experiments[snr].particles.images[:4]]) for snr in snrs]
 show(image_grid(rows, rows=[f"SNR {snr}" for snr in snrs], columns=["the particle", *"1234"],
-                pixel_size=protein.pixel_size, alt="The lower the row, the less is to be seen."))
+                pixel_size=protein.pixel_size,
+                alt="At SNR 1 four turned particles, at 0.1 hints of them, at 0.01 nothing but grain."))
 
 # %% [markdown]
 # **Explain.** At SNR 1 you see it, at 0.1 you guess, at 0.01 there is nothing to see. Cryo-EM images live in the lower
@@ -72,8 +73,8 @@ show(image_grid(rows, rows=[f"SNR {snr}" for snr in snrs], columns=["the particl
 # %% [markdown]
 # ## 2. Option 1: choose. The CCF
 #
-# maxCC compares an image $X$ with the reference $A_\varphi = R_\varphi V$ in every rotation. The sum runs over the
-# pixels $j$:
+# As in lesson 2, maxCC compares an image $X$ with the reference $A_\varphi = R_\varphi V$ in every rotation. The sum runs
+# over the pixels $j$:
 #
 # $$\mathrm{CCF}(\varphi) = \sum_j X_j \, (A_\varphi)_j$$
 #
@@ -178,9 +179,9 @@ show(ccf_and_pdf(angles, [ccf[s] for s in snrs], [gamma[s][particle] for s in sn
                  labels=[f"SNR {s}" for s in snrs], truth=true_angle))
 
 # %% [markdown]
-# **Explain.** At SNR 1 and 0.1 this image leaves no doubt: all the probability is on one rotation, and ML does what
-# maxCC does. At SNR 0.01 two groups of rotations share it, one around the true rotation and one far from it. The winner
-# of the CCF is the wrong one. The PDF keeps the true one in play.
+# **Explain.** At SNR 1 and 0.1 this image leaves hardly any doubt: at least 0.97 of the probability is on one rotation,
+# and ML does what maxCC does. At SNR 0.01 two groups of rotations share it, one around the true rotation and one far from
+# it. The winner of the CCF is the wrong one. The PDF keeps the true one in play.
 
 # %% [markdown]
 # ### At the board
@@ -200,7 +201,7 @@ ccf_pdf_boards(protein, snr=0.1)
 # %% [markdown]
 # **Explain.** σ does not move the CCF at all, and it does not change which rotation comes first. It only says how much a
 # difference in CCF is worth. With a σ that is too small you get maxCC: in the limit σ → 0 one rotation takes all. With a
-# σ that is too large every image shrugs. So σ had better be right. In section 5 the images themselves will tell us.
+# σ that is too large no image can decide. So σ had better be right. In section 5 the images themselves will tell us.
 #
 # ### ✏️ Exercise 3.3: how many rotations are left?
 #
@@ -227,6 +228,9 @@ for snr in snrs:
     print(f"SNR {snr:<5} rotations left: {rotations_left(gamma[snr]).mean():4.1f} of {len(angles)}")
 
 # %% [markdown]
+# **Explain.** At SNR 1 every image decides for one rotation. At 0.1 one or two are left, at 0.01 some fourteen of the 72.
+# So even there an image says something: it rules out most rotations. But it is far from a decision.
+#
 # ### Does Γ know when it is wrong?
 #
 # Take the best rotation of each image. Γ says how probable it is that the truth lies within 10° of it. We simulated the
@@ -264,6 +268,7 @@ for snr in snrs:
 # ### ✏️ Exercise 3.4: write the weighted average
 #
 # For each rotation $k$, add up all images with the weights `gamma[:, k]`, turn this sum back, and add it to `average`.
+# Return the new reference, shape (n, n).
 
 # %%
 def weighted_average(images, gamma, angles):
@@ -346,7 +351,7 @@ for name in weights:
 #
 # ### ✏️ Exercise 3.5: write the σ update
 #
-# Return σ. An array of images × rotations × pixels would fill the memory, so multiply out the square:
+# Return σ, one number. An array of images × rotations × pixels would fill the memory, so multiply out the square:
 # $|X - A|^2 = |X|^2 - 2\,\mathrm{CCF} + |A|^2$.
 
 # %%
@@ -379,7 +384,7 @@ noise = carry_on("3.5", noise)
 #
 # For each image, take the logarithm of the *mean* of $\exp(\text{score})$ over the rotations (a mean, because
 # $P(\varphi \mid \Theta) = 1/R$), and add up over the images. The last line subtracts the constant that the score left
-# out. Keep the exponential from overflowing, as in the E-step.
+# out. Return one number. Keep the exponential from overflowing, as in the E-step.
 
 # %%
 def log_likelihood(images, references, sigma):
@@ -417,6 +422,9 @@ def align(images, reference, sigma, rounds):
 # We take 500 images at SNR 0.1 and start with three values of σ: five times too large, right, and five times too small.
 #
 # **Predict.** After how many rounds will σ be right? Will all three runs end at the same likelihood?
+#
+# (The left picture shows how far log L still is below the best value of all three runs. Its unit, the *nat*, is a step of
+# 1 in the natural logarithm.)
 
 # %%
 images = experiments[0.1].particles.images
@@ -493,7 +501,8 @@ def likeness(average, truth):
 # **Predict.** At which SNR will the two methods part? Which one will show the stronger contrast at SNR 0.003? Will
 # 20 iterations always be better than 10?
 #
-# This is the longest cell of the lesson: half a minute, or more on a slow or busy machine.
+# This is the longest cell of the lesson: half a minute, or more on a slow or busy machine. (`fixed={"offset_sigma"}` says
+# that the spread of the shifts is not to be learned: it keeps the value of the start.)
 
 # %%
 small = load("protein2d", box=32)  # smaller images, to save time
@@ -544,13 +553,14 @@ print("ML: log L rises in every step:", ", ".join(f"{rises['ML', snr]} at {snr}"
 #
 # - **At SNR 0.1 the two agree**, and both come close to the average with the true poses. The PDF is sharp, so keeping
 #   all places and keeping the best one is nearly the same.
-# - **At SNR 0.01 they have parted.** maxCC is now *less* like the truth than the blurred start was. ML has improved on
-#   the start. Your eye may still find the hook in the grain of maxCC: the coarse shape survives. But nothing in that
-#   picture tells you what is data and what is choice.
+# - **At SNR 0.03 they begin to part, at 0.01 they have parted.** maxCC is now *less* like the truth than the blurred
+#   start was. ML has improved on the start. Your eye may still find the hook in the grain of maxCC: the coarse shape
+#   survives. But nothing in that picture tells you what is data and what is choice.
 # - **maxCC invents contrast.** At SNR 0.003 its average is more than twice as strong as the truth. The true poses show
 #   that the images do not hold that much, not even with the noise that is left in an average of 1,000. The rest comes
 #   from choosing, again and again, the place where the noise fits best.
-# - **ML does not pretend.** Where it cannot tell places apart, it gives a picture that is too faint and too smooth.
+# - **ML pretends much less.** Where it cannot tell places apart, its average is smooth, and after ten iterations too
+#   faint: at SNR 0.01 and 0.003 it has 0.89 and 0.85 of the true contrast.
 #
 # And yet: look at ML after the tenth iteration. Its likelihood still climbs, but from SNR 0.03 down the average drifts
 # *away* from the truth. With so few images, the most likely reference is one that also explains some of their noise. This
@@ -589,8 +599,8 @@ print("ML: log L rises in every step:", ", ".join(f"{rises['ML', snr]} at {snr}"
 # - S. H. W. Scheres *et al.*, *Maximum-likelihood multi-reference refinement for electron microscopy images*, J. Mol. Biol.
 #   348, 139 (2005), [doi:10.1016/j.jmb.2005.02.031](https://doi.org/10.1016/j.jmb.2005.02.031): with several references,
 #   the subject of lesson 4.
-# - F. J. Sigworth, P. C. Doerschuk, J.-M. Carazo, S. H. W. Scheres, *Maximum-likelihood methods in cryo-EM. Part I*,
-#   Methods Enzymol. 482, 263 (2010),
+# - F. J. Sigworth, P. C. Doerschuk, J.-M. Carazo, S. H. W. Scheres, *An introduction to maximum-likelihood methods in
+#   cryo-EM*, Methods Enzymol. 482, 263 (2010),
 #   [doi:10.1016/S0076-6879(10)82011-7](https://doi.org/10.1016/S0076-6879(10)82011-7): an introduction with all the formulas.
 #
 # ### Where you stand

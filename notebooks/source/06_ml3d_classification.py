@@ -92,8 +92,8 @@ print(", ".join(f"{i + 1}: {names[k]}" for i, k in enumerate(truth[:8])))
 # ## 2. One map for all: the preliminary reconstruction
 #
 # What if we do not know that the particles differ? Then we refine a single map, as in lesson 5. In the lecture this is
-# the *preliminary ribosome reconstruction*, from 91,114 particles. Ours starts from a blob: the whole ribosome without
-# anything finer than 60 Å.
+# the *preliminary ribosome reconstruction*, from 91,114 particles, at 9.9 Å. Ours starts from a blob: the whole
+# ribosome without anything finer than 60 Å.
 #
 # `search` holds the hypotheses: 576 orientations, 30° apart, and 5 shifts. That is coarse. It keeps the lesson fast,
 # and it is enough for differences as large as this one. `settings` go to every run of this lesson.
@@ -168,6 +168,10 @@ for name, density in (("whole, true", whole), ("large, true", large), ("consensu
 #
 # $$\Gamma_{ik\varphi} = \frac{P(X_i \mid k, \varphi, \Theta)\, P(k, \varphi \mid \Theta)}
 #   {\sum_{k'} \sum_{\varphi'} P(X_i \mid k', \varphi', \Theta)\, P(k', \varphi' \mid \Theta)}$$
+#
+# $\Gamma_{ik\varphi}$ is the probability that image $i$ shows map $k$ in orientation $\varphi$.
+# $P(X_i \mid k, \varphi, \Theta)$ says how probable the image would be then. $P(k, \varphi \mid \Theta)$ is what we
+# know before we look: the class weight $P(k \mid \Theta)$, shared out over the orientations.
 
 # %%
 K = 2
@@ -228,8 +232,9 @@ class_posterior = carry_on("6.2", class_posterior)
 #   {\sum_i \sum_\varphi \Gamma_{ik\varphi}\, \mathbf{P}_\varphi^T \,\mathrm{CTF}_i^2 / \sigma^2 + 1/(T \tau_k^2)}$$
 #
 # $\mathbf{P}_\varphi^T$ puts an image back where it came from. Above the line is a sum of images, below it a sum of
-# weights: it is an average. The last term below is the prior of lesson 9. The engine does all this; you write the part
-# that is new, the class weights:
+# weights: it is an average. The last term is the prior of lesson 9: $\tau_k^2$ is the power of the signal, $T$ its
+# weight. The engine does all this inside `refine`. You write the part that is new, the class weights. $N$ is the number
+# of particles:
 #
 # $$P(k \mid \Theta)^{\text{new}} = \frac{1}{N} \sum_i p_{ik}$$
 #
@@ -317,6 +322,8 @@ for turn in (1, 2, 4, 6, 8, 12):
           f"occupancy {parted[turn - 1][0]:.1f} and {parted[turn - 1][1]:.1f}")
 
 ml = history[-1]
+difference = class_weights(ml.posterior.class_probability) - ml.model.class_weights
+print(f"largest difference between your class weights and the engine's: {np.abs(difference).max():.3f}")
 show(sections(ml.model.maps, ["class 1", "class 2"], pixel_size=pixel, difference="class 1 − class 2",
               alt="Class 1 has a small subunit, class 2 has none."))
 
@@ -334,7 +341,7 @@ show(sections(ml.model.maps, ["class 1", "class 2"], pixel_size=pixel, differenc
 # where you like; next to each map its difference from the mean of the classes; how many particles gave a class which
 # probability; and the table of the classes.
 #
-# 1. Go to the first iteration. All particles stand in the middle of the histograms: nobody is sure.
+# 1. Go to the first iteration. Most particles stand in the middle of the histograms: hardly anybody is sure.
 # 2. Step on. In which iteration can you first *see* the small subunit in the differences? What do the histograms look
 #    like then?
 # 3. Go to the last iteration and move the section through the map. Where else do the two maps differ?
@@ -366,8 +373,8 @@ show(class_and_pose(gamma[chosen], [f"particle {i + 1}\n({names[truth[i]]})" for
 # undecided between the classes, and Γ says so. It goes into both maps, with the weights that you see.
 #
 # The stepper follows these two, and two others, through the run. Their viewing direction is drawn on a map of the
-# sphere. Choose `class 1` or `class 2` under *posterior of* to see the two parts of Γ. When does a particle settle its
-# direction, when its class?
+# sphere. Choose `class 1` or `class 2` under *posterior of* to see the two parts of Γ. (The likelihood goes up and down
+# a little, because the grid of orientations is turned in each iteration.)
 
 # %%
 em_stepper(history, particles, search, chosen=[*chosen, 0, 2], truth=experiment.truth)
@@ -526,8 +533,9 @@ print(f"claimed {p.max(axis=1).mean():.0%}, correct {np.mean(p.argmax(axis=1) ==
 show(reliability({"ML3D": calibration(p, truth, edges=(0.5, 0.7, 0.9, 0.98, 1.0))}))
 
 # %% [markdown]
-# **Explain.** The points lie near the diagonal: these probabilities are honest. Keep this picture in mind. In section 8
-# you will meet a run that looks just as sure, and is not.
+# **Explain.** The numbers are those of the particles in each bin. Most particles are sure, and right. The points lie
+# near the diagonal: these probabilities are honest. Keep this picture in mind. In section 8 you will meet a run that
+# claims as much, and is wrong.
 
 # %% [markdown]
 # ## 7. How many classes?
@@ -537,31 +545,39 @@ show(reliability({"ML3D": calibration(p, truth, edges=(0.5, 0.7, 0.9, 0.98, 1.0)
 # **Predict.** There are two kinds of particles. What will the third and the fourth class hold?
 
 # %%
-runs = {1: single, 2: ml}
+runs = {1: [single], 2: history}
 for K in (3, 4):
-    start = seeds_from_subsets(particles, consensus, K, search, seed=5, mask=settings["mask"],
+    start = seeds_from_subsets(particles, consensus, K, search, seed=2, mask=settings["mask"],
                                memory=settings["memory"])
-    runs[K] = list(refine(particles, start, search, **settings))[-1]
+    runs[K] = list(refine(particles, start, search, **settings))
 
-show(contents({K: contingency(run.posterior.classes, truth) for K, run in runs.items()}, kinds))
+show(contents({K: contingency(run[-1].posterior.classes, truth) for K, run in runs.items()}, kinds))
 
 # %%
-for K, run in runs.items():
-    gain = run.log_likelihood - single.log_likelihood
+for K in (2, 3, 4):
+    end = runs[K][-1]
+    gain = end.log_likelihood - single.log_likelihood
     print(f"K = {K}: log L {gain / 1000:.1f} thousand above K = 1")
-    for k in np.argsort(-run.model.class_weights):
-        print(f"    class {k + 1}: weight {run.model.class_weights[k]:.2f}, "
-              f"occupancy of the small subunit {occupancy(run.model.maps[k]):.1f}")
+    for k in np.argsort(-end.model.class_weights):
+        weights = ", ".join(f"{turn.model.class_weights[k]:.2f}" for turn in runs[K][3::4])
+        print(f"    class {k + 1}: weight after 4, 8, 12 iterations {weights};  "
+              f"occupancy {occupancy(end.model.maps[k]):.1f}")
 
 # %% [markdown]
 # **Explain.** With K = 1 everything is in one class, and its map is the consensus: half right for everybody. With K = 2
-# the two kinds part. With more classes than kinds there is nothing left to find. A class **splits** off a part of one
-# kind, or it **starves**: fewer and fewer particles choose it, its map gets worse, and so fewer choose it.
+# the two kinds part. With more classes than kinds there is nothing left to find, and two things can happen:
 #
-# How would you know, without the truth? From one class to two, the likelihood rises by a lot; after that it does not.
-# And the maps tell you: classes that look the same may be joined, and a class with hardly any particles may be left
-# alone. So it is safer to choose K a bit too large than too small. If K is too small, different particles share a map,
-# and you saw in section 2 what that looks like.
+# - A kind **splits**. With K = 3, two classes share the whole ribosomes about equally. Both maps have a full small
+#   subunit; which particle went where means nothing.
+# - A class **starves**. With K = 4, one class loses its particles: its map gets worse, so fewer choose it, so its map
+#   gets worse. Follow its weight in the list.
+#
+# Which of the two you get is chance: try another `seed`.
+#
+# How would you know, without the truth? From one class to two, the likelihood rises by a lot; from two to three, by
+# little. And the maps tell you: classes that look the same may be joined, and a class with hardly any particles may be
+# left alone. So it is safer to choose K a bit too large than too small. If K is too small, different particles share a
+# map, and you saw in section 2 what that looks like.
 
 # %% [markdown]
 # ## 8. The honest limit
@@ -620,7 +636,7 @@ show(certainty(limits, oracle=oracle_is_right.mean()))
 # %%
 for name, (right, claimed) in limits.items():
     print(f"{name:22}: right {right[0]:.0%} at first, {right[-1]:.0%} at the end;  "
-          f"claimed {claimed[0]:.0%} at first, {claimed[-1]:.0%} at the end")
+          f"claimed {claimed[-1]:.0%}: overconfident by {100 * (claimed[-1] - right[-1]):.0f} points")
 
 # %% [markdown]
 # **Explain.** Look at both panels for a while. There are two scandals in them.
@@ -673,8 +689,8 @@ show(self_agreement(counts, {"maps that hold the particle": itself, "maps made w
 # guessing. The upper curve is an illusion. Only the lower one says what the maps know.
 #
 # With more particles each one's part in the map shrinks, and so does the noise in the maps: the upper curve sinks
-# towards the oracle, the lower one rises. **That is why small differences need many particles:** not to see the
-# difference, but to keep the particles from agreeing with themselves.
+# towards the oracle, the lower one rises. **That is why small differences need many particles:** to lift the difference
+# above the noise of the maps, and to keep the particles from agreeing with themselves.
 #
 # The lower curve also shows the cure. Let no particle be judged by a map that it is part of. This is *cross-fitting*:
 # split the particles into, say, five parts, and score each part against maps made from the other four. The package does
@@ -688,8 +704,9 @@ show(self_agreement(counts, {"maps that hold the particle": itself, "maps made w
 # | 2,000 | 51.4 % (63.4, 50.1, 51.4) | 93.6 % (93.2, 93.6, 94.0) | 96.7 % |
 # | 10,000 | 84.5 % (one seed) | 94.2 % | 96.3 % |
 #
-# Plain EM at 2,000 particles is guessing; at 10,000 it finds the two states. Cross-fitting finds them with 2,000, and
-# its filter does its share of that as well. It has limits of its own: `docs/small_differences.md` lists them.
+# Plain EM at 2,000 particles is little better than guessing; at 10,000 it finds the two states. Cross-fitting finds
+# them with 2,000, and its filter does its share of that as well. It has limits of its own: `docs/small_differences.md`
+# lists them.
 
 # %% [markdown]
 # ## Summary
@@ -715,8 +732,9 @@ show(self_agreement(counts, {"maps that hold the particle": itself, "maps made w
 # | XMIPP | `xmipp_ml_refine3d` (ML3D), `xmipp_mlf_refine3d` with coloured noise | |
 # | cryoedu | `cryoedu classify3d --k` | the same with `--skip-align` |
 #
-# In RELION's STAR files the class weights $P(k \mid \Theta)$ are `rlnClassDistribution`. RELION makes its seeds as
-# above if you give it one reference and K.
+# In RELION's STAR files the class weights $P(k \mid \Theta)$ are `rlnClassDistribution`. If you give RELION one
+# reference and K, it makes seeds as we did: in the first iteration each particle is compared with one class only, drawn
+# at random.
 #
 # ### Further reading
 #

@@ -14,8 +14,8 @@
 #
 # **Time:** about 90 minutes. The cells themselves run in less than one.
 #
-# **What comes before:** lessons 1 to 6. There you projected maps by adding up their voxels, and met the CTF as the
-# microscope's fault. This lesson goes back to both. You need no more mathematics than sines and cosines.
+# **What comes before:** lessons 1 to 6. In lesson 1 you projected maps by adding up their voxels, and met the CTF as an
+# artefact of the microscope. This lesson goes back to both. You need no more mathematics than sines and cosines.
 #
 # **How it works.** Each section asks you to *predict*, then to *run* a cell, then *explains* what you saw.
 # Exercises are marked ✏️. Replace the three dots, run the cell, and `check` tells you where you stand. `hint("7.2")`
@@ -173,7 +173,7 @@ show(planes([np.log10(a / a.max()) for a in amplitudes], list(pictures), images=
 # **Explain.** A particle is mostly coarse waves. White noise has the same power at every spacing, which is what *white*
 # means. So the fine waves are the first to drown in noise. (The rings are for the protein's pixels of 4 Å.)
 #
-# Three facts about this plane are used all the time.
+# Three facts about this plane are used all the time. Two of them you can guess:
 #
 # **Predict.** (1) A wave to the right and the same wave to the left are one wave. How much of the plane is news, then?
 # (2) Which wave is the finest that pixels of 4 Å can hold? What does a finer one look like?
@@ -252,7 +252,7 @@ show(image_grid([*filtered, image], size=1.7, pixel_size=pixel_size,
 # ### ✏️ Exercise 7.3: move an image
 #
 # Move the image by `x` pixels to the right and `y` pixels down, parts of pixels included. `k` is in waves per pixel,
-# so it is $k/n$ of the formula. Rows come first: `k[:, None]` goes with `y`.
+# so it is $k/n$ of the formula. Rows come first: `k[:, None]` goes with `y`. Return the moved image, (n, n).
 
 # %%
 def move(image, x, y):
@@ -333,13 +333,15 @@ parts = components(box)      # the components of one half plane, inside Nyquist
 
 summed = V.sum(axis=0)                                          # along z
 sliced = back(transform(V)[box // 2])                           # the plane k_z = 0
-print(f"along z: largest difference {difference(sliced, summed) / summed.max():.6f} of the highest value")
+print("along z: largest difference "
+      f"{difference(sliced, summed) / summed.max():.6f} of the highest value")
 
 pose = [30, 60, 0]                                              # rot, tilt, psi
 summed = project_by_sums(V, pose)[0]                            # turn the map, add up
 one_slice = project(V[None], euler_to_matrix([pose]), parts)[0]   # the components of a slice
 sliced = scatter(one_slice, parts)[0]                           # transformed back
-print(f"turned:  largest difference {difference(sliced, summed) / summed.max():.3f} of the highest value, "
+print("turned:  largest difference "
+      f"{difference(sliced, summed) / summed.max():.3f} of the highest value, "
       f"correlation {correlation(sliced, summed):.4f}")
 
 # %% [markdown]
@@ -477,7 +479,8 @@ for count in (1, 100, 100_000):
 #
 # ### ✏️ Exercise 7.5: write the CTF
 #
-# All lengths are in Å, but `cs` is in mm, as it stands on the microscope. (1 mm = 10⁷ Å.)
+# All lengths are in Å, but `cs` is in mm, as it stands on the microscope. (1 mm = 10⁷ Å.) `u` is an array; return the
+# CTF at each of its frequencies, an array of the same shape.
 
 # %%
 def my_ctf(u, defocus, wavelength, cs, q0, b_factor):
@@ -731,7 +734,7 @@ show(curves(u, {"one image, Δf = 14,000 Å": every[2], "mean of 8 images": ever
 # | $V_k$ | map of class $k$, voxels | its 3D transform |
 # | $\mathbf{P}_\varphi$ | adds up along the direction of view $\varphi$ (integrals) | takes the slice across it |
 # | $\mathrm{CTF}_i$ | convolve with the point spread function | multiply with the CTF |
-# | a shift by $s$ | move the pixels | multiply with the ramp $e^{-2\pi i k \cdot s/n}$ |
+# | a shift by $s$ | move the pixels | multiply with the phase ramp of section 3 |
 # | $N_i$ | white noise: the same variance in each pixel | coloured noise: a variance for each shell |
 #
 # **Predict.** We make one image in both ways, with the same map, pose, shift and defocus. Will you tell them apart?

@@ -17,7 +17,9 @@
 # and shells). In one sentence each: Γ is the probability of each rotation, given the image. A Fourier component is one wave
 # of the image; a shell holds all waves of about one spacing, in Å.
 #
-# **How it works.** As before: *predict*, *run*, *explain*. Exercises are marked ✏️. `hint("8.1")` helps.
+# **How it works.** Each section asks you to *predict*, then to *run* a cell, then *explains* what you saw. Exercises are
+# marked ✏️. Replace the three dots, run the cell, and `check` tells you where you stand. `hint("8.1")` gives a hint, and
+# another one if you ask again.
 
 # %%
 from dataclasses import replace
@@ -132,11 +134,20 @@ curves = {"noise, as it was put in": with_coloured.sigma2, "images": power_spect
           "white noise of the same variance": with_white.sigma2}
 show(power_curves(frequencies, curves, truth="noise, as it was put in"))
 
+# %%
+for s in (1, 2, 3, 5, 7, 10, 19):
+    ratio = curves["signal"][s] / curves["noise, as it was put in"][s]
+    print(f"{n * pixel_size / s:5.0f} Å: signal / noise = {ratio:.2f}")
+
 # %% [markdown]
 # **Explain.** Nearly everything in these images is noise, so the power of the images is almost the power of the noise.
 # (That is how programs get their first guess: they measure the images.) From 256 Å to 13 Å the noise falls by a factor of
-# nearly two hundred. The signal falls too, but the *ratio* is best in between: coarse waves drown in clouds, the finest
-# ones have no signal left. White noise of the same variance would be a flat line.
+# nearly two hundred. The signal falls too, but not in the same way, so their *ratio* goes up and down. It is best at 51 to
+# 37 Å, and in the coarsest shell of all, where the whole particle is a single wave. Between them the waves drown in clouds,
+# and the finest waves have next to no signal left.
+#
+# White noise is a flat line. If a pixel has the variance 1, it lies at $n^2/2 = 800$: NumPy's Fourier transform adds up
+# $n^2$ pixels, and the real part has half of the power.
 
 # %% [markdown]
 # ## 2. The likelihood of coloured noise
@@ -145,12 +156,12 @@ show(power_curves(frequencies, curves, truth="noise, as it was put in"))
 # each resolution:
 #
 # $$P(X_i \mid \varphi, \Theta) = \prod_{j=1}^{J} \frac{1}{2\pi\sigma_j^2}
-#   \exp\!\left( -\frac{|X_{ij} - \mathrm{CTF}_{ij} (P_\varphi V)_j|^2}{2\sigma_j^2} \right)$$
+#   \exp\!\left( -\frac{|X_{ij} - \mathrm{CTF}_{ij} (\mathbf{P}_\varphi V)_j|^2}{2\sigma_j^2} \right)$$
 #
 # | symbol | meaning | in the code |
 # |---|---|---|
 # | $X_{ij}$ | component $j$ of image $i$, a complex number | `X[i, j]` |
-# | $P_\varphi V$ | what the model predicts for orientation φ: in 2D the reference, turned | `A`, one row for each rotation |
+# | $\mathbf{P}_\varphi V$ | what the model predicts for orientation φ: in 2D the reference, turned: $A_\varphi$ | `A`, one row for each rotation |
 # | $\mathrm{CTF}_{ij}$ | what the microscope does to component $j$ (lesson 7) | 1 here: these images have no CTF |
 # | $\sigma_j^2$ | noise power of component $j$; the same for all $j$ of one shell | `sigma2[j]` |
 # | $\Theta$ | the model: $V$ and all the $\sigma_j^2$ | |
@@ -245,7 +256,7 @@ for name, sigma2 in (("white", flat), ("coloured", experiment.sigma2)):
 # **Explain.** The same images, the same reference, the same number of rotations: with the white model half of the images
 # end up right, with the coloured one nearly nine in ten. And the white model does not know that it fails. It takes every
 # cloud for a signal of that size, because it believes that noise in the coarse waves is weaker than it is. It is wrong
-# *and* sure. The coloured model claims about as much as it holds.
+# *and* sure. The coloured model claims about as much as is right.
 
 # %% [markdown]
 # ## 4. Filters by hand
@@ -377,9 +388,9 @@ for iteration in refine(experiment.particles, start, search_2d(5.0), iterations=
 show(power_curves(frequencies[:-1], {name: curve[:-1] for name, curve in found.items()}, truth="true"))
 
 # %% [markdown]
-# **Explain.** One iteration is enough for the noise: whatever the rotations, nearly all the power of the images *is* noise.
-# The rotations need longer. They get better as the reference sharpens, and the reference sharpens because the clouds no
-# longer count. Nobody chose a cut.
+# **Explain.** After one iteration every σ² is within 5 % of the truth: whatever the rotations, nearly all the power of the
+# images *is* noise. The rotations need longer. They get better as the reference sharpens, and the reference sharpens
+# because the clouds no longer count. Nobody chose a cut.
 
 # %% [markdown]
 # ## 6. The same images, classified twice
@@ -421,7 +432,7 @@ show(image_grid(rows, rows=["truth", "white noise", "noise learned"], columns=["
 # **Explain.** The white model classifies *clouds*. It is at chance level, and certain. The learned one separates the two faces
 # from each of the three starts. (The averages as a whole are turned by an angle of their own: nothing says which way is up.)
 #
-# This is the message of the coloured noise model in one picture: it is not a refinement for experts. Without it, the largest
+# This is the message of the coloured noise model in one picture: it is no detail for experts. Without it, the largest
 # structured thing in the images, which is often not the particle, decides.
 
 # %% [markdown]
@@ -433,13 +444,14 @@ show(image_grid(rows, rows=["truth", "white noise", "noise learned"], columns=["
 #
 # $$w = \frac{\tau^2}{\tau^2 + \sigma^2} = \frac{\mathrm{SNR}}{1 + \mathrm{SNR}}$$
 #
-# 1 where all is signal, 0 where all is noise, and no cut to choose. The power of the *images* is $\tau^2 + \sigma^2$, which
-# you can measure (exercise 8.1). $\sigma^2$ was learned. So $\tau^2$ is what is left.
+# with the SNR of this shell. The factor $w$ is 1 where all is signal, 0 where all is noise, and there is no cut to choose.
+# The power of the *images* is $\tau^2 + \sigma^2$, which you can measure (exercise 8.1). $\sigma^2$ was learned. So
+# $\tau^2$ is what is left.
 #
 # ### ✏️ Exercise 8.6: write the 'optimal' filter
 #
-# `total` and `noise` are the powers of the images and of the noise, one number for each shell. Take care: where there is no
-# signal, `total` may by chance be a little smaller than `noise`.
+# `total` and `noise` are the powers of the images and of the noise, one number for each shell. Return $w$, also one number
+# for each shell. Take care: where there is no signal, `total` may by chance be a little smaller than `noise`.
 
 # %%
 def optimal_filter(total, noise):

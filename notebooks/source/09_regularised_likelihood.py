@@ -112,8 +112,9 @@ for N in x:
 # %% [markdown]
 # **Explain.** The shrunken mean is never worse. It is a little wrong on purpose, because it is pulled towards 0, but
 # it has lost more noise than signal. If we think that τ is ten times *too small*, we do not believe our data: nearly
-# everything is thrown away. If we think that τ is ten times *too large*, we are nearly back at ML. So a prior can do
-# damage. Keep this in mind for the factor T of section 5.
+# everything is thrown away. If we think that τ is ten times *too large*, we are nearly back at ML. Which of the two is
+# worse depends on the data: with one measurement the large τ, with 16 or more the small one. So a prior can do damage.
+# Keep this in mind for the factor T of section 5.
 
 # %% [markdown]
 # ## 2. The bad news
@@ -200,7 +201,7 @@ print(f"\nlog L rises in {rises} of {len(no_prior) - 1} steps")
 # | symbol | meaning | in the code |
 # |---|---|---|
 # | $A_l$, $B_l$ | component $l$ of the transforms of the two maps; the star is the complex conjugate | `A`, `B` |
-# | $\upsilon$ | the spatial frequency; here the number of the shell, 0 in the centre | `shell` |
+# | $\upsilon$ | the spatial frequency ($u$ in lessons 7 and 8); here the number of the shell, 0 in the centre | `shell` |
 #
 # 1 means that the two are the same up to a factor, 0 that they have nothing in common. The next cell makes the
 # transforms and numbers the shells. Shell $k$ stands for a resolution of (side of the box)/$k$. The last one is
@@ -227,6 +228,7 @@ print(shell[:4, :4], "… the corner where the frequencies begin", sep="\n")
 # %% [markdown]
 # ### ✏️ Exercise 9.2: write the FSC
 #
+# `A` and `B` are the transforms of two maps, `shell` the shell of each component: three arrays of the same shape.
 # `np.bincount(shell.ravel(), values.ravel())` adds up real `values` by shell. Return one number for each shell.
 
 # %%
@@ -244,9 +246,10 @@ check("9.2", fsc)
 # %% [markdown]
 # ### ✏️ Exercise 9.3: the resolution at a threshold
 #
-# A curve that falls is often summed up in one number: the resolution where it falls below a threshold. Return, in Å,
-# `length / k`, where `k` is the last shell *before* the first one that is below the threshold. If the curve never
-# falls below, no number is known: return the words `"at or beyond Nyquist"`.
+# A curve that falls is often summed up in one number: the resolution where it falls below a threshold. `curve` holds one
+# number for each shell, and `length` is the side of the box in Å. Return, in Å, `length / k`, where `k` is the last shell
+# *before* the first one that is below the threshold. If the curve never falls below, no number is known: return the
+# words `"at or beyond Nyquist"`.
 
 # %%
 def resolution(curve, length, threshold):
@@ -412,7 +415,8 @@ check("9.4", wiener)
 #
 # $$\tau^2(\upsilon) = \tfrac12 \, \langle |V_l|^2 \rangle_{l \in \upsilon}$$
 #
-# Half, because $|V|^2$ has the power of two parts, a real and an imaginary one. Return one number for each shell.
+# Half, because $|V|^2$ has the power of two parts, a real and an imaginary one. `V` is the transform of a map, `shell` as
+# in exercise 9.2. Return one number for each shell.
 
 # %%
 def signal_power(V, shell):
@@ -599,6 +603,26 @@ from cryoedu.widgets.wiener import wiener_explorer
 wiener_explorer(big, images=100, snr=0.02)
 
 # %% [markdown]
+# These are the errors that it shows where it starts, with 100 images at SNR 0.02:
+
+# %%
+numbers = wiener_explorer(big, images=100, snr=0.02)
+for source, name in enumerate(numbers.sources[:4]):
+    numbers.source = source
+    errors = [f"{numbers.curves(T)['error']:.3f} (T = {T})" for T in (1, 2, 4, 100)]
+    print(f"τ² {name:27}", "   ".join(errors))
+print(f"no prior                       {numbers.curves()['error_ml']:.3f}")
+
+# %% [markdown]
+# **Explain.**
+#
+# - With the true τ² the error is smallest at T = 1: Bayes is right if the prior is right.
+# - τ² from the map itself needs T = 2, as section 5 said. At T = 4 the noise that stays alive makes the error larger.
+# - A τ² that is the same everywhere holds back the strong coarse waves as much as the noise in the fine ones. With T up to
+#   4 it is worse than no prior, and with T = 100 it does next to nothing. One knob cannot replace a spectrum.
+# - With τ² from two halves T = 1 is the best of the four again, without a look at the truth.
+
+# %% [markdown]
 # ## 6. The prior switched on
 #
 # Back to the 300 images of section 2, whose poses nobody knows, and to the loop of the lecture: `tau2_fudge=T`
@@ -628,10 +652,10 @@ for name, V in final.items():
 
 # %% [markdown]
 # **Explain.** The prior does what it promises: the background is calm, the contrast no longer grows beyond the truth,
-# and the correlation does not fall off a cliff. But T = 1 and T = 4 are *too* careful here: detail that the data do
-# hold is gone. (In the map without a prior it is there, down to 32 Å, under the grain.) Section 5 explains part of it.
-# The other part is that the poses are uncertain: an average over uncertain poses is weaker still, so its τ² is
-# smaller, so the reference is smoother, so the poses are less certain, and so on downwards.
+# and the correlation stays close to its best value. Of the three, T = 16 gives the best map. T = 1 and T = 4 are *too*
+# careful here: detail that the data do hold is gone. (In the map without a prior it is there, down to 32 Å, under the
+# grain.) Section 5 explains part of it. The other part is that the poses are uncertain: an average over uncertain poses
+# is weaker still, so its τ² is smaller, so the reference is smoother, so the poses are less certain, and so on downwards.
 #
 # A T that is too small gives a blur, one that is too large lets the noise in, and nothing in this loop says which is
 # which. **τ² should be the power of the signal, not that of the filtered map.** Is there a way to measure it?
@@ -651,7 +675,8 @@ for name, V in final.items():
 #
 # ### ✏️ Exercise 9.6: the SSNR from the FSC
 #
-# A measured FSC scatters, and may be 1 or negative. Keep it between 0.001 and 0.999 first (`np.clip`).
+# A measured FSC scatters, and may be 1 or negative. Keep it between 0.001 and 0.999 first (`np.clip`). Return the SSNR, one
+# number for each shell.
 
 # %%
 def ssnr(F):

@@ -75,7 +75,7 @@ show(amplitudes_and_phases(density))
 # ### ✏️ Exercise A.1: an image from amplitudes and phases
 #
 # Make the complex waves, amplitude · exp(i · phase), and transform them back to an image with `np.fft.ifft2`. Return
-# its real part. (In Python, the imaginary unit is written `1j`.)
+# its real part. Both arrays have the shape (n, n), and so has the image. (In Python, the imaginary unit is written `1j`.)
 
 # %%
 def combine(amplitudes, phases):
@@ -137,7 +137,7 @@ for name, mixture in (("phases of the cat", cat_phases), ("phases of the astrona
 #
 # ### ✏️ Exercise A.2: the rule of the amplitudes
 #
-# Give a density the measured amplitudes, and keep its phases. You have `combine`.
+# Give a density the measured amplitudes, and keep its phases. Return the new density, (n, n). You have `combine`.
 
 # %%
 def with_measured_amplitudes(density, measured):
@@ -155,7 +155,7 @@ with_measured_amplitudes = carry_on("A.2", with_measured_amplitudes)
 # ### ✏️ Exercise A.3: the rule of the object
 #
 # Keep the density where it is inside the `support` (an array of True and False) *and* positive. Everywhere else it is
-# 0.
+# 0. Return the new density, (n, n).
 
 # %%
 def with_known_object(density, support):
@@ -212,8 +212,9 @@ for seed, (_, errors) in zip(starts, reduced):
 
 # %% [markdown]
 # **Explain.** The error falls in every step; that is a theorem. But it does not fall to 0. The search has arrived in a
-# valley from which every small step leads up. It is a **local optimum**, as in lesson 2, and as there it depends on the
-# start. In the pictures you may make out a second face, upside down. We come to it in the next section.
+# valley from which every small step leads up. It is a **local optimum**, as in lesson 2 (there the highest point near by,
+# here the lowest), and as there it depends on the start. In the pictures you may make out a second face, upside down. We
+# come to it in the next section.
 
 # %% [markdown]
 # ## 5. A better step: hybrid input–output
@@ -232,7 +233,8 @@ for seed, (_, errors) in zip(starts, reduced):
 #
 # ### ✏️ Exercise A.4: write this step
 #
-# A pixel obeys if it is inside the support and `fitted` is not negative there. (`np.where(condition, a, b)` helps.)
+# Return $V^{\text{new}}$, (n, n). A pixel obeys if it is inside the support and `fitted` is not negative there.
+# (`np.where(condition, a, b)` helps.)
 
 # %%
 def hybrid_step(density, fitted, support, beta=0.9):
@@ -277,7 +279,7 @@ show(error_curves({"error reduction": [errors for _, errors in reduced],
 #
 # ### The twin
 #
-# One of the four faces stands on its head. Is it wrong?
+# **Predict.** One of the four faces stands on its head. Is it wrong?
 
 # %%
 twin = density[::-1, ::-1]  # turned by 180°
@@ -334,9 +336,10 @@ for n in (64, 40, 36, 32):
           f"error {errors[-1]:.2f}   correlation {best:.2f}")
 
 # %% [markdown]
-# **Explain.** In the smallest windows the error is 0, and the picture is wrong. There are fewer measured numbers than
-# unknown pixels, so many densities fit perfectly, and we found one of them. A perfect fit proves something only if
-# there are many more data than unknowns. In lesson 9 this trap has the name *overfitting*.
+# **Explain.** The error is 0.00 in every window. But the smaller the window, the less the picture has to do with the
+# face: in the last one it is simply wrong. There are fewer measured numbers than unknown pixels, so many densities fit
+# perfectly, and we found one of them. A perfect fit proves something only if there are many more data than unknowns.
+# This trap is called *overfitting*; lessons 3 and 9 are about it.
 #
 # It is also the reason why this does not simply work for crystals: a crystal repeats itself without empty space around
 # the molecules, and gives too few amplitudes. Crystallographers bring in other knowledge: heavy atoms, or a similar

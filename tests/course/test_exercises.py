@@ -11,7 +11,7 @@ from cryoedu.course.exercises import LESSONS, exercise, lesson_exercises, module
 from cryoedu.course.learner import judged
 
 ITEMS = [item for lesson in LESSONS for item in lesson_exercises(lesson).values()]
-WRONG = [wrong for lesson in LESSONS if lesson_exercises(lesson)
+WRONG = [wrong for lesson in LESSONS
          for wrong in importlib.import_module(f"wrong_answers.{module_name(lesson)}").WRONG]
 every_exercise = pytest.mark.parametrize("item", ITEMS, ids=lambda e: e.number)
 

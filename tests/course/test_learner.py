@@ -105,4 +105,4 @@ def test_the_whole_course_is_counted_and_each_lesson_can_be_opened():
     check("3.1", lesson03.ODDS)
     whole = progress()
     assert f"1 of {sum(len(rows) for rows in whole.lessons.values())} exercises" in repr(whole).splitlines()[0]
-    assert "Lesson 3, ML alignment: 1 of 6" in whole._repr_html_()
+    assert "<summary>Lesson 3, ML alignment: 1 of 6" in whole._repr_html_()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from wrong_answers.lesson06 import correct, loops_accuracy, naive_posterior, naive_supervised
@@ -32,3 +35,17 @@ def test_a_class_without_weight_gets_nothing():
     log_p, _ = L.scores(8)
     p = L.class_posterior(log_p, np.array([0.5, 0.5, 0.0]))
     assert (p[:, 2] == 0).all() and p.sum(axis=1) == pytest.approx(np.ones(len(p)))
+
+
+def test_the_table_of_the_limit_is_that_of_the_benchmark():
+    """Numbers that were measured elsewhere must not drift from where they are written."""
+    root = Path(__file__).parents[2]
+    lesson = (root / "notebooks" / "source" / "06_ml3d_classification.py").read_text()
+    written = (root / "benchmarks" / "against_relion.md").read_text()
+    for count in ("2,000", "10,000"):
+        part = written.split(f"## 3D classes, true poses: {count} particles")[1].split("\n## ")[0]
+        rows = dict(re.findall(r"^\| (particles in the right class|oracle[^|]*) \| (.*) \|$", part, flags=re.MULTILINE))
+        measured = set(re.findall(r"[\d.]{4}", " ".join(rows.values())))
+        (row,) = re.findall(rf"^# \| {count} \| (.*) \|$", lesson, flags=re.MULTILINE)
+        printed = re.findall(r"[\d.]{4}", row)
+        assert len(printed) >= 3 and set(printed) <= measured

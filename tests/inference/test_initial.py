@@ -241,9 +241,22 @@ def test_hill_climbing_ends_when_few_move(experiment):
     assert len(turns) < 40 and moved[0] > moved[-1] < 0.5
 
 
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_map_of_ones_own_is_where_it_starts(experiment, name):
+    """A learner asks whether chance leads away from a bad map: it has to begin with that map."""
+    mine = start_model(experiment.particles, blobs(16, seed=8)[None])
+    first = next(iter(ALGORITHMS[name](experiment.particles, search_3d(0), seed=5, iterations=2, radii=[4], model=mine,
+                                       array_library="numpy")))
+    np.testing.assert_array_equal(first.before.maps, mine.maps)
+    assert np.abs(first.model.maps - mine.maps).max() > 0
+    alone = next(iter(ALGORITHMS[name](experiment.particles, search_3d(0), seed=5, iterations=2, radii=[4],
+                                       array_library="numpy")))
+    assert np.abs(first.model.maps - alone.model.maps).max() > 0
+
+
 def test_random_starts_differ_by_class_and_seed(experiment):
     mask = soft_sphere(16, 8.0, 90.0)
-    maps = [random_start(experiment.particles, 2, 4, mask, seed=seed, xp=np, budget=BUDGET)[0].maps for seed in (1, 2)]
+    maps = [random_start(experiment.particles, 2, 4, mask, seed=seed, xp=np, budget=BUDGET).maps for seed in (1, 2)]
     assert np.corrcoef(maps[0][0].ravel(), maps[0][1].ravel())[0, 1] < 0.99
     assert np.abs(maps[0] - maps[1]).max() > 0
     assert not maps[0][:, mask == 0].any()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -142,3 +143,10 @@ def test_the_command_names_a_source_that_is_not_there(capsys):
     with pytest.raises(SystemExit):
         B.main(["99"])
     assert "begins with 99" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
+def test_links_to_other_notebooks_lead_somewhere(path):
+    """A lesson that was renamed, and a page that still leads to its old name."""
+    for target in re.findall(r"\]\(([\w./-]+)\)", path.read_text(encoding="utf-8")):
+        assert (B.ROOT / target).exists(), target

@@ -6,6 +6,20 @@ The code assigns ``widget``, of the smallest size that shows all its parts.
 from __future__ import annotations
 
 EXAMPLES = {
+    "bad start": """
+import numpy as np
+from cryoedu.figures.starts import Track
+from cryoedu.widgets.bad_start import bad_start
+rng = np.random.default_rng(1)
+def run(count):
+    return Track(rng.normal(size=(count, 12, 12, 12)).astype(np.float32), np.linspace(-9000, -1000, count),
+                 np.linspace(0.1, 0.9, count), rng.uniform(-0.1, 1, (count, 7)), np.linspace(120, 50, count),
+                 np.arange(1, count + 1), False)
+runs = {"ball": run(5), "noise": run(3)}
+runs["noise"].log_likelihood[0] = np.nan
+widget = bad_start(runs, rng.normal(size=(12, 12, 12)), 10.0)
+widget.frame = 1
+""",
     "boards": """
 from cryoedu.datasets import load
 from cryoedu.widgets.boards import ccf_pdf_boards
@@ -39,6 +53,11 @@ experiment = simulate(load("protein2d", box=32), 30, seed=1, noise=coloured, pro
 widget = filter_bench(experiment, experiment.sigma2, images=30, angular_step=10)
 widget.kind = 3
 """,
+    "map viewer": """
+from cryoedu.datasets import load
+from cryoedu.widgets.mapviewer import map_viewer
+widget = map_viewer([load(name, box=24) for name in ("ribosome-80S", "ribosome-large-subunit")])
+""",
     "matching": """
 from cryoedu.datasets import load
 from cryoedu.widgets.matching import match_by_hand
@@ -51,6 +70,11 @@ widget = noise_portrait(images=20)
     "phase_stepper": """
 from cryoedu.widgets.phase_stepper import phase_stepper
 widget = phase_stepper()
+""",
+    "projection viewer": """
+from cryoedu.datasets import load
+from cryoedu.widgets.projection import projection_viewer
+widget = projection_viewer(load("ribosome-80S", box=32), tilt=60)
 """,
     "slice_explorer": """
 from cryoedu.datasets import load

@@ -177,7 +177,8 @@ function imagePanel({ title, width, height = width, shown = 168, shownHeight = n
   const tall = shownHeight ?? Math.round(shown * height / width);
   const style = `width:${shown}px;height:${tall}px`;
   const canvas = h("canvas", { width, height, role: "img", "aria-label": title, style });
-  const caption = h("figcaption", {}, title), stage = h("div", { class: "cryoedu-stage" }, canvas);
+  const caption = h("figcaption", { style: `max-width:${shown}px` }, title);
+  const stage = h("div", { class: "cryoedu-stage" }, canvas);
   const under = h("figcaption", { class: "cryoedu-note", style: `max-width:${shown}px` }, note);
   const box = h("figure", { class: "cryoedu-image" }, caption, stage, under);
   const low = h("span", {}), high = h("span", {});

@@ -75,7 +75,8 @@ function legend(series, left, right, top, lineHeight) {  // the names in rows, a
 
 function linePlot({ title, xLabel, yLabel, x: xRange, series, name = "plot", log = "", xTicks = null, xTick = tickWords,
                     yTick = tickWords, circle = false, width: W = 400, height = 190, onPick = null }) {
-  const all = series.map((s, i) => ({ name: "", kind: "line", colour: COLOURS[i % 6], dash: DASHES[(i + Math.floor(i / 6)) % 6], ...s }));
+  const all = series.map((s, i) => ({ name: "", kind: "line", colour: COLOURS[i % 6],
+    dash: DASHES[(i + Math.floor(i / 6)) % 6], ...s }));
   const left = 58, right = 16, bottom = 34, logX = log.includes("x"), logY = log.includes("y");
   const key = all.length > 1 ? legend(all, left, W - right, 31, 14) : { rows: 0 };
   const top = 26 + 14 * key.rows, H = height + 14 * key.rows;

@@ -1,0 +1,490 @@
+# %% [markdown]
+# # Lesson 10: A whole refinement
+#
+# **The question.** You have a STAR file with particles. How do you come to a map, and how do you know what it is worth?
+#
+# **After this lesson you can**
+# - take a data set from particle images to a map: 2D classes, initial model, 3D classes, refinement,
+# - say at each step what is known, what is hidden, and what the program decides,
+# - throw out what does not belong, without looking at what you hope for,
+# - read an FSC with and without a mask, and say what may be claimed,
+# - sharpen a map, and find its hand.
+#
+# **Time:** about 90 minutes. The cells themselves take two minutes.
+#
+# **What comes before:** everything. This lesson recapitulates the course, in the order in which one works:
+#
+# | step | hidden | lesson |
+# |---|---|---|
+# | 2D classification | class, rotation, shift | 4 |
+# | initial model | direction of view, rotation, shift | 5 |
+# | 3D classification | class, direction of view, rotation, shift | 6 |
+# | gold-standard refinement | direction of view, rotation, shift; twice, in halves | 9 |
+#
+# All four are the same loop: E-step, M-step, and again. Only the hypotheses, the start and the prior differ.
+#
+# **How it works.** As before: *predict*, *run*, *explain*. Exercises are marked ✏️.
+
+# %%
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from cryoedu.arrays import library
+from cryoedu.course import carry_on, check, hint, progress
+from cryoedu.datasets import load
+from cryoedu.figures import image_grid, show
+from cryoedu.figures.runs import class_averages, directions, fsc_curves, map_views
+from cryoedu.geometry.fourier import shellwise
+from cryoedu.geometry.grids import search_2d, search_3d
+from cryoedu.geometry.masks import solvent_mask
+from cryoedu.inference.gold import Sampling, gold_standard
+from cryoedu.inference.initial import stochastic_gradient_descent
+from cryoedu.inference.jobs import classify2d, classify3d
+from cryoedu.inference.loop import opening
+from cryoedu.microscope.experiment import simulate
+from cryoedu.microscope.noise import add_noise, coloured
+from cryoedu.particles.star import read_particles, write_particles
+from cryoedu.validation.alignment import score_map
+from cryoedu.validation.classes import agreement, contingency
+from cryoedu.validation.fsc import fsc as correlate
+from cryoedu.validation.fsc import resolution_text
+from cryoedu.validation.masked import masked_fsc
+from cryoedu.widgets.mapviewer import map_viewer
+
+progress(10)
+
+# %% [markdown]
+# ## 1. A data set
+#
+# This cell plays the microscope. It makes images of whole ribosomes and of free large subunits, half and half, in all
+# orientations, shifted by some Å, each with its own defocus, under coloured noise at SNR 0.25. It adds an eighth of images
+# of nothing but ice, as particle pickers do. The microscope also blurs: an envelope of $B = 500$ Å², which it does not
+# tell anybody. Then everything goes to disk, as a STAR file and a stack.
+#
+# On a GPU it makes as many particles as the data set of the lecture has: 91,114. On a CPU it makes 2,000, and the later jobs
+# keep to 200 MB of memory, so that the lesson fits a small seat. All later cells are the same.
+
+# %%
+box, pixel_size = 48, 352 / 48
+on_cpu = library("auto") is library("numpy")
+count, memory = (2_000, "200 MB") if on_cpu else (91_114, None)  # None: half of what is free
+states = [load(name, box=box, pixel_size=pixel_size)
+          for name in ("ribosome-80S", "ribosome-large-subunit")]
+made = simulate(states, count, seed=1, snr=0.25, noise=coloured, shift_sigma=5,
+                defocus=(10_000, 30_000), astigmatism=500, b_factor=500, particle_diameter=310,
+                progress=False)
+
+rng = np.random.default_rng(2)
+ice = add_noise(np.zeros((count // 8, box, box), np.float32), made.sigma2, rng)
+images = np.concatenate([made.particles.images, ice])
+kind = np.concatenate([made.truth.classes, np.full(len(ice), 2)])  # 0: 80S, 1: large subunit, 2: ice
+order = rng.permutation(len(images))
+rows = np.where(order < count, order, order % count)               # ice gets somebody's defocus
+data = made.particles.subset_of(rows)
+data = replace(data, images=images[order], ctf=replace(data.ctf, b_factor=np.zeros(len(order))))
+kind = kind[order]
+
+folder = Path(tempfile.mkdtemp())
+write_particles(data, folder / "particles.star")
+print("\n".join((folder / "particles.star").read_text().splitlines()[:12]), "\n…")
+
+# %% [markdown]
+# From here on we only have the STAR file, as you would. (`kind` is the truth. We look at it to judge our choices,
+# never to make them.)
+#
+# **Predict.** Which of these images hold a particle?
+
+# %%
+particles = read_particles(folder / "particles.star")
+print(f"{len(particles)} particles of {particles.box} pixels, {particles.pixel_size:.2f} Å each")
+print(f"defocus from {particles.ctf.defocus_v.min():.0f} to {particles.ctf.defocus_u.max():.0f} Å")
+
+show(image_grid([particles.images[np.arange(6)], particles.images[np.arange(6, 12)]],
+                pixel_size=particles.pixel_size,
+                alt="Twelve images of grain. In some a faint bright patch can be guessed."))
+
+# %% [markdown]
+# **Explain.** You can guess, not more. The STAR file has one table for the optics and one for the particles: image name and
+# defocus. No orientation, no class. Those are the hidden data.
+#
+# ### ✏️ Exercise 10.1: the finest detail
+#
+# The images are 352 Å wide and have 48 pixels. What is the finest resolution, in Å, that they can show?
+
+# %%
+finest = ...  # your code
+### BEGIN SOLUTION
+finest = 2 * 352 / 48
+### END SOLUTION
+
+check("10.1", finest)
+
+# %% [markdown]
+# ## 2. 2D classes: throw out the ice
+#
+# Eight references, each from the average of a random subset. The radius of the shells that are used opens from shell 3 to
+# shell 12: first the coarse shape decides, then the detail.
+#
+# **Predict.** What will the average of a class of ice look like?
+
+# %%
+*_, iteration = classify2d(particles, 8, search_2d(10, shift_range=10, shift_step=10), seed=1,
+                           iterations=15, radii=opening(3, 12, 10), memory=memory)
+counts = np.bincount(iteration.posterior.classes, minlength=8)
+largest = np.argsort(-counts)
+averages = iteration.model.maps
+
+show(class_averages(averages[largest], [f"class {k + 1}: {counts[k]}" for k in largest],
+                    pixel_size=particles.pixel_size, columns=4))
+
+# %% [markdown]
+# **Explain.** Each average shows the views that one reference attracted. One is different: rings and clouds, and nothing that
+# stands out from a dark background. But take care, each picture above has its own grey scale! The *strength* of an average,
+# the variance of its pixels, tells more:
+
+# %%
+for k in largest:
+    print(f"class {k + 1}: {counts[k]:4} particles, variance of the average {averages[k].var():7.3f}")
+
+# %% [markdown]
+# ### ✏️ Exercise 10.2: choose the classes
+#
+# Write the rule down instead of clicking: keep the classes that have particles (`counts` above 0) and whose average has a
+# variance of at least 0.1 times the largest one. `averages` is (K, n, n), `counts` is (K,). Return (K,), True or False.
+
+# %%
+def keep_classes(averages, counts):
+    ...  # your code
+    ### BEGIN SOLUTION
+    power = np.var(averages, axis=(1, 2))
+    return (power >= 0.1 * power.max()) & (counts > 0)
+    ### END SOLUTION
+
+check("10.2", keep_classes)
+
+# %%
+keep_classes = carry_on("10.2", keep_classes)
+
+kept = np.flatnonzero(keep_classes(averages, counts)[iteration.posterior.classes])
+print(f"kept {len(kept)} of {len(particles)} particles")
+print(f"ice among them: {np.sum(kind[kept] == 2)} of {np.sum(kind == 2)};  "
+      f"particles lost: {np.sum(kind < 2) - np.sum(kind[kept] < 2)}")
+particles, kind = particles.subset_of(kept), kind[kept]
+
+# %% [markdown]
+# **Explain.** Ice has nothing in common with ice, so its average is flat. That separates it from particles, whatever they
+# look like. We did *not* choose the classes that look like a ribosome. A rule that prefers what you expect is the first
+# step to Einstein from noise (lesson 2).
+
+# %% [markdown]
+# ## 3. An initial model
+#
+# Nothing is known about directions yet. Stochastic gradient descent (lesson 5) starts from a random map and takes 60 steps,
+# each on another small batch of particles.
+#
+# **Predict.** Two different specimens are still mixed. What will the map show?
+
+# %%
+coarse = search_3d(1, shift_range=10, shift_step=10)  # directions some 30° apart
+*_, iteration = stochastic_gradient_descent(particles, coarse, seed=1, iterations=60,
+                                            memory=memory)
+initial = iteration.model.maps[0]
+show(map_views([initial], ["initial model"], pixel_size=particles.pixel_size))
+
+# %% [markdown]
+# **Explain.** A blob with the outline of something real. It is a compromise: where only half of the particles have mass
+# (the small subunit), it is about half as dense. And its hand is a matter of chance, because projections look the same from
+# a map and its mirror image (lesson 5). We keep that in mind.
+
+# %% [markdown]
+# ## 4. 3D classes
+#
+# Two classes, each from a random half of the particles, aligned once against the initial model (lesson 6).
+#
+# **Predict.** How many particles will end in the wrong class?
+
+# %%
+*_, iteration = classify3d(particles, initial, 2, coarse, seed=1, iterations=12,
+                           radii=opening(3, 11, 10), memory=memory)
+mass = iteration.model.maps.sum(axis=(1, 2, 3))
+whole = int(np.argmax(mass))
+classes = iteration.posterior.classes
+show(map_views(iteration.model.maps, [f"class {k + 1}: {np.sum(classes == k)}" for k in range(2)],
+               pixel_size=particles.pixel_size))
+
+# %%
+print("             80S   large subunit")
+for k, row in enumerate(contingency(classes[kind < 2], kind[kind < 2])):
+    print(f"class {k + 1}   {row[0]:6}  {row[1]:14}")
+print(f"in the right class: {agreement(classes[kind < 2], kind[kind < 2]):.0%}")
+
+# %% [markdown]
+# **Explain.** One class has a mass more than the other: the whole ribosome, with its small subunit. A few particles are in
+# the wrong class. At this noise some images can be explained by either map; Γ for them is near one half (lesson 6 measured
+# it).
+
+# %% [markdown]
+# ## 5. Refinement, in two halves
+#
+# We take the class of the whole ribosome. Its particles are split into two halves, and each half is refined against its own
+# map (lesson 9). What both find, though they never met, is signal.
+#
+# ### ✏️ Exercise 10.3: split the particles
+#
+# Return two arrays of row numbers: a random half of 0 … `count` − 1, and the rest. Take all randomness from `rng`.
+
+# %%
+def split(count, rng):
+    ...  # your code
+    ### BEGIN SOLUTION
+    order = rng.permutation(count)
+    return order[: count // 2], order[count // 2 :]
+    ### END SOLUTION
+
+check("10.3", split)
+
+# %%
+split = carry_on("10.3", split)
+
+chosen = particles.subset_of(np.flatnonzero(classes == whole))
+halves = split(len(chosen), np.random.default_rng(3))
+subset = np.empty(len(chosen), dtype=int)
+for half, rows in enumerate(halves, start=1):
+    subset[rows] = half
+chosen = replace(chosen, subset=subset)  # in a STAR file: rlnRandomSubset
+
+# %% [markdown]
+# Now let it run: it chooses how finely to sample the orientations, and when to stop. This is the longest cell of the course,
+# about a minute.
+#
+# **Predict.** The images cannot show more than 14.7 Å. Where will the halves stop agreeing?
+
+# %%
+refined = gold_standard(chosen, iteration.model.maps[whole],
+                        search_3d(2, shift_range=10, shift_step=10), seed=1, diameter=310,
+                        sampling=Sampling(finest=3), iterations=12, memory=memory)
+for step in refined:
+    print(f"iteration {step.number:2}: shells to {step.resolution:4.1f} Å used, "
+          f"halves agree to {resolution_text(step.fsc, pixel_size)}")
+
+# %%
+show(map_views([initial, step.model.maps[0]], ["initial model", "refined"], pixel_size=pixel_size))
+
+# %%
+show(directions(step.posterior.angles))
+
+# %% [markdown]
+# **Explain.** The halves agree further and further, so finer shells are used, which makes the orientations better, and so
+# on. Where nothing gets better for two iterations, the orientations are sampled more finely, and it goes on in a step (here
+# in iterations 6 and 8). The second picture shows from where the particles were seen: all directions occur, with
+# some unevenness that is chance. (A picture with few spots would be a warning: see the missing cone of lesson 7.)
+
+# %% [markdown]
+# ## 6. What may be claimed?
+#
+# The FSC above counts the whole box, and most of a box is empty. Noise in the solvent lowers the FSC. So one masks both
+# halves. But a mask is the same for both, and *by itself* makes them correlate: too tight a mask invents resolution.
+#
+# The test (Chen *et al.* 2013): replace the phases beyond some shell by random ones, in both halves, and apply the mask. What
+# correlates now, $R$, comes from the mask alone. With $T$, the FSC of the masked halves, the true one is
+#
+# $$F = \frac{T - R}{1 - R}$$
+#
+# ### ✏️ Exercise 10.4: correct the FSC
+
+# %%
+def corrected(masked, randomised):
+    ...  # your code
+    ### BEGIN SOLUTION
+    return (masked - randomised) / (1 - randomised)
+    ### END SOLUTION
+
+check("10.4", corrected)
+
+# %%
+corrected = carry_on("10.4", corrected)
+
+# %% [markdown]
+# **Predict.** Which of the four curves will be the highest, and which the lowest? Will the mask make the resolution better?
+
+# %%
+half1, half2 = step.state["halves"]  # as they came out of the M-step: neither filtered nor masked
+mask = solvent_mask(step.model.maps[0], pixel_size)
+curves = masked_fsc(half1, half2, mask, pixel_size)
+after = np.arange(box // 2 + 1) >= curves.first_random + 2  # before, the phases were kept
+fsc = np.where(after, corrected(curves.masked, np.where(after, curves.randomised, 0)), curves.masked)
+
+frequencies = np.arange(box // 2 + 1) / (box * pixel_size)
+show(fsc_curves(frequencies, {"whole boxes": curves.unmasked, "masked": curves.masked,
+                              "masked, random phases": curves.randomised, "corrected": fsc}))
+
+# %%
+for name, curve in (("whole boxes", curves.unmasked), ("masked", curves.masked), ("corrected", fsc)):
+    print(f"{name:12} {resolution_text(curve, pixel_size)} at FSC = 0.143")
+
+# %% [markdown]
+# **Explain.** The mask takes away noise, so the masked curve is higher. The curve with random phases says how much of that is
+# the mask's own doing: here it falls to nearly zero where the phases become random, because the mask is soft and wide. So the
+# correction is small. The corrected curve is the one to report.
+
+# %% [markdown]
+# ## 7. Sharpening
+#
+# The envelope has made the fine detail weak, by $\exp(-B u^2/4)$ at the frequency $u$. To see it, the map is *sharpened*: the
+# decay is undone. But the noise at high frequency would be blown up, too. So every shell is also weighed by how much of it is
+# signal. For the map of all particles that is $\sqrt{2F/(1+F)}$, the correlation that it would have with the truth (lesson 9).
+#
+# ### ✏️ Exercise 10.5: write the weights
+#
+# `frequencies` (1/Å) and `fsc` have one number for each shell. Return $\exp(B u^2/4)\,\sqrt{2F/(1+F)}$, and 0 where $F$ is
+# negative.
+
+# %%
+def sharpening_weights(frequencies, fsc, b_factor):
+    ...  # your code
+    ### BEGIN SOLUTION
+    F = np.maximum(fsc, 0)
+    return np.exp(b_factor * frequencies**2 / 4) * np.sqrt(2 * F / (1 + F))
+    ### END SOLUTION
+
+check("10.5", sharpening_weights)
+
+# %% [markdown]
+# In real life $B$ is not known. Programs fit it to the map where it is finer than some 10 Å, which ours is not. We try three.
+#
+# **Predict.** Which one is too much?
+
+# %%
+sharpening_weights = carry_on("10.5", sharpening_weights)
+
+final, sharpened = step.model.maps[0], {}
+for b_factor in (0, 500, 3000):
+    sharpened[f"B = {b_factor}"] = shellwise(final, sharpening_weights(frequencies, fsc, b_factor), 3)
+show(map_views(list(sharpened.values()), list(sharpened), pixel_size=pixel_size))
+
+# %% [markdown]
+# **Explain.** With the right $B$ the inner detail has more contrast. With far too much, the last shells drown everything
+# else, and the map turns into grain that looks like detail. Note that the FSC did not change at all: it compares each shell
+# with itself, so no weight can improve it. Sharpening helps the eye, not the data.
+
+# %% [markdown]
+# ## 8. The hand, and the truth
+#
+# We know the truth, so we can ask what nobody can ask in real life. The map is turned onto the true one, in both hands, and
+# the better hand is kept. An FSC with the truth is read at 0.5, one of two halves at 0.143 (lesson 9).
+#
+# **Predict.** Is the hand right? Is the reported resolution true?
+
+# %%
+score = score_map(final, states[0].density, pixel_size, wanted=20, diameter=310)
+print(f"the map had to be mirrored: {score.alignment.mirrored}")
+aligned, truth = score.alignment.aligned, states[0].density
+in_mask = correlate(aligned, truth, mask=solvent_mask(aligned, pixel_size))
+
+print("reported, of the halves in the mask:    "
+      f"{resolution_text(fsc, pixel_size)} at FSC = 0.143")
+print("true, in a mask made in the same way:   "
+      f"{resolution_text(in_mask, pixel_size, threshold=0.5)} at FSC = 0.5")
+print("reported, of the halves in whole boxes: "
+      f"{resolution_text(step.fsc, pixel_size)} at FSC = 0.143")
+print("true, in a sphere:                      "
+      f"{resolution_text(score.fsc, pixel_size, threshold=0.5)} at FSC = 0.5")
+
+# %%
+show(map_views([aligned, truth], ["refined, turned", "truth"], pixel_size=pixel_size))
+
+# %% [markdown]
+# ### Look at it
+#
+# The viewer shows the same two maps side by side. Tab moves from control to control, the arrow keys move the sliders. Walk
+# through the slices, then choose a level for the surface.
+#
+# 1. Find the gap between the two subunits in both maps.
+# 2. Raise the level of the surface. What disappears first in the refined map: what is real, or what is grain?
+
+# %%
+map_viewer([aligned, truth], pixel_size=pixel_size, names=["refined", "truth"])
+
+# %% [markdown]
+# **Explain.** This time the hand is right. It was decided by chance in step 3, and nothing since could change it: every
+# projection of the map fits as well as one of its mirror image. (Another seed may give the other hand. Try it.) In real life
+# one finds the hand from the map itself, as soon as α-helices can be seen, or by tilting the sample. Mirroring costs nothing.
+#
+# The resolution of the halves in a mask, and the true one in a mask that was made in the same way, differ by a fraction of an
+# ångström. That is what the two halves are for. Note how much the *number* depends on what is counted: the same map has 17 Å
+# in its mask and 20 Å in the whole box. A resolution without a word on the mask says little.
+
+# %% [markdown]
+# ## 9. Ninety thousand particles
+#
+# The lecture's data set has 91,114 particles. How much work is that? In an E-step over a whole grid, each particle is compared
+# with every orientation, every shift and every class, in every Fourier component, and each comparison takes four
+# multiplications and additions (two real numbers for the component, two products: one with the reference, one with its power).
+#
+# **Predict.** How long would *one* such iteration take at 100 billion operations per second, which is what two cores of a
+# laptop do at best?
+
+# %%
+grid = search_3d(4, shift_range=10, shift_step=2.5)  # some 4°, where the refinement ended
+components_used = 800  # up to shell 22, half of them conjugates of the others
+pairs = len(grid.angles) * len(grid.shifts)
+print(f"{len(grid.angles):,} orientations × {len(grid.shifts)} shifts = "
+      f"{pairs:,} hypotheses for each class")
+for particles_in_all, K in ((2_000, 2), (91_114, 4)):
+    operations = 2 * 4 * particles_in_all * K * pairs * components_used
+    print(f"{particles_in_all:6,} particles, K = {K}: "
+          f"{operations / 1e12:7,.0f} million million operations, "
+          f"{operations / 1e11 / 3600:3.0f} h at 10¹¹ a second")
+
+# %% [markdown]
+# **Explain.** This is arithmetic, not a measurement. It says why programs do not search whole finest grids. They look at
+# few shells first; they follow only the hypotheses that hold nearly all of Γ to finer steps; they search around the last pose
+# once it is known. You saw all three: `opening`, `gold_standard` with its growing shells and its finer and finer sampling.
+# And it says why GPUs changed the field: they do a hundred times as many operations per second. With one, the cells of this
+# lesson have just run on as many particles as the lecture's.
+
+# %% [markdown]
+# ## Summary: recapitulating
+#
+# - Alignment and classification are **incomplete data problems**. They are best dealt with by **marginalisation** (ML): sum over
+#   what is hidden, weighted with its probability Γ.
+# - **2D and 3D problems are very similar.** One loop did all four steps of this lesson.
+# - **Fourier space is most convenient**: the CTF is a multiplication, projections are slices, noise is coloured, and the
+#   regularised likelihood gives 'optimal' filters.
+# - What does not belong is thrown out by what it *lacks* (something in common), not by what we hope to see.
+# - Two halves that never meet say what is signal. A mask must be paid for. Sharpening adds nothing.
+# - The hand is not in the projections.
+#
+# ### What the programs call it
+#
+# | step | RELION | cryoSPARC | SIMPLE |
+# |---|---|---|---|
+# | 2D classes | Class2D; *Subset selection* | 2D Classification; Select 2D | `cluster2D` / `abinitio2D` |
+# | initial model | 3D initial reference | Ab-Initio Reconstruction | `initial_3Dmodel` / `abinitio3D` |
+# | 3D classes | Class3D | Heterogeneous Refinement, 3D Classification | – |
+# | refinement | Refine3D (auto-refine) | Homogeneous Refinement | `refine3D` |
+# | mask, FSC, sharpening | PostProcess | in the refinement itself; Sharpening Tools | `postprocess` |
+#
+# The same steps from a shell are `cryoedu classify2d`, `initial-model`, `classify3d` and `refine3d`. Each takes a STAR file.
+# Try them on yours.
+#
+# ### Further reading
+#
+# - S. H. W. Scheres, *Processing of structurally heterogeneous cryo-EM data in RELION*, Methods Enzymol. 579, 125 (2016),
+#   [doi:10.1016/bs.mie.2016.04.012](https://doi.org/10.1016/bs.mie.2016.04.012): this lesson, at full size.
+# - S. H. W. Scheres, S. Chen, *Prevention of overfitting in cryo-EM structure determination*, Nat. Methods 9, 853 (2012),
+#   [doi:10.1038/nmeth.2115](https://doi.org/10.1038/nmeth.2115): two halves.
+# - S. Chen *et al.*, *High-resolution noise substitution to measure overfitting and validate resolution in 3D structure
+#   determination by single particle electron cryomicroscopy*, Ultramicroscopy 135, 24 (2013),
+#   [doi:10.1016/j.ultramic.2013.06.004](https://doi.org/10.1016/j.ultramic.2013.06.004): random phases.
+# - P. B. Rosenthal, R. Henderson, *Optimal determination of particle orientation, absolute hand, and contrast loss in
+#   single-particle electron cryomicroscopy*, J. Mol. Biol. 333, 721 (2003),
+#   [doi:10.1016/j.jmb.2003.07.013](https://doi.org/10.1016/j.jmb.2003.07.013): B-factors, FSC 0.143 and the hand.
+#
+# ### Where you stand
+
+# %%
+progress(10)
