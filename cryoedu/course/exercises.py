@@ -86,7 +86,7 @@ def given_number(answer: Any) -> float:
     return value
 
 
-def call(answer: Any, *inputs: np.ndarray | float) -> Any:
+def call(answer: Any, *inputs: np.ndarray | np.random.Generator | float) -> Any:
     """What the learner's function returns for copies of ``inputs``.
 
     Raises NotDone if it is a stub (no function yet, or a function that returns nothing), and Wrong if it stops
