@@ -97,7 +97,7 @@ def call(answer: Any, *inputs: np.ndarray | np.random.Generator | float) -> Any:
     if not callable(answer):
         raise Wrong(f"A function is asked for, but this is {describe(answer)}. "
                     "Hand over the function itself, without brackets after its name.")
-    copies = [i.copy() if isinstance(i, np.ndarray) else i for i in inputs]
+    copies: list[Any] = [i.copy() if isinstance(i, np.ndarray) else i for i in inputs]
     with np.errstate(all="ignore"):
         try:
             result = answer(*copies)
