@@ -69,10 +69,10 @@ def test_the_surface_is_turned_as_the_projections_are(lab):
     page.command("notebook:run-cell")  # turned from Python
     right, *wrong = likeness((300, 120, 0))
     assert right > 0.85 and right > max(wrong) + 0.05
-    page.page.get_by_label("seen from rot").press("Home")
-    page.page.get_by_label("seen from tilt").press("Home")
+    page.page.get_by_label("seen from rot", exact=True).press("Home")
+    page.page.get_by_label("seen from tilt", exact=True).press("Home")
     for _ in range(30):  # in quick succession: k3d must not fall back to an earlier one
-        page.page.get_by_label("seen from tilt").press("ArrowRight")
+        page.page.get_by_label("seen from tilt", exact=True).press("ArrowRight")
     right, *wrong = likeness((0, 90, 0))
     assert right > 0.85 and right > max(wrong) + 0.05
 
@@ -80,7 +80,7 @@ def test_the_surface_is_turned_as_the_projections_are(lab):
 def test_a_higher_level_makes_a_smaller_surface(lab):
     page = lab[1]
     before = page.page.locator(".cryoedu-surface").screenshot()
-    page.page.get_by_label("surface level").press("End")
+    page.page.get_by_label("surface level", exact=True).press("End")
     page.page.wait_for_timeout(1500)
     after = page.page.locator(".cryoedu-surface").screenshot()
     assert len(after) < 0.6 * len(before)  # hardly more than white
