@@ -65,7 +65,7 @@ progress(5)
 # Our particle is a ribosome, 24 voxels wide, 14.7 Å each. To keep things simple, the images are centred and have no CTF.
 # They are as good as the average of a 2D class: SNR 3. There are only 250 of them.
 #
-# **Predict.** The next cell shows four particles without noise, with it, and at SNR 0.1. In which rows could you tell
+# **Predict.** The next cell shows five particles without noise, with it, and at SNR 0.1. In which rows could you tell
 # from which side you look at the ribosome?
 
 # %%
@@ -638,8 +638,8 @@ show(rates(table))
 # - The E-step is unchanged. Γ of a particle, marginalised over rotation and shift, is a picture on the **sphere**.
 # - The M-step puts each image into the map in every orientation, weighted with Γ: **probability-weighted angular
 #   assignment**.
-# - **Expectation maximisation is a local optimiser.** Bad model in, bad model out. A start that says nothing is harmless;
-#   a start that is sure of something wrong is not.
+# - **Expectation maximisation is a local optimiser.** Bad model in, bad model out. A start that says nothing did no harm
+#   here; a start that was sure of something wrong did.
 # - Ways out: coarse detail first; **stochastic hill climbing** (the first better orientation, in random order);
 #   **stochastic gradient descent** (small random batches, momentum).
 # - Start more than once and compare the likelihoods. A success rate from few starts is uncertain.
@@ -661,7 +661,7 @@ show(rates(table))
 #
 # - H. Elmlund, D. Elmlund, S. Bengio, *PRIME: probabilistic initial 3D model generation for single-particle cryo-electron
 #   microscopy*, Structure 21, 1299 (2013), [doi:10.1016/j.str.2013.07.002](https://doi.org/10.1016/j.str.2013.07.002):
-#   stochastic hill climbing.
+#   an initial model from noisy images alone, the method behind SIMPLE's.
 # - A. Punjani, J. L. Rubinstein, D. J. Fleet, M. A. Brubaker, *cryoSPARC: algorithms for rapid unsupervised cryo-EM
 #   structure determination*, Nat. Methods 14, 290 (2017),
 #   [doi:10.1038/nmeth.4169](https://doi.org/10.1038/nmeth.4169): stochastic gradient descent.
