@@ -10,16 +10,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from newcomer import pins
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-
-
-def pins(name: str) -> dict[str, str]:
-    """Name and version of every line; anything but ``name==version`` and comments fails."""
-    lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
-    assert all(re.fullmatch(r"[a-z0-9-]+==[A-Za-z0-9.+!]+", line) for line in lines), lines
-    return dict(line.split("==") for line in lines)
 
 
 def names(requirements: list[str]) -> set[str]:

@@ -10,12 +10,11 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from newcomer import bare, fetch, free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -73,13 +72,6 @@ def programs(tmp_path: Path) -> Path:
         assert found
         (folder / name).symlink_to(found)
     return folder
-
-
-def bare(**variables: str) -> dict[str, str]:
-    """The variables of a newcomer's shell: nothing of make, pip or Python is set."""
-    others = ("PIP_", "PYTHON", "MAKE", "MFLAGS", "VIRTUAL_ENV")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
-    return {**kept, "PIP_CONFIG_FILE": os.devnull, **variables}
 
 
 def make(checkout: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -145,12 +137,6 @@ def test_no_room_on_the_disk(checkout: Path, tmp_path: Path) -> None:
     assert "has 0.3 GB left, but the environment needs 2.2 GB" in told
     assert "make room" in told
     assert not (checkout / ".venv").exists()
-
-
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
 
 
 @pytest.fixture
@@ -260,16 +246,3 @@ def test_make_lab_opens_the_course() -> None:
     names = {entry["name"] for entry in listing["content"]}
     assert {path.name for path in (ROOT / "notebooks").glob("*.ipynb")} <= names, said
     assert settings["schema"]["properties"]["fetchNews"]["default"] == "false"  # no question about news at the start
-
-
-def fetch(address: str, seconds: float) -> dict[str, Any]:
-    """The JSON at an address of this machine, once its server answers."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            with urllib.request.urlopen(address, timeout=5) as answer:
-                return dict(json.load(answer))
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)

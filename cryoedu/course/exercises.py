@@ -86,7 +86,7 @@ def given_number(answer: Any) -> float:
     return value
 
 
-def call(answer: Any, *inputs: np.ndarray | float) -> Any:
+def call(answer: Any, *inputs: np.ndarray | np.random.Generator | float) -> Any:
     """What the learner's function returns for copies of ``inputs``.
 
     Raises NotDone if it is a stub (no function yet, or a function that returns nothing), and Wrong if it stops
@@ -97,7 +97,7 @@ def call(answer: Any, *inputs: np.ndarray | float) -> Any:
     if not callable(answer):
         raise Wrong(f"A function is asked for, but this is {describe(answer)}. "
                     "Hand over the function itself, without brackets after its name.")
-    copies = [i.copy() if isinstance(i, np.ndarray) else i for i in inputs]
+    copies: list[Any] = [i.copy() if isinstance(i, np.ndarray) else i for i in inputs]
     with np.errstate(all="ignore"):
         try:
             result = answer(*copies)

@@ -115,6 +115,10 @@ class Progress:
                           f"{_bar(rows)}{_list(rows)}</details>" for lesson, rows in self.lessons.items())
         return f'<div style="max-width: 46em"><strong>{self._whole()}</strong>{_bar(every)}{lessons}</div>'
 
+    def heads(self) -> list[str]:
+        """One line for each lesson: its title, and how many of its exercises are done."""
+        return [_head(lesson, rows) for lesson, rows in self.lessons.items()]
+
     def _whole(self) -> str:
         done = [solved for rows in self.lessons.values() for *_, solved in rows]
         return f"The course: {sum(done)} of {len(done)} exercises done"

@@ -120,7 +120,7 @@ def judge_split(answer: Any) -> str | None:
                         f"{draws[-1].max()}.")
             if abs(len(first) - len(second)) > 1:
                 return f"The parts have {len(first)} and {len(second)} rows. Two halves are asked for."
-        if np.array_equal(*draws):
+        if np.array_equal(draws[0], draws[1]):
             return ("Your halves are not random: another generator gives the same ones. The first half of a data set "
                     "may be another grid, or another day. Use rng.permutation(count).")
     return None

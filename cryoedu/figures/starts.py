@@ -31,8 +31,8 @@ class Track:
     """One refinement, iteration by iteration; T of them, each with the map that it began with.
 
     maps: (T, n, n, n), turned onto the truth as the last one fits it best, in the hand that fits it better.
-    log_likelihood: (T,) of these maps; NaN while fewer shells were looked at than at the end, or each part of the
-        particles was compared with a map of its own: that would be the likelihood of something else.
+    log_likelihood: (T,) of these maps; NaN while fewer shells or fewer particles were looked at than at the end, or
+        each part of the particles was compared with a map of its own: that would be the likelihood of something else.
     sharpness: (T,) mean over the particles of the largest Γ.
     fsc: (T, n//2 + 1) with the truth.  resolution: (T,) Å where that falls below 0.5; Nyquist's at most.
     numbers: (T,) of the iterations.  mirrored: whether the other hand fits better.
@@ -68,7 +68,8 @@ def track(iterations: Sequence[Iteration], truth: ArrayLike, pixel_size: float, 
     curves = np.stack([fsc(m, true, mask=mask) for m in maps])
     reached = np.array([resolution(c, pixel_size, threshold=0.5) or 2 * pixel_size for c in curves])
     seen = [i.posterior.max_probability[i.posterior.max_probability > 0] for i in iterations]
-    comparable = [i.radius == iterations[-1].radius and not i.parts for i in iterations]
+    last, size = iterations[-1].radius, len(iterations[-1].posterior.max_probability)
+    comparable = [i.radius == last and len(i.posterior.max_probability) == size and not i.parts for i in iterations]
     climb = np.where(comparable, [i.log_likelihood for i in iterations], np.nan)
     return Track(maps, climb, np.array([float(s.mean()) for s in seen]),
                  curves, reached, np.array([i.number for i in iterations]), found.mirrored)

@@ -1,9 +1,9 @@
 """Stochastic hill climbing: of the poses that fit better than the last one, each particle takes the first it meets.
 
 A greedy search gives each particle its best pose, and so confirms whatever the map happens to show. Here a particle
-visits the orientations in a random order and stops at the first that correlates better than its own does now (Elmlund &
-Elmlund 2013, Structure 21:1299). It climbs all the same, but by another way each time, and is not caught by the first
-hill. As the better ones get fewer, it comes to be greedy all by itself.
+visits the orientations in a random order and stops at the first that correlates better than its own does now (after
+Elmlund, Elmlund & Bengio 2013, Structure 21:1299). It climbs all the same, but by another way each time, and is not
+caught by the first hill. As the better ones get fewer, it comes to be greedy all by itself.
 """
 
 from __future__ import annotations

@@ -92,3 +92,8 @@ class LiveWidget(anywidget.AnyWidget):
         bundle, metadata = super()._repr_mimebundle_() or ({}, {})
         view = {kind: data for kind, data in bundle.items() if kind == VIEW}
         display(view, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
+
+
+def alive() -> dict[str, int]:
+    """How many widgets of each kind are open in this kernel, by the name of the kind."""
+    return {kind.rpartition(".")[2]: len(widgets) for kind, widgets in LiveWidget._open.items() if widgets}

@@ -65,7 +65,7 @@ progress(5)
 # Our particle is a ribosome, 24 voxels wide, 14.7 Å each. To keep things simple, the images are centred and have no CTF.
 # They are as good as the average of a 2D class: SNR 3. There are only 250 of them.
 #
-# **Predict.** The next cell shows four particles without noise, with it, and at SNR 0.1. In which rows could you tell
+# **Predict.** The next cell shows five particles without noise, with it, and at SNR 0.1. In which rows could you tell
 # from which side you look at the ribosome?
 
 # %%
@@ -224,8 +224,7 @@ sums["solved, all 250"] = reconstruct(experiment.truth, progress=False).density[
 sums["the truth"] = true_map[12]
 
 show(image_grid(list(sums.values()), columns=list(sums), size=1.55, pixel_size=pixel_size,
-                alt="Central sections: a streak, crossing streaks, a blurred blob, "
-                    "then a sharp ribosome."))
+                alt="Central sections: streaks, a blurred blob, then a sharp ribosome."))
 
 # %% [markdown]
 # **Explain.** Streaks first, then a particle, but a blurred one: all prisms cross in the middle, so coarse detail is
@@ -265,12 +264,15 @@ run = em(blurred)
 for iteration in run:
     if iteration.number in (1, 2, 3, 5, 14):
         sure = np.mean(iteration.posterior.max_probability > 0.5)
-        print(f"iteration {iteration.number:2}: {sure:4.0%} of the particles "
-              "give one orientation more than half")
-print("log L rises in every step:", bool(np.all(np.diff([it.log_likelihood for it in run]) > 0)))
+        print(f"iteration {iteration.number:2}: {sure:4.0%} of the particles give more than half "
+              "to one orientation")
+
+climb = [iteration.log_likelihood for iteration in run]
+print("log L rises in every step:", bool(np.all(np.diff(climb) > 0)))
 
 # %% [markdown]
-# Step through it. Above is the map, seen along three axes. On the sphere is what one of the particles thinks.
+# Press *first*, then *step*. You see the map along three axes, and on the sphere what one of the particles thinks. The
+# dashed ring is its true direction. (The grid is coarse: the nearest point of it may stand a little beside.)
 
 # %%
 em_stepper(run, particles, search, chosen=[3, 0, 1, 2], truth=experiment.truth)
@@ -320,9 +322,9 @@ show(tracks_of_starts(tracks, pixel_size=pixel_size))
 # %%
 best = tracks["blurred truth"].log_likelihood[-1]
 for name, t in tracks.items():
-    print(f"{name:14} mean largest Γ at first: {t.sharpness[0]:.1f}   "
-          f"log L at the end: {(best - t.log_likelihood[-1]) / 1000:3.0f} thousand lower   "
-          f"{verdict(t.resolution[-1])}")
+    lower = (best - t.log_likelihood[-1]) / 1000
+    print(f"{name:14} mean largest Γ at first: {t.sharpness[0]:.1f}    "
+          f"log L at the end: {lower:1.0f} thousand lower    {verdict(t.resolution[-1])}")
 
 # %% [markdown]
 # **Explain.** This is what was measured here.
@@ -371,8 +373,8 @@ def log_likelihood(model):
 model = runs["blurred truth"][-1].model
 mirror = replace(model, maps=mirrored(model.maps[0])[None])
 log_l, log_l_mirror = log_likelihood(model), log_likelihood(mirror)
-print(f"log L of the map: {log_l / 1000:.1f} thousand, "
-      f"of its mirror image: {log_l_mirror / 1000:.1f} thousand")
+print(f"log L of the map:             {log_l / 1000:.1f} thousand")
+print(f"log L of its mirror image:    {log_l_mirror / 1000:.1f} thousand")
 print("they differ by less than 10:", abs(log_l - log_l_mirror) < 10)
 
 # %% [markdown]
@@ -412,11 +414,16 @@ print(f"refined from the blurred truth: as it is {same:.2f}, mirrored {other:.2f
 noise = starts["noise"]
 low_first = em(noise, iterations=14, radii=opening(3, 8, 9))
 tracks["noise, coarse first"] = track(low_first, true_map, pixel_size, diameter=diameter)
-print("coarse detail first:", verdict(tracks["noise, coarse first"].resolution[-1]))
+
+t = tracks["noise, coarse first"]
+print(f"mean largest Γ at first: {t.sharpness[0]:.1f} (with all detail: "
+      f"{tracks['noise'].sharpness[0]:.1f})")
+print("coarse detail first:", verdict(t.resolution[-1]))
 
 # %% [markdown]
-# **Explain.** It worked. What is coarse has few hills, and the noise map has little to say there. All programs begin so.
-# But it does not always work, even here: we come to that.
+# **Explain.** It worked. At low resolution the noise map has less to say: the particles are no longer sure of something
+# wrong, and the images can decide. The programs do the same. RELION, for example, low-pass filters the map that it is
+# given (`--ini_high`). But it does not always work, even here: we come to that.
 #
 # ### Stochastic hill climbing
 #
@@ -547,11 +554,12 @@ tracks["noise, gradient descent"] = track(descended[::4] + finish(descended), tr
 print("gradient descent:", verdict(tracks["noise, gradient descent"].resolution[-1]))
 
 # %% [markdown]
-# All runs from the noise map side by side. Choose two, step through, and watch *where* they leave the bad start.
+# All runs from the noise map side by side. Choose two, step through, and watch *where* they leave the bad start. (log L
+# is shown only where all particles and all eight shells are looked at: otherwise it cannot be compared.)
 
 # %%
-bad_start({name: t for name, t in tracks.items() if "noise" in name}, true_map, pixel_size,
-          left=0, right=2)
+from_noise = {name: t for name, t in tracks.items() if "noise" in name}
+bad_start(from_noise, true_map, pixel_size, left=0, right=2)
 
 # %% [markdown]
 # ## 9. How often? Success rates
@@ -630,8 +638,8 @@ show(rates(table))
 # - The E-step is unchanged. Γ of a particle, marginalised over rotation and shift, is a picture on the **sphere**.
 # - The M-step puts each image into the map in every orientation, weighted with Γ: **probability-weighted angular
 #   assignment**.
-# - **Expectation maximisation is a local optimiser.** Bad model in, bad model out. A start that says nothing is harmless;
-#   a start that is sure of something wrong is not.
+# - **Expectation maximisation is a local optimiser.** Bad model in, bad model out. A start that says nothing did no harm
+#   here; a start that was sure of something wrong did.
 # - Ways out: coarse detail first; **stochastic hill climbing** (the first better orientation, in random order);
 #   **stochastic gradient descent** (small random batches, momentum).
 # - Start more than once and compare the likelihoods. A success rate from few starts is uncertain.
@@ -653,7 +661,7 @@ show(rates(table))
 #
 # - H. Elmlund, D. Elmlund, S. Bengio, *PRIME: probabilistic initial 3D model generation for single-particle cryo-electron
 #   microscopy*, Structure 21, 1299 (2013), [doi:10.1016/j.str.2013.07.002](https://doi.org/10.1016/j.str.2013.07.002):
-#   stochastic hill climbing.
+#   an initial model from noisy images alone, the method behind SIMPLE's.
 # - A. Punjani, J. L. Rubinstein, D. J. Fleet, M. A. Brubaker, *cryoSPARC: algorithms for rapid unsupervised cryo-EM
 #   structure determination*, Nat. Methods 14, 290 (2017),
 #   [doi:10.1038/nmeth.4169](https://doi.org/10.1038/nmeth.4169): stochastic gradient descent.

@@ -529,7 +529,7 @@ overconfidence = carry_on("6.6", overconfidence)
 
 p = ml.posterior.class_probability
 print(f"claimed {p.max(axis=1).mean():.0%}, correct {np.mean(p.argmax(axis=1) == truth):.0%}: "
-      f"overconfident by {100 * max(overconfidence(p, truth), 0):.0f} percentage points")
+      f"overconfident by {100 * overconfidence(p, truth):.1f} percentage points")
 show(reliability({"ML3D": calibration(p, truth, edges=(0.5, 0.7, 0.9, 0.98, 1.0))}))
 
 # %% [markdown]

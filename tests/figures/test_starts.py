@@ -38,14 +38,16 @@ def test_a_map_in_another_frame_and_hand_is_brought_back(ribosome):
     noise = noise_map(24, ribosome.pixel_size, diameter=DIAMETER, seed=1)
     run = [iteration(1, noise, particles, radius=4), iteration(2, away, particles, log_likelihood=-900.0),
            iteration(3, away, particles, log_likelihood=-800.0, parts=(start_model(particles, away[None]),))]
+    few = replace(run[1].posterior, max_probability=np.array([0.4, 0.4]))  # a batch
+    run.insert(2, replace(run[1], posterior=few, log_likelihood=-400.0))
     followed = track(run, ribosome.density, ribosome.pixel_size, diameter=DIAMETER)
     assert followed.mirrored
     assert np.corrcoef(followed.maps[-1].ravel(), ribosome.density.ravel())[0, 1] > 0.97
     assert followed.resolution[0] > 90 and followed.resolution[-1] < 40
-    assert [verdict(r) for r in followed.resolution] == ["lost", "arrived", "arrived"]
-    assert followed.sharpness == pytest.approx([0.4] * 3)  # of those that were looked at
-    np.testing.assert_array_equal(followed.log_likelihood, [np.nan, -900.0, np.nan])
-    assert followed.numbers.tolist() == [1, 2, 3]
+    assert [verdict(r) for r in followed.resolution] == ["lost"] + 3 * ["arrived"]
+    assert followed.sharpness == pytest.approx([0.4] * 4)  # of those that were looked at
+    np.testing.assert_array_equal(followed.log_likelihood, [np.nan, -900.0, np.nan, np.nan])
+    assert followed.numbers.tolist() == [1, 2, 2, 3]
 
 
 def some_tracks(count=3):
