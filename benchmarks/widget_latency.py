@@ -98,7 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines = ["# From a key to its picture", "",
              "Written by `python benchmarks/widget_latency.py`: milliseconds from an arrow key on a slider to the",
              "first frame after the picture has changed, in headless Chromium and JupyterLab on the same machine.",
-             f"Keys come {PAUSE} ms after the last picture. All cores busy: a program on each computes without end.", "",
+             f"Keys come {PAUSE} ms after the last picture. All cores busy: a program on each computes without end.",
+             "",
              f"Machine: {timed.machine()}; load before the first: {os.getloadavg()[0]:.1f}; keys of each kind: "
              f"{asked.keys}.", "",
              "| widget | computed by | machine | median | 90 % within | to reach, median |", "|---" * 6 + "|"]
