@@ -15,17 +15,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ROUND = (100, 50, 30, 20, 15, 12, 10, 8, 7, 6, 5, 4, 3.5, 3, 2.5, 2, 1.5, 1)  # Å that make good ticks
+ROUND = (400, 200, 100, 70, 50, 40, 30, 20, 15, 12, 10, 8, 7, 6, 5, 4, 3.5, 3, 2.5, 2, 1.5, 1)  # Å that make good ticks
 
 
-def resolution_ticks(ax: Axes, top: float, label: str = "resolution (Å)") -> None:
-    """Ticks in Å on an axis of spatial frequency (1/Å) from 0 to ``top``, none closer than a twentieth of its width."""
-    chosen: list[float] = []
+def resolution_axis(ax: Axes) -> None:
+    """Spatial frequencies (1/Å) on the x axis, from 0, written as the resolutions in Å that they stand for: round ones,
+    none closer to the last than a twentieth of the axis."""
+    ax.set_xlim(left=0)
+    top, chosen = ax.get_xlim()[1], list[float]()
     for d in ROUND:
         if 1 / d <= top * 1.0001 and 1 / d - (1 / chosen[-1] if chosen else 0) > top / 20:
             chosen.append(d)
     ax.set_xticks([1 / d for d in chosen], [f"{d:g}" for d in chosen])
-    ax.set_xlabel(label)
+    ax.set_xlabel("resolution (Å)")
 
 
 def curves(u: ArrayLike, lines: Mapping[str, ArrayLike], *, ylabel: str, marks: Mapping[str, float] | None = None,
@@ -54,7 +56,7 @@ def curves(u: ArrayLike, lines: Mapping[str, ArrayLike], *, ylabel: str, marks: 
         ax.set_title(title, fontsize=10)
     if len(lines) > 1:
         ax.legend(fontsize=8, loc="best")
-    resolution_ticks(ax, float(u[-1]))
+    resolution_axis(ax)
     return describe(figure, f"{ylabel} against resolution: {'; '.join(lines)}. {alt}")
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cryoedu.figures.alignment import LINES
+from cryoedu.figures.fourier import resolution_axis
 from cryoedu.figures.page import describe, new_figure
-from cryoedu.figures.runs import resolution_axis
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cryoedu.figures.alignment import LINES, image_grid, scale_bar
+from cryoedu.figures.fourier import resolution_axis
 from cryoedu.figures.page import describe, new_figure
 
 if TYPE_CHECKING:
@@ -286,14 +287,6 @@ def _positive(values: ArrayLike) -> Floats:
     """Shells from 1 on, NaN (not drawn) where a logarithm has no place."""
     curve = np.asarray(values, dtype=float)[1:]
     return np.where(curve > 0, curve, np.nan)
-
-
-def resolution_axis(ax: Axes) -> None:
-    """Spatial frequencies in 1/Å on the x axis, written as the resolutions (Å) that they stand for."""
-    ax.set_xlim(left=0)
-    ticks = [float(t) for t in ax.get_xticks() if 0 < t <= ax.get_xlim()[1]]
-    ax.set_xticks(ticks, [f"{1 / t:.1f}" for t in ticks])
-    ax.set_xlabel("resolution (Å)")
 
 
 def _iterations(ax: Axes, turns: Floats) -> None:

@@ -109,6 +109,20 @@ class Boards(LiveWidget):
                                      f"rotation is {truth:.0f}°."))
 
 
+def of_unit_signal(specimen: Specimen) -> NDArray[np.float64]:
+    """The density (n, n) of a 2D specimen, scaled to variance 1 inside the particle's circle: what the boards turn.
+
+    Raises InputError if the specimen is not 2D, is larger than 96 pixels or has no contrast.
+    """
+    if specimen.ndim != 2 or specimen.box > 96:
+        raise InputError(f"{specimen.name}: the boards take a 2D specimen of up to 96 pixels, but this one has "
+                         f"{specimen.ndim} dimensions and {specimen.box} pixels: project or resample it")
+    variance = signal_variance(specimen.density[None], circle(specimen.box))
+    if not variance > 0:
+        raise InputError(f"{specimen.name}: the density is the same everywhere, so there is nothing to align")
+    return np.asarray(specimen.density / np.sqrt(variance))
+
+
 def ccf_pdf_boards(specimen: Specimen, *, snr: float = 0.1, angular_step: float = 5.0, particles: int = 6,
                    seed: int = 3) -> Boards:
     """The boards for a few simulated particles of a 2D specimen, with the specimen itself as the reference.
@@ -116,14 +130,8 @@ def ccf_pdf_boards(specimen: Specimen, *, snr: float = 0.1, angular_step: float 
     snr: where the slider starts. angular_step: degrees between rotations (rounded so that they divide the circle).
     Raises InputError if the specimen is not 2D, is larger than 96 pixels or has no contrast.
     """
-    if specimen.ndim != 2 or specimen.box > 96:
-        raise InputError(f"{specimen.name}: the boards take a 2D specimen of up to 96 pixels, but this one has "
-                         f"{specimen.ndim} dimensions and {specimen.box} pixels: project or resample it")
     rng, n, count = np.random.default_rng(seed), specimen.box, max(round(360 / angular_step), 4)
-    variance = signal_variance(specimen.density[None], circle(n))
-    if not variance > 0:
-        raise InputError(f"{specimen.name}: the density is the same everywhere, so there is nothing to align")
-    density = specimen.density / np.sqrt(variance)
+    density = of_unit_signal(specimen)
     references = rotate(density, np.arange(count) * 360 / count)
     truths = np.stack([rng.uniform(0, 360, particles), np.zeros(particles), np.zeros(particles)], axis=1)
     moves = rng.integers(-REACH + 1, REACH, (particles, 2))  # x, y in whole pixels

@@ -8,11 +8,10 @@ import numpy as np
 import traitlets
 from numpy.typing import NDArray
 
-from cryoedu.errors import InputError
 from cryoedu.figures.page import Picture, describe, new_figure, show
-from cryoedu.microscope.noise import circle, signal_variance
 from cryoedu.microscope.realspace import rotate
 from cryoedu.microscope.specimen import Specimen
+from cryoedu.widgets.boards import of_unit_signal
 from cryoedu.widgets.page import LiveWidget, module, raw
 
 
@@ -92,14 +91,8 @@ def ccf_board(specimen: Specimen, *, snr: float = 0.1, angular_step: float = 5.0
     snr: where the slider starts. angular_step: degrees between rotations (rounded so that they divide the circle).
     Raises InputError if the specimen is not 2D, is larger than 96 pixels or has no contrast.
     """
-    if specimen.ndim != 2 or specimen.box > 96:
-        raise InputError(f"{specimen.name}: the board takes a 2D specimen of up to 96 pixels, but this one has "
-                         f"{specimen.ndim} dimensions and {specimen.box} pixels: project or resample it")
-    variance = signal_variance(specimen.density[None], circle(specimen.box))
-    if not variance > 0:
-        raise InputError(f"{specimen.name}: the density is the same everywhere, so there is nothing to align")
     rng, count = np.random.default_rng(seed), max(round(360 / angular_step), 4)
-    density = specimen.density / np.sqrt(variance)
+    density = of_unit_signal(specimen)
     truths = rng.uniform(0, 360, particles)
     signals = rotate(density, truths)
     return CcfBoard(rotations=count, particle_count=particles, box=specimen.box, snr=snr, _signals=raw(signals),

@@ -12,7 +12,7 @@ import traitlets
 from numpy.typing import NDArray
 
 from cryoedu.errors import InputError
-from cryoedu.figures.fourier import resolution_ticks
+from cryoedu.figures.fourier import resolution_axis
 from cryoedu.figures.page import Picture, describe, new_figure, show
 from cryoedu.microscope.ctf import ctf, ctf_image
 from cryoedu.microscope.specimen import Specimen
@@ -114,7 +114,7 @@ class CTFExplorer(LiveWidget):
         ax.axhline(0, color="#555555", linewidth=0.8, linestyle=":")
         ax.set(xlim=(0, u[-1]), ylim=(-1.05, 1.05), ylabel="CTF")
         ax.legend(fontsize=8, loc="lower right")
-        resolution_ticks(ax, float(u[-1]))
+        resolution_axis(ax)
         where = "no zero before Nyquist" if zero is None else f"first zero at {zero:.1f} Å"
         return show(describe(figure, f"CTF explorer at a defocus of {self.defocus:.0f} Å, astigmatism "
                                      f"{self.astigmatism:.0f} Å, phase shift {self.phase_shift:.0f}°, B "

@@ -9,8 +9,8 @@ import traitlets
 from numpy.typing import NDArray
 
 from cryoedu.errors import InputError
+from cryoedu.figures.fourier import resolution_axis
 from cryoedu.figures.page import Picture, describe, new_figure, show
-from cryoedu.figures.runs import resolution_axis
 from cryoedu.geometry.fourier import components, fourier, gather, inverse, shells
 from cryoedu.inference.model import signal_power
 from cryoedu.microscope.experiment import Experiment
