@@ -123,11 +123,16 @@ def stop(folder: Path) -> None:
 
     Raises InputError if no process of this machine works at it.
     """
+    import psutil
+
     status = status_of(folder)
     if status is None or not status.going_on:
         raise InputError(f"nothing works at the run in {folder}: it is {status.state if status else 'not going on'}")
     if not status.here:
         raise InputError(f"the run in {folder} is going on at {status.host}: stop it there")
+    words, _ = asked_of(folder)
+    if psutil.Process(status.process).cmdline()[-len(words):] != words:
+        raise InputError(f"process {status.process} is not the run in {folder}: it is left alone")
     os.kill(status.process, signal.SIGTERM)
     if status.state == "starting":  # it ends at once, and says nothing
         write_status(folder, replace(status, state="stopped"), status.process)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-MODULES = ("files",)
+MODULES = ("files", "course", "runs")
 
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
