@@ -109,6 +109,9 @@ def resume(folder: Path) -> Status:
     """
     from cryoedu.records import CHECKPOINT
 
+    said = recorded(folder)
+    if said is not None and said.state == "finished":
+        raise InputError(f"the run in {folder} is finished: there is nothing left to do")
     words, place = asked_of(folder)
     if not place.is_dir():
         raise InputError(f"the folder {place}, in which the run was started, is gone: resume it from a shell")

@@ -88,7 +88,7 @@ def recorded(folder: Path) -> Status | None:
             return None
         found = json.loads(path.read_text(encoding="utf-8"))
         return Status(**{part.name: _of_kind(found[part.name], part.type) for part in fields(Status)})
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

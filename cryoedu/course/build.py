@@ -47,10 +47,10 @@ def sources(root: Path | None = None) -> list[Path]:
 
 def source_of(lesson: str) -> Path:
     """The text source of a lesson ("3", "A"). Raises InputError if there is none."""
-    for path in sources():
-        if path.stem.startswith(f"{lesson:0>2}_" if lesson.isdecimal() else f"{lesson}_"):
-            return path
-    raise InputError(f"there is no lesson {lesson!r}: the lessons are {', '.join(LESSONS)}")
+    if lesson not in LESSONS:
+        raise InputError(f"there is no lesson {lesson!r}: the lessons are {', '.join(LESSONS)}")
+    start = f"{lesson:0>2}_" if lesson.isdecimal() else f"{lesson}_"
+    return next(path for path in sources() if path.stem.startswith(start))
 
 
 def read_source(path: Path) -> Any:

@@ -1,7 +1,7 @@
 """The JupyterLab plugins' part of the server: a Jupyter server extension. Their part of the browser is labextension/.
 
 A module here holds what one plugin asks for: ``HANDLERS``, by their addresses below ``cryoedu/``. The server's process
-stays small: NumPy and the readers of files are imported at the first request, what computes more than that never.
+stays small: the readers of files are imported at the first request, what computes more than that never.
 """
 
 from __future__ import annotations

@@ -96,9 +96,7 @@ def _relative(path: Path, root: Path) -> str:
 
 def find_or_write(root: Path, lesson: str) -> Path:
     """The notebook of a lesson, or of the "index", written fresh if it is missing. Raises InputError if it cannot be."""
-    source = _source(lesson)
-    path = (course_folder(root) or Path(os.path.realpath(root)) / NEW) / f"{source.stem}.ipynb"
-    _refuse_link(path)
+    source, path = _place(root, lesson)
     if not path.exists():
         _write(source, path)
     return path
@@ -110,9 +108,7 @@ def reset(root: Path, lesson: str, *, when: datetime | None = None) -> tuple[Pat
     Returns the new one and where the old one is now, None if there was none. Raises InputError if it cannot be done;
     the old answers are lost in no case.
     """
-    source = _source(lesson)
-    path = (course_folder(root) or Path(os.path.realpath(root)) / NEW) / f"{source.stem}.ipynb"
-    _refuse_link(path)
+    source, path = _place(root, lesson)
     aside = path.parent / ASIDE
     _refuse_link(aside)
     old = None
@@ -125,8 +121,12 @@ def reset(root: Path, lesson: str, *, when: datetime | None = None) -> tuple[Pat
     return path, old
 
 
-def _source(lesson: str) -> Path:
-    return build.source_of("1").with_name("index.py") if lesson == "index" else build.source_of(lesson)
+def _place(root: Path, lesson: str) -> tuple[Path, Path]:
+    """The source of a lesson, or of the "index", and where the learner's notebook is or has to be."""
+    source = build.source_of("0").with_name("index.py") if lesson == "index" else build.source_of(lesson)
+    path = (course_folder(root) or Path(os.path.realpath(root)) / NEW) / f"{source.stem}.ipynb"
+    _refuse_link(path)
+    return source, path
 
 
 def _refuse_link(path: Path) -> None:
@@ -154,8 +154,6 @@ def _opened(request: Handler) -> dict[str, Any]:
 
 def _reset(request: Handler) -> dict[str, Any]:
     lesson = request.text("lesson")
-    if lesson not in LESSONS:
-        raise InputError(f"there is no lesson {lesson!r}: the lessons are {', '.join(LESSONS)}")
     path, old = reset(request.root(), lesson)
     problem = forget(lesson) if request.number("forget", 0, 0, 1) else None
     return {"path": _relative(path, request.root()), "old": old and _relative(old, request.root()), "problem": problem}

@@ -93,15 +93,18 @@ class Handler(APIHandler):
         await self.finish(made if isinstance(made, bytes) else json.dumps(made, allow_nan=False), set_content_type=kind)
 
 
-def handler(**methods: Callable[[Handler], Any]) -> type[Handler]:
+def handler(*, programs: bool = False, **methods: Callable[[Handler], Any]) -> type[Handler]:
     """The class that answers get=…, post=… with what these functions of the request return, see `Handler.answer`.
 
-    Only who is signed in and may read (or, with post, write) Jupyter's files gets an answer.
+    Only who is signed in and may read (or, with post, write) Jupyter's files gets an answer; with ``programs`` only who
+    may run kernels, in which every program can be started.
     """
+    allowed = authorized("execute", "kernels") if programs else authorized
+
     def guarded(work: Callable[[Handler], Any]) -> Callable[..., Any]:
         async def method(self: Handler) -> None:
             await self.answer(lambda: work(self))
 
-        return web.authenticated(authorized(method))
+        return web.authenticated(allowed(method))
 
     return type("Handler", (Handler,), {name: guarded(work) for name, work in methods.items()})

@@ -11,13 +11,11 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from tornado import web
 
 from cryoedu.background import LOG, asked_of, resume, stop
 from cryoedu.errors import InputError
@@ -268,27 +266,19 @@ def _folder(request: Handler) -> Path:
     return below(request.root(), request.text("path"), hidden=request.contents_manager.allow_hidden, folder=True)
 
 
-def _started(request: Handler) -> Path:
-    """The folder, once it is known that who asks may run programs here and that the folder holds a run of its own."""
-    if not request.authorizer.is_allowed(request, request.current_user, "execute", "kernels"):
-        raise web.HTTPError(403)
-    folder = _folder(request)
-    own_files(folder)
-    return folder
+def _told_to(act: Callable[[Path], object]) -> Callable[[Handler], dict[str, Any]]:
+    def work(request: Handler) -> dict[str, Any]:
+        folder = _folder(request)
+        own_files(folder)  # no links
+        act(folder)
+        return {}
 
-
-def _stop(request: Handler) -> dict[str, Any]:
-    stop(_started(request))
-    return {}
-
-
-def _resume(request: Handler) -> dict[str, Any]:
-    resume(_started(request))
-    return {}
+    return work
 
 
 HANDLERS = {
     "runs": handler(get=lambda request: listed(request.root(), _folder(request))),
     "runs/one": handler(get=lambda request: detail(_folder(request), request.root(), request.text("since"))),
     "runs/pictures": handler(get=lambda request: pictures(_folder(request), request.number("number", 0, 0, 10**9))),
-    "runs/stop": handler(post=_stop), "runs/resume": handler(post=_resume)}
+    "runs/stop": handler(programs=True, post=_told_to(stop)),
+    "runs/resume": handler(programs=True, post=_told_to(resume))}

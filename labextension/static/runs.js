@@ -44,7 +44,7 @@ function progressPlots({ history, iterations }) {
   const at = history.iteration ?? [];
   if (!at.length) return [];
   const end = Math.max(iterations, at.at(-1));
-  const likelihood = plot("Log-likelihood", "log L", [{ kind: "line" }], at, end);
+  const likelihood = plot("Log-likelihood (comparable at one resolution)", "log L", [{ kind: "dots" }], at, end);
   likelihood.draw([history.log_likelihood]);
   const kinds = [["resolution_angstrom", "used"], ["fsc_resolution_angstrom", "FSC 0.143"]].filter(([n]) => history[n]);
   const resolution = plot("Resolution", "resolution (Å)", kinds.map(([, name]) => ({ name })), at, end);
