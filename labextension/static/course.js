@@ -61,7 +61,7 @@ async function fill({ shared, app, documents, root, widget }) {
   const update = keyed(list, (item) => lessonRow(item.found, { open, again }));
   const problem = h("p", { role: "alert" });
   root.append(h("h2", {}, "cryoedu course"), whole, bar, buttons(onward, index),
-    h("div", { class: "cryoedu-kernels", role: "group", "aria-label": "kernels" }, kernels, " ", free),
+    h("div", { class: "cryoedu-kernels", role: "group", "aria-label": "kernels" }, kernels, buttons(free)),
     problem, says.box, list);
 
   const running = () => [...sessions.running()];
