@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-MODULES = ("files",)
+MODULES = ("images", "tables")
 
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
