@@ -3,7 +3,7 @@
 import { choice, controls, h, number } from "./common.js";
 import { viewer } from "./documents.js";
 import { gallery } from "./gallery.js";
-import { alertLine, server, tabs } from "./parts.js";
+import { alertLine, asking, server, tabs } from "./parts.js";
 import { pictureView } from "./picture.js";
 import { slices } from "./slices.js";
 import { spectrum } from "./spectrum.js";
@@ -46,7 +46,8 @@ function show(root, ask, path) {
   const bad = alertLine(), body = h("div", {});
   root.append(words, values, bad.box, body);
   const ends = [], failed = (error) => bad.say(error.message);
-  const get = async (address, query, signal) => { bad.say(""); return ask(address, { query: { path, ...query }, signal }); };
+  const asked = asking(ask, root, () => bad.say(""));
+  const get = (address, query, signal) => asked(address, { path, ...query }, signal);
 
   function panels(file, known) {
     const stack = file.kind !== "map", [count] = file.shape;

@@ -6,6 +6,7 @@
 //   const { about, data } = await packed(await ask("mrc/plane", { query }))     words and bytes of one answer
 //   const draw = latest(async (signal, …) => { … }, (error) => …)    each call ends the one before
 //   tabs(label, { name: () => element, … })                       → { box, show(name) }; made when first shown
+//   const get = asking(ask, root, before)    get(address, query, signal); the root is aria-busy while an answer is due
 //   alertLine() → { box, say(words) }                             a screen reader says it at once; empty is hidden
 
 import { h } from "./common.js";
@@ -25,6 +26,16 @@ function server(shared, app) {
     const answer = await ServerConnection.makeRequest(url.href, init, settings);
     if (!answer.ok) throw await refused(answer);
     return answer;
+  };
+}
+
+function asking(ask, root, before) {
+  let due = 0;
+  const tell = (by) => { due += by; root.setAttribute("aria-busy", String(due > 0)); };
+  return async (address, query, signal) => {
+    before();
+    tell(1);
+    try { return await ask(address, { query, signal }); } finally { tell(-1); }
   };
 }
 
@@ -82,4 +93,4 @@ function alertLine() {
   return { box, say: (words) => { box.textContent = words; } };
 }
 
-export { alertLine, latest, packed, server, tabs };
+export { alertLine, asking, latest, packed, server, tabs };

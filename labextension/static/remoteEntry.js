@@ -5,7 +5,7 @@
 
 (() => {
   const here = document.currentScript.src;
-  const PLUGINS = ["./mrc.js"];
+  const PLUGINS = ["./mrc.js", "./star.js"];
   let scope = {};
 
   const order = (version) => version.split(/[.+-]/).map((part) => Number(part) || 0);
