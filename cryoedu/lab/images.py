@@ -31,7 +31,7 @@ def summary(path: Path) -> dict[str, Any]:
     fields = [[name, _words(record[name])] for name in record.dtype.names if name not in ("extra1", "extra2", "label")]
     labels = [bytes(label).decode("latin-1").strip(" \0") for label in record["label"]]
     return {"shape": list(header.shape), "kind": kind_of(header, record), "mode": int(record["mode"]),
-            "type": MODES[int(record["mode"])], "order": "big" if header.dtype.str[0] == ">" else "little",
+            "type": MODES[int(record["mode"])], "order": "big" if record.dtype["mode"].str[0] == ">" else "little",
             "voxel": [float(size) for size in header.voxel_size], "bytes": path.stat().st_size,
             "packed": header.size == UNKNOWN, "fields": fields, "labels": [label for label in labels if label]}
 
