@@ -31,7 +31,10 @@ function server(shared, app) {
 
 function asking(ask, root, before) {
   let due = 0;
-  const tell = (by) => { due += by; root.setAttribute("aria-busy", String(due > 0)); };
+  const tell = (by) => {
+    due += by;
+    if (due) root.setAttribute("aria-busy", "true"); else root.removeAttribute("aria-busy");
+  };
   return async (address, query, signal) => {
     before();
     tell(1);
