@@ -39,7 +39,7 @@ def start(job: str, *arguments: str | os.PathLike[str], **options: Any) -> Path:
     """
     from cryoedu.records import outputs_of
 
-    words = [job, *map(os.fspath, arguments), *_words(options)]
+    words = [job, *(os.fspath(argument) for argument in arguments), *_words(options)]
     given = parsed(words)
     folder = Path(given["o"])
     if folder.is_dir() and outputs_of(folder) and not (given["resume"] or given["overwrite"]):
@@ -97,8 +97,8 @@ def asked_of(folder: Path) -> tuple[list[str], Path]:
             raise InputError(f"{folder} does not say how its run was started") from None
     given = parsed(words)
     if not place.is_absolute() or (place / given["o"]).resolve() != folder.resolve():
-        raise InputError(f"the run in {folder} was started for the folder {given['o']}: a copy cannot go on, unless with "
-                         "its new place after --o, from a shell")
+        raise InputError(f"the run in {folder} was started for the folder {given['o']}: a copy cannot go on, unless "
+                         "from a shell, with its new place after --o")
     return words, place
 
 

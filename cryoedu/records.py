@@ -130,7 +130,7 @@ def _refuse_two(path: Path) -> None:
     """Two processes that write into one folder spoil each other's run."""
     status = status_of(path)
     if status is not None and status.going_on and status.here and status.process != os.getpid():
-        raise InputError(f"process {status.process} works at the run in {path}: wait for its end, or stop it, or choose "
+        raise InputError(f"process {status.process} works at the run in {path}: wait for its end, stop it, or choose "
                          "another folder")
 
 

@@ -92,10 +92,13 @@ def recorded(folder: Path) -> Status | None:
         return None
 
 
+KINDS: dict[Any, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
+
+
 def _of_kind(value: Any, kind: Any) -> Any:
     if kind.startswith("tuple") and isinstance(value, list) and all(isinstance(word, str) for word in value):
         return tuple(value)
-    if not isinstance(value, {"str": str, "int": int, "float": (int, float)}.get(kind, ())):
+    if not isinstance(value, KINDS.get(kind, ())):
         raise TypeError
     return value
 

@@ -63,9 +63,9 @@ def read_source(path: Path) -> Any:
         source = "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines) if markdown else "\n".join(lines)
         text = f"{path.stem}\n{kind}\n{source}"
         seen[text] = seen.get(text, 0) + 1
-        cells.append((new_markdown_cell if markdown else new_code_cell)(
-            source, id=hashlib.sha256(f"{text}\n{seen[text]}".encode()).hexdigest()[:12],
-            metadata={"tags": sorted(tags)} if tags else {}))
+        new_cell: Any = new_markdown_cell if markdown else new_code_cell
+        cells.append(new_cell(source, id=hashlib.sha256(f"{text}\n{seen[text]}".encode()).hexdigest()[:12],
+                              metadata={"tags": sorted(tags)} if tags else {}))
     return new_notebook(cells=cells, metadata=dict(NOTEBOOK_METADATA), nbformat_minor=5)
 
 
@@ -76,7 +76,7 @@ def split_cells(text: str) -> Iterator[tuple[str, list[str], list[str]]]:
     """
     marks = list(MARK.finditer(text))
     if len(marks) != len(re.findall("^# %%", text, flags=re.MULTILINE)) or not text.startswith("# %%"):
-        raise InputError("a cell begins with '# %%', '# %% [markdown]' or '# %% tags=[\"…\"]', and a source with a cell")
+        raise InputError("a source begins with a cell, and a cell with '# %%', '# %% [markdown]' or '# %% tags=[…]'")
     for mark, after in zip(marks, [*marks[1:], None]):
         body = text[mark.end() : after.start() if after else None]
         yield "markdown" if mark["markdown"] else "code", json.loads(mark["tags"] or "[]"), body.strip("\n").split("\n")

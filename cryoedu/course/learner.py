@@ -42,7 +42,8 @@ class Message:
 def check(number: str, answer: Any = None) -> Message:
     """Judge an answer (a number or a function) to an exercise: not done yet, what is wrong and why, or right.
 
-    ``number`` is lesson and exercise, "3.2". Never raises. What was tried, and what is right, is remembered (see `progress`).
+    ``number`` is lesson and exercise, "3.2". Never raises. What was tried and what was right is remembered (see
+    `progress`).
     """
     try:
         asked = exercise(number)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-MODULES = ("files", "course", "runs")
+MODULES = ("images", "tables", "course", "runs")
 
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:

@@ -59,7 +59,7 @@ def _folders(above: Path) -> list[Path]:
 
 
 def state(root: Path, since: str = "") -> dict[str, Any]:
-    """What the panel shows: each lesson with its file, minutes and exercises; only the stamp if that is still ``since``.
+    """What the panel shows: each lesson with its file, minutes and exercises; only the stamp if it is still ``since``.
 
     The file is None where the lesson has to be written first. ``next`` is the lesson to go on with, None at the end.
     """
@@ -70,7 +70,7 @@ def state(root: Path, since: str = "") -> dict[str, Any]:
     if stamp == since:
         return {"stamp": stamp}
     right, wrong = solved(), tried()
-    lessons = []
+    lessons: list[dict[str, Any]] = []
     for lesson, title in LESSONS.items():
         exercises = [{"number": e.number, "title": e.title,
                       "state": "done" if e.number in right else "tried" if e.number in wrong else "open"}
@@ -95,7 +95,7 @@ def _relative(path: Path, root: Path) -> str:
 
 
 def find_or_write(root: Path, lesson: str) -> Path:
-    """The notebook of a lesson, or of the "index", written fresh if it is missing. Raises InputError if it cannot be."""
+    """The notebook of a lesson, or of the "index", written fresh if it is missing. InputError if it cannot be."""
     source, path = _place(root, lesson)
     if not path.exists():
         _write(source, path)

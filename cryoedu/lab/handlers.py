@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import stat
 from collections.abc import Callable
@@ -12,9 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jupyter_core.paths import is_hidden
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
+from numpy.typing import NDArray
 from tornado import web
 
 from cryoedu.errors import InputError
@@ -79,6 +82,17 @@ class Handler(APIHandler):
             raise InputError(f"{name}={text[:40]} is not a number from {least} to {most}")
         return int(text)
 
+    def decimal(self, name: str) -> float | None:
+        """A number of the query, None if it is not there. Raises InputError if it is not a finite one."""
+        text = self.text(name)
+        try:
+            value = float(text) if text else None
+        except ValueError:
+            value = math.nan
+        if value is not None and not math.isfinite(value):
+            raise InputError(f"{name}={text[:40]} is not a number")
+        return value
+
     async def answer(self, work: Callable[[], Any]) -> None:
         """Send what ``work`` returns: bytes as they are, everything else as JSON; an InputError as {"message": …}.
 
@@ -91,6 +105,12 @@ class Handler(APIHandler):
             made = {"message": str(error).replace(f"{getattr(self.contents_manager, 'root_dir', '')}{os.sep}", "")}
         kind = "application/octet-stream" if isinstance(made, bytes) else "application/json"
         await self.finish(made if isinstance(made, bytes) else json.dumps(made, allow_nan=False), set_content_type=kind)
+
+
+def pack(about: dict[str, Any], values: NDArray[Any]) -> bytes:
+    """An array with words about it: the length of the words (4 bytes, little-endian), they as JSON, the array's bytes."""
+    words = json.dumps(about, allow_nan=False).encode()
+    return len(words).to_bytes(4, "little") + words + np.ascontiguousarray(values).tobytes()
 
 
 def handler(*, programs: bool = False, **methods: Callable[[Handler], Any]) -> type[Handler]:

@@ -11,20 +11,21 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cryoedu.background import LOG, asked_of, resume, stop
 from cryoedu.errors import InputError
-from cryoedu.lab.handlers import Handler, below, handler
+from cryoedu.lab.handlers import Handler, below, handler, pack
+from cryoedu.lab.pictures import grey, shrink
+from cryoedu.particles.mrc import read_header
 from cryoedu.status import STATUS, Status, recorded, status_of
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 JOB, HISTORY, REPORT = "run_job.json", "run_history.csv", "run_report.html"
 MOST_FOLDERS, DEEPEST, MOST_RUNS = 3000, 6, 200  # of a walk
@@ -32,7 +33,8 @@ MOST_ROWS, MOST_CLASSES, LOG_BYTES = 2000, 48, 6000  # shown of one run
 LARGEST_TABLE = 50 * 10**6  # bytes
 PICTURE = 128  # pixels on a side, at most
 MODEL = re.compile(r"run_it(\d{3,9})_model\.star")
-COLUMNS = ("iteration", "log_likelihood", "resolution_angstrom", "fsc_resolution_angstrom", "changed_classes", "seconds")
+COLUMNS = ("iteration", "log_likelihood", "resolution_angstrom", "fsc_resolution_angstrom", "changed_classes",
+           "seconds")
 
 
 def find_runs(top: Path) -> tuple[list[Path], bool]:
@@ -72,8 +74,8 @@ def own_files(folder: Path) -> dict[str, Path]:
         for entry in entries:
             if entry.name.startswith("run_"):
                 if not entry.is_file(follow_symlinks=False):
-                    raise InputError(f"{entry.name} in {folder} is no plain file, so this is not a run as cryoedu leaves "
-                                     "it: it is not opened")
+                    raise InputError(f"{entry.name} in {folder} is no plain file, so this is not a run as cryoedu "
+                                     "leaves it: it is not opened")
                 files[entry.name] = Path(entry.path)
     if not files.keys() & {STATUS, JOB}:
         raise InputError(f"{folder} holds no run of cryoedu: choose the folder that was given after --o")
@@ -134,7 +136,7 @@ def detail(folder: Path, root: Path, since: str = "") -> dict[str, Any]:
     files, status = own_files(folder), state_of(folder)
     if not status.iterations and (said := recorded(folder)):
         status = replace(status, iteration=said.iteration, iterations=said.iterations)
-    changed = [path.stat().st_mtime_ns for name, path in sorted(files.items()) if name in (STATUS, JOB, HISTORY, LOG, REPORT)]
+    changed = [files[name].stat().st_mtime_ns for name in (STATUS, JOB, HISTORY, LOG, REPORT) if name in files]
     stamp = f"{status.state} {changed}"
     if stamp == since:
         return {"stamp": stamp}
@@ -210,56 +212,34 @@ def tail(path: Path) -> str:
 
 
 def pictures(folder: Path, number: int) -> bytes:
-    """The classes after iteration ``number``: a line of JSON's worth in three int32 (count, views, size), then pixels.
+    """The classes after iteration ``number`` as levels (count, views, size, size), packed with this shape.
 
-    uint8 (count, views, size, size): one view of a 2D average, the central slices across z, y and x of a map; each on
-    its own grey scale, made smaller if it has more than 128 pixels on a side.
+    One view of a 2D average, the central slices across z, y and x of a map; each on a grey scale of its own, smaller
+    if it has more than 128 pixels on a side.
     """
-    import numpy as np
-
     files, start = own_files(folder), f"run_it{number:03d}_"
     if f"{start}classes.mrcs" in files:
-        shown = [[image] for image in _sections(files[f"{start}classes.mrcs"])]
+        shown = [[image] for image in read_header(files[f"{start}classes.mrcs"]).pixels()[:MOST_CLASSES]]
     else:
         maps = [files[name] for name in sorted(files) if re.fullmatch(rf"{start}class\d{{3}}\.mrc", name)]
-        shown = [_central(path) for path in maps[:MOST_CLASSES]]
+        shown = [_central(read_header(path).pixels()) for path in maps[:MOST_CLASSES]]
     if not shown:
         raise InputError(f"{folder} holds no pictures of iteration {number}")
-    levels = np.stack([[grey(small(view)) for view in views] for views in shown])
-    return np.array([*levels.shape[:2], levels.shape[-1]], dtype="<i4").tobytes() + levels.tobytes()
+    levels = np.stack([[_levels(view) for view in views] for views in shown])
+    return pack({"shape": list(levels.shape)}, levels)
 
 
-def _sections(path: Path) -> Iterator[NDArray[Any]]:
-    from cryoedu.particles.mrc import read_header
-
-    yield from read_header(path).pixels()[:MOST_CLASSES]
-
-
-def _central(path: Path) -> list[NDArray[Any]]:
-    from cryoedu.particles.mrc import read_header
-
-    density = read_header(path).pixels()
+def _central(density: NDArray[Any]) -> list[NDArray[Any]]:
     z, y, x = (n // 2 for n in density.shape)
     return [density[z], density[:, y], density[:, :, x]]
 
 
-def small(image: NDArray[Any]) -> NDArray[np.float32]:
-    """The image (n, n) with squares of pixels averaged, so that at most 128 on a side are left."""
-    import numpy as np
-
-    by = -(-max(image.shape) // PICTURE)
-    size = min(image.shape) // by
-    return np.asarray(image[: size * by, : size * by], dtype=np.float32).reshape(size, by, size, by).mean(axis=(1, 3))
-
-
-def grey(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Levels 0 to 255 between all but the darkest and brightest thousandth; what is not finite becomes 0."""
-    import numpy as np
-
-    finite = image[np.isfinite(image)]
+def _levels(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """Levels between all but the darkest and brightest thousandth."""
+    values, _, _ = shrink(image, PICTURE)
+    finite = values[np.isfinite(values)]
     low, high = np.percentile(finite, [0.1, 99.9]) if finite.size else (0.0, 1.0)
-    scaled = (image - low) * (255 / (high - low) if high > low else 0.0)
-    return np.nan_to_num(scaled, nan=0.0).clip(0, 255).astype(np.uint8)
+    return grey(values, float(low), float(high))
 
 
 def _folder(request: Handler) -> Path:

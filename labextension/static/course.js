@@ -2,7 +2,7 @@
 
 import { button, buttons, h, statusLine } from "./common.js";
 import { icon, keyed, panel, setText, sure, whileShown } from "./panels.js";
-import { server } from "./parts.js";
+import { alertLine, server } from "./parts.js";
 
 const SECONDS = 3;  // between two looks at the progress
 const SEAT = 2;  // kernels that a seat on Binder holds
@@ -59,10 +59,10 @@ async function fill({ shared, app, documents, root, widget }) {
   const kernels = h("span", {}), free = button("Shut down the others…", shutDownOthers);
   const list = h("ol", { class: "cryoedu-lessons" });
   const update = keyed(list, (item) => lessonRow(item.found, { open, again }));
-  const problem = h("p", { role: "alert" });
+  const problem = alertLine();
   root.append(h("h2", {}, "cryoedu course"), whole, bar, buttons(onward, index),
     h("div", { class: "cryoedu-kernels", role: "group", "aria-label": "kernels" }, kernels, buttons(free)),
-    problem, says.box, list);
+    problem.box, says.box, list);
 
   const running = () => [...sessions.running()];
   const lessonAt = (path) => course.lessons.find((lesson) => lesson.path !== null && lesson.path === path);
@@ -90,7 +90,7 @@ async function fill({ shared, app, documents, root, widget }) {
   }
 
   async function trying(work) {  // what goes wrong is said, and stays until something goes well
-    try { await work(); setText(problem, ""); } catch (error) { setText(problem, error.message); }
+    try { await work(); problem.say(""); } catch (error) { problem.say(error.message); }
   }
 
   const look = () => trying(async () => {

@@ -5,7 +5,7 @@
 
 (() => {
   const here = document.currentScript.src;
-  const PLUGINS = ["./mrc.js", "./course.js", "./runs.js"];
+  const PLUGINS = ["./mrc.js", "./star.js", "./course.js", "./runs.js"];
   let scope = {};
 
   const order = (version) => version.split(/[.+-]/).map((part) => Number(part) || 0);

@@ -2,21 +2,21 @@
 
 import { button, buttons, h, imagePanel, number, row, statusLine } from "./common.js";
 import { icon, keyed, panel, setText, sure, whileShown } from "./panels.js";
-import { server } from "./parts.js";
+import { alertLine, packed, server } from "./parts.js";
 import { linePlot } from "./plots.js";
 
 const SECONDS = 2, EVERY = 5;  // between two looks at a run; of these, how many to one at the whole list
 const MOST_CURVES = 6;  // of the largest classes
 const AXES = ["across z", "across y", "across x"];
-const STATES = { starting: "starting", running: "running", finished: "finished", stopped: "stopped", failed: "failed" };
 
 const rootOf = (path) => path || "this folder";
 const last = (values) => (values ?? []).filter((v) => v !== null).at(-1);
 const gaps = (values) => values.map((v) => v ?? NaN);
 
 function words(run) {  // its state in words
-  const at = run.iteration ? `, ${run.iteration}${run.iterations ? ` of at most ${run.iterations}` : ""} iterations done` : "";
-  return `${STATES[run.state] ?? "unknown"}${run.elsewhere ? ` at ${run.elsewhere}` : ""}${at}`;
+  const most = run.iterations ? ` of at most ${run.iterations}` : "";
+  const done = run.iteration ? `, ${run.iteration}${most} iterations done` : "";
+  return `${run.state}${run.elsewhere ? ` at ${run.elsewhere}` : ""}${done}`;
 }
 
 function runRow(choose) {
@@ -75,48 +75,52 @@ function spectra({ curves, weights }) {
   return made;
 }
 
-function pictures(buffer, weights) {  // largest class first
-  const [count, views, size] = new Int32Array(buffer, 0, 3), pixels = new Uint8Array(buffer, 12);
+function pictures({ about, data }, weights) {  // largest class first
+  const [count, views, size] = about.shape;
   const order = Array.from({ length: count }, (_, k) => k).sort((a, b) => (weights[b] ?? 0) - (weights[a] ?? 0));
   return order.flatMap((k) => Array.from({ length: views }, (_, v) => {
     const share = Number.isFinite(weights[k]) ? `, ${number(100 * weights[k], 3)} %` : "";
     const title = `class ${k + 1}${share}${views > 1 ? `, ${AXES[v]}` : ""}`;
     const image = imagePanel({ title, width: size, shown: 112 });
-    image.draw({ pixels: pixels.subarray((k * views + v) * size * size, (k * views + v + 1) * size * size) });
+    image.draw({ pixels: data.subarray((k * views + v) * size * size, (k * views + v + 1) * size * size) });
     return image.box;
   }));
 }
 
 function facts(run) {
-  const { history } = run, seconds = last(history.seconds);
-  return [
-    Number.isFinite(last(history.log_likelihood)) && `log-likelihood ${number(last(history.log_likelihood), 7)}`,
-    Number.isFinite(last(history.resolution_angstrom)) && `resolution used ${number(last(history.resolution_angstrom), 3)} Å`,
-    Number.isFinite(last(history.fsc_resolution_angstrom))
-      && `FSC 0.143 at ${number(last(history.fsc_resolution_angstrom), 3)} Å`,
-    Number.isFinite(last(history.changed_classes)) && `${number(100 * last(history.changed_classes), 2)} % changed class`,
-    seconds > 0 && `the last iteration took ${number(seconds, 2)} s`,
-  ].filter(Boolean).join("; ");
+  const told = [];
+  const tell = (name, say) => {
+    const value = last(run.history[name]);
+    if (Number.isFinite(value)) told.push(say(value));
+  };
+  tell("log_likelihood", (v) => `log-likelihood ${number(v, 7)}`);
+  tell("resolution_angstrom", (v) => `resolution used ${number(v, 3)} Å`);
+  tell("fsc_resolution_angstrom", (v) => `FSC 0.143 at ${number(v, 3)} Å`);
+  tell("changed_classes", (v) => `${number(100 * v, 2)} % changed class`);
+  tell("seconds", (v) => `the last iteration took ${number(v, 2)} s`);
+  return told.join("; ");
 }
 
 async function fill({ shared, app, documents, root, widget }) {
   const ask = server(shared, app);
-  let top = "", runs = [], chosen = null, shown = { stamp: "" }, drawn = -1, turn = 0, awaited = "";
-  const says = statusLine(), problem = h("p", { role: "alert" }), none = h("p", {});
+  let top = "", runs = [], chosen = null, shown = { stamp: "" }, drawn = -1, turn = 0, stopping = false;
+  const says = statusLine(), problem = alertLine(), none = h("p", {});
   const list = h("ul", { class: "cryoedu-runs", "aria-label": "runs" });
   const update = keyed(list, () => runRow(choose));
   const where = h("span", {}), whole = button("Show all runs", () => show(""));
-  const [name, state, told, why] = [h("h2", { tabindex: "-1" }), h("p", { class: "cryoedu-state" }), h("p", {}), h("p", {})];
+  const name = h("h2", { tabindex: "-1" }), state = h("p", { class: "cryoedu-state" });
+  const told = h("p", {}), why = h("p", {});
   const command = h("pre", { "aria-label": "command", tabindex: "0" });
   const halt = button("Stop…", stopIt), go = button("Resume", resumeIt);
-  const report = button("Open the report", () => documents.openOrReveal(`${chosen ? `${chosen}/` : ""}run_report.html`));
+  const inside = (file) => (chosen ? `${chosen}/${file}` : file);
+  const report = button("Open the report", () => documents.openOrReveal(inside("run_report.html")));
   const plots = row(), images = row(), log = h("pre", { "aria-label": "log", tabindex: "0" });
-  const detail = h("section", { "aria-label": "the chosen run" }, name, state, buttons(halt, go, report), told, plots, images,
-    h("h3", {}, "Command"), command, why, h("h3", {}, "Log"), log);
-  root.append(h("div", { class: "cryoedu-buttons" }, where, whole), problem, says.box, none, list, detail);
+  const detail = h("section", { "aria-label": "the chosen run" }, name, state, buttons(halt, go, report), told, plots,
+    images, h("h3", {}, "Command"), command, why, h("h3", {}, "Log"), log);
+  root.append(h("div", { class: "cryoedu-buttons" }, where, whole), problem.box, says.box, none, list, detail);
 
   async function trying(work) {
-    try { await work(); setText(problem, ""); } catch (error) { setText(problem, error.message); }
+    try { await work(); problem.say(""); } catch (error) { problem.say(error.message); }
   }
 
   function drawList() {
@@ -129,9 +133,10 @@ async function fill({ shared, app, documents, root, widget }) {
   async function lookForRuns() {
     const found = await (await ask("runs", { query: { path: top } })).json();
     runs = found.runs;
-    const started = "Start one in a shell, cryoedu refine3d … --o runs/job001, or with cryoedu.background.start.";
-    setText(none, found.more ? "There are more folders than were searched: open a folder's runs from its menu in the file " +
-      "browser." : runs.length ? "" : `There is no run here. ${started}`);
+    if (found.more) setText(none, "There are more folders than were searched: show the runs in a folder from its menu " +
+      "in the file browser.");
+    else setText(none, runs.length ? "" : "There is no run here. Start one in a shell, cryoedu refine3d … --o runs/job001, " +
+      "or in a notebook, with cryoedu.background.start.");
     if (!runs.some((run) => run.path === chosen)) choose(runs.length ? runs[0].path : null, false);
     drawList();
   }
@@ -150,8 +155,8 @@ async function fill({ shared, app, documents, root, widget }) {
     setText(name, rootOf(run.path));
     setText(state, `${words(run)}${run.message ? `: ${run.message}` : ""}`);
     state.dataset.state = run.state;
-    if (run.state !== awaited && before.path === run.path && before.state !== run.state) awaited = "";
-    halt.disabled = !run.can_stop || awaited === "stopped";
+    stopping &&= run.can_stop;
+    halt.disabled = !run.can_stop || stopping;
     go.disabled = !run.can_resume;
     report.disabled = !run.report;
     setText(told, facts(run));
@@ -161,18 +166,19 @@ async function fill({ shared, app, documents, root, widget }) {
     setText(log, run.log || "(nothing was written by a run that was started elsewhere: see its terminal)");
     if (atEnd) log.scrollTop = log.scrollHeight;
     plots.replaceChildren(...progressPlots(run), ...spectra(run));
-    if (before.path === run.path && before.state !== run.state) says.say(`${rootOf(run.path)}: ${words(run)}. ${run.message}`);
+    const same = before.path === run.path;
+    if (same && before.state !== run.state) says.say(`${rootOf(run.path)}: ${words(run)}. ${run.message}`);
     runs = runs.map((known) => (known.path === run.path ? { ...known, ...run } : known));
     drawList();
-    if (before.path === run.path && drawn === run.pictures) return;
+    if (same && drawn === run.pictures) return;
     drawn = run.pictures;
     const query = { path: run.path, number: run.pictures };
     images.replaceChildren(...(run.pictures
-      ? pictures(await (await ask("runs/pictures", { query })).arrayBuffer(), run.weights) : []));
+      ? pictures(await packed(await ask("runs/pictures", { query })), run.weights) : []));
   }
 
   function choose(path, byHand = true) {
-    [chosen, shown, drawn, awaited] = [path, { stamp: "" }, -1, ""];
+    [chosen, shown, drawn, stopping] = [path, { stamp: "" }, -1, false];
     drawList();
     trying(async () => {
       await lookAtRun();
@@ -182,13 +188,13 @@ async function fill({ shared, app, documents, root, widget }) {
 
   async function stopIt() {
     const path = chosen;
-    const answer = await sure(shared, { title: "Stop this run?", yes: "Stop", text: `${rootOf(path)}: the iterations that ` +
-      "are finished stay, the one at work is given up. You can resume the run later." });
-    halt.focus();
+    const answer = await sure(shared, { title: "Stop this run?", yes: "Stop",
+      text: `${rootOf(path)}: the iterations that are finished stay, the one at work is given up. You can resume the ` +
+        "run later." });
+    name.focus();
     if (answer) await trying(async () => {
       await ask("runs/stop", { query: { path }, method: "POST" });
-      halt.disabled = true;
-      awaited = "stopped";
+      halt.disabled = stopping = true;
       says.say(`${rootOf(path)} is asked to stop.`);
     });
   }
@@ -197,6 +203,7 @@ async function fill({ shared, app, documents, root, widget }) {
     const path = chosen;
     await trying(async () => {
       await ask("runs/resume", { query: { path }, method: "POST" });
+      name.focus();  // the button is no longer there to be pressed
       await lookAtRun();
     });
   }
@@ -218,7 +225,8 @@ async function fill({ shared, app, documents, root, widget }) {
 
 export default async function plugin(shared) {
   const [{ IDocumentManager }, { ICommandPalette, MainAreaWidget, WidgetTracker }, { ILayoutRestorer }, browsers] =
-    await Promise.all(["docmanager", "apputils", "application", "filebrowser"].map((name) => shared(`@jupyterlab/${name}`)));
+    await Promise.all(["docmanager", "apputils", "application", "filebrowser"]
+      .map((name) => shared(`@jupyterlab/${name}`)));
   const launch = await shared("@jupyterlab/launcher"), image = await icon(shared, "runs");
   const optional = [ICommandPalette, ILayoutRestorer, browsers?.IFileBrowserFactory, launch?.ILauncher].filter(Boolean);
   return { id: "cryoedu:runs", description: "Runs of cryoedu: watched, stopped, resumed", autoStart: true,
@@ -237,8 +245,8 @@ export default async function plugin(shared) {
         return { area, show };
       }
 
-      app.commands.addCommand("cryoedu:runs", { label: "Runs", caption: "Watch, stop and resume runs of cryoedu", icon: image,
-        execute: async ({ path = "" }) => {
+      app.commands.addCommand("cryoedu:runs", { label: "Runs", icon: image,
+        caption: "Watch, stop and resume runs of cryoedu", execute: async ({ path = "" }) => {
           const { area, show } = await (open ??= make());
           if (!area.isAttached) app.shell.add(area, "main");
           app.shell.activateById(area.id);
@@ -246,7 +254,8 @@ export default async function plugin(shared) {
         } });
       app.commands.addCommand("cryoedu:runs-here", { label: "Show the runs in this folder", icon: image,
         execute: () => {
-          const [folder] = [...(files.tracker.currentWidget?.selectedItems() ?? [])].filter((f) => f.type === "directory");
+          const chosen = [...(files.tracker.currentWidget?.selectedItems() ?? [])];
+          const folder = chosen.find((item) => item.type === "directory");
           if (folder) return app.commands.execute("cryoedu:runs", { path: folder.path });
         } });
       palette?.addItem({ command: "cryoedu:runs", category: "cryoedu" });
