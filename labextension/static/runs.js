@@ -7,6 +7,9 @@ import { linePlot } from "./plots.js";
 
 const SECONDS = 2, EVERY = 5;  // between two looks at a run; of these, how many to one at the whole list
 const MOST_CURVES = 6;  // of the largest classes
+const MORE = "There are more folders than were searched: show the runs in a folder from its menu in the file browser.";
+const NONE = "There is no run here. Start one in a shell, cryoedu refine3d … --o runs/job001, or in a notebook, with " +
+  "cryoedu.background.start.";
 const AXES = ["across z", "across y", "across x"];
 
 const rootOf = (path) => path || "this folder";
@@ -133,10 +136,7 @@ async function fill({ shared, app, documents, root, widget }) {
   async function lookForRuns() {
     const found = await (await ask("runs", { query: { path: top } })).json();
     runs = found.runs;
-    if (found.more) setText(none, "There are more folders than were searched: show the runs in a folder from its menu " +
-      "in the file browser.");
-    else setText(none, runs.length ? "" : "There is no run here. Start one in a shell, cryoedu refine3d … --o runs/job001, " +
-      "or in a notebook, with cryoedu.background.start.");
+    setText(none, found.more ? MORE : runs.length ? "" : NONE);
     if (!runs.some((run) => run.path === chosen)) choose(runs.length ? runs[0].path : null, false);
     drawList();
   }

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,8 +166,10 @@ def test_the_panel_comes_back_with_the_page(monitor):
     page, morning = monitor.page, f"{monitor.url}/lab/workspaces/morning"
     page.goto(morning, wait_until="domcontentloaded")
     page.locator(".jp-LauncherCard", has_text="Runs").press("Enter", timeout=120_000)
-    page.wait_for_function("""async () => (await (await fetch('/lab/api/workspaces/morning')).json())
-        .data['layout-restorer:data']?.main?.current === 'cryoedu-runs:runs'""", timeout=120_000)
+    kept = "fetch('/lab/api/workspaces/morning').then(a => a.json()).then(w => w.data['layout-restorer:data']?.main)"
+    end = time.monotonic() + 120
+    while (page.evaluate(kept) or {}).get("current") != "cryoedu-runs:runs":
+        assert time.monotonic() < end, "JupyterLab did not keep its layout"
     page.goto(morning, wait_until="domcontentloaded")
     page.wait_for_selector(f"{PANEL} .cryoedu-runs > li", timeout=120_000)
 
