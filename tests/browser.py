@@ -33,7 +33,8 @@ RUNNING = "[...document.querySelectorAll('.jp-InputPrompt')].some(e => e.textCon
 
 @contextmanager
 def jupyterlab(root: Path, python: str = sys.executable, module: str = "jupyterlab") -> Iterator[str]:
-    """The address of a JupyterLab (or, as ``module``, Notebook) of a Python that serves ``root`` and keeps its own settings there."""
+    """The address of a JupyterLab (or, by its ``module``, Notebook) that serves ``root`` and keeps its settings there.
+    """
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,26 +13,27 @@ import pytest
 from browser import Page, laboratory
 from newcomer import ROOT
 
-OLDEST = ["jupyterlab==4.2.*", "notebook==7.2.*", "mrcfile"]
+OLDEST = ["jupyterlab==4.2.*", "notebook==7.2.*"]
 
 
 @pytest.fixture(scope="session")
-def oldest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a new environment with the oldest JupyterLab and Notebook, and this package's wheel."""
+def oldest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The Python of a new environment into which this package's wheel was installed, with the oldest JupyterLab."""
     folder = tmp_path_factory.mktemp("oldest")
     python = folder / "venv" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder], cwd=ROOT, check=True,
                    capture_output=True)
-    for what in (OLDEST, ["--no-deps", *map(str, folder.glob("*.whl"))]):
-        done = subprocess.run([python, "-m", "pip", "install", "--no-input", "--progress-bar", "off", *what],
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        if done.returncode:
-            told = runpy.run_path(str(ROOT / "tools" / "environment.py"))["explain"](done.stdout, folder)
-            if "no way to the package index" in told:
-                pytest.skip(f"JupyterLab 4.2 cannot be installed here: {told.partition(':')[0]}")
-            pytest.fail(f"pip could not install {what}: {done.stdout[-2000:]}")
-    return python
+    done = subprocess.run([python, "-m", "pip", "install", "--no-input", "--progress-bar", "off", *OLDEST,
+                           *map(str, folder.glob("*.whl"))],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        told = runpy.run_path(str(ROOT / "tools" / "environment.py"))["explain"](done.stdout, folder)
+        if "no way to the package index" in told:
+            pytest.skip(f"JupyterLab 4.2 cannot be installed here: {told.partition(':')[0]}")
+        pytest.fail(f"pip could not install {OLDEST} and the wheel: {done.stdout[-2000:]}")
+    yield python
+    shutil.rmtree(folder)  # a gigabyte, which pytest would keep three times
 
 
 @pytest.fixture(scope="module", params=["newest", pytest.param("oldest", marks=pytest.mark.slow)])

@@ -13,7 +13,10 @@ import pytest
 from browser import laboratory
 from newcomer import ROOT, bare
 
-SHARED = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
+TOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+SHARED = TOOLS["hatch"]["build"]["targets"]["wheel"]["shared-data"]
+NOTEBOOKS_OWN = ["page error: Cannot read properties of undefined (reading 'last_modified')",
+                 "Cannot convert undefined or null to object"]  # Notebook 7.2 alone says so too, of a text file
 
 
 def sources() -> dict[str, Path]:
@@ -33,7 +36,8 @@ def test_a_wheel_carries_the_source(tmp_path, kind):
                    check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        packed = {name.split(".data/data/")[1]: archive.read(name) for name in archive.namelist() if ".data/data/" in name}
+        names = [name for name in archive.namelist() if ".data/data/" in name]
+        packed = {name.split(".data/data/")[1]: archive.read(name) for name in names}
     assert packed == {place: path.read_bytes() for place, path in sources().items()}
 
 
@@ -82,9 +86,9 @@ def test_notebook_7_shows_files_too(oldest, tmp_path):
     """Notebook 7 loads the plugins of JupyterLab; one that needs a side bar must not break it."""
     (tmp_path / "small.star").write_text("data_x\nloop_\n_rlnA\n_rlnB\n1 2\n3 4\n")
     with laboratory(tmp_path, str(oldest), module="notebook") as lab:
-        lab.page.goto(f"{lab.url}/edit/small.star?factory=STAR tables", wait_until="domcontentloaded")
+        lab.page.goto(f"{lab.url}/edit/small.star", wait_until="domcontentloaded")
         lab.page.wait_for_selector(".cryoedu-table tbody tr", timeout=120_000)
         assert lab.page.locator(".cryoedu-table td").all_inner_texts() == ["1", "2", "3", "4"]
         lab.page.goto(f"{lab.url}/tree", wait_until="domcontentloaded")
         lab.page.wait_for_selector(".jp-DirListing-item")
-        assert not lab.console and not lab.outside
+        assert not [line for line in lab.console if line not in NOTEBOOKS_OWN] and not lab.outside
