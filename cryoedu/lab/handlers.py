@@ -108,7 +108,7 @@ class Handler(APIHandler):
 
 
 def pack(about: dict[str, Any], values: NDArray[Any]) -> bytes:
-    """An array with words about it: the length of the words (4 bytes, little-endian), they as JSON, the array's bytes."""
+    """An array with words about it: the length of these (4 bytes, little-endian), they as JSON, the array's bytes."""
     words = json.dumps(about, allow_nan=False).encode()
     return len(words).to_bytes(4, "little") + words + np.ascontiguousarray(values).tobytes()
 

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from cryoedu.errors import InputError
 from cryoedu.lab.files import UNKNOWN, open_mrc, pixels
 from cryoedu.lab.handlers import Handler, handler, pack
-from cryoedu.lab.pictures import (grey, image_power, limits, map_power, profile, shrink, statistics,
-                                  whole_plane)
+from cryoedu.lab.pictures import grey, image_power, limits, map_power, profile, shrink, statistics, whole_plane
 from cryoedu.particles.mrc import Header
 
 LARGEST = 1024  # pixels on a side of a picture
@@ -89,7 +88,7 @@ def plane(ask: Handler) -> bytes:
     """A picture of section ``at`` across ``axis`` (z, y or x) of the data, or of a rectangle in it, uint8 (h, w).
 
     left, top, width, height: the rectangle, in pixels; 0 for width and height is all.  size, sigmas, low, high: as in
-    `gallery`.  ``factors`` says how many pixels went into one, down and right, and ``sampled`` whether only one of them.
+    `gallery`.  ``factors`` says how many pixels went into one, down and right; ``sampled``: only one of them did.
     """
     header = open_mrc(ask.file())[0]
     axis = ask.text("axis", "z")
@@ -111,8 +110,8 @@ def plane(ask: Handler) -> bytes:
 def spectrum(ask: Handler) -> bytes:
     """The power spectrum of image ``at``, the mean over up to 64 images (at=all), or that of a map (as=map).
 
-    The picture, uint8 (n, n), is the logarithm of the power, for a map of its section kz = 0; ``profile`` is the power in
-    shells of 1 / n per pixel, ``box`` is n; ``of`` says in words what was measured.
+    The picture, uint8 (n, n), is the logarithm of the power, for a map of its section kz = 0; ``profile`` is the power
+    in shells of 1 / n per pixel, ``box`` is n; ``of`` says in words what was measured.
     """
     header = open_mrc(ask.file())[0]
     if ask.text("as", "stack") == "map":

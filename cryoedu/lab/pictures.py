@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,7 @@ from cryoedu.geometry.fourier import frequencies, multiplicity
 READ = 256 * 10**6  # bytes that one picture may read from disk; beyond, pixels are left out instead of averaged
 PAGE = 4096  # what a disk reads for one number
 BAND = 1 << 22  # numbers that are in memory at a time
+PLACES = 64  # of a large file that its statistics are taken from
 
 
 def block_means(values: NDArray[Any], factors: tuple[int, ...]) -> NDArray[np.float32]:
@@ -41,6 +43,8 @@ def shrink(values: NDArray[Any], most: int) -> tuple[NDArray[np.float32], tuple[
     Blocks are averaged, unless that would read more than `READ` bytes from disk: then every so many-th value is taken.
     """
     least, left_out = math.ceil(max(values.shape) / most), reads(values) > READ
+    if reads(values) < sum(n * abs(stride) for n, stride in zip(values.shape, values.strides)) / 4 or left_out:
+        read_few(values)
     if left_out:  # along the last axis values share pages, so that leaving some out saves nothing
         saving = values.ndim - (abs(values.strides[-1]) < PAGE)
         least = max(least, math.ceil((reads(values) / READ) ** (1 / max(saving, 1))))
@@ -55,6 +59,15 @@ def reads(values: NDArray[Any]) -> int:
     """About how many bytes a disk reads for these values: whole pages, for a single one too."""
     rows = math.prod(values.shape[:-1])
     return rows * max(min(PAGE, abs(values.strides[-1])) * values.shape[-1], values.itemsize)
+
+
+def read_few(values: NDArray[Any]) -> None:
+    """Tell the system that of these values, mapped from a file, few are read: else it reads 128 kB around each."""
+    whole: Any = values
+    while isinstance(whole, np.ndarray):
+        whole = whole.base
+    if isinstance(whole, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
+        whole.madvise(mmap.MADV_RANDOM)
 
 
 def limits(values: NDArray[np.floating], sigmas: float) -> tuple[float, float]:
@@ -75,15 +88,19 @@ def grey(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.ui
 def statistics(stack: NDArray[Any], most: int = 4 * 10**6) -> dict[str, float | int | None]:
     """Lowest and highest value, mean and standard deviation of a stack (N, h, w), from about ``most`` numbers at most.
 
-    Rows are taken whole, evenly spread. ``share`` says how much was measured, ``broken`` how many were no numbers.
+    Of a larger one `PLACES` runs of rows are read, evenly spread: a disk finds few places quickly, and many slowly.
+    ``share`` says how much was measured, ``broken`` how many were no numbers.
     """
-    count, height, width = stack.shape
-    rows = max(1, min(count * height, most // width))
-    at = np.unique(np.linspace(0, count * height - 1, rows).astype(np.int64))
+    rows = stack.reshape(-1, stack.shape[-1])
+    run = max(1, (len(rows) if stack.size <= most else min(len(rows), most // rows.shape[1])) // PLACES)
+    starts = range(0, len(rows), run) if stack.size <= most \
+        else np.unique(np.linspace(0, len(rows) - run, PLACES).astype(np.int64)).tolist()
+    if stack.size > most:
+        read_few(stack)
     total, squares, low, high, finite, seen = 0.0, 0.0, math.inf, -math.inf, 0, 0
     shift: float | None = None
-    for some in np.array_split(at, math.ceil(4 * len(at) * width / BAND)):
-        values = np.asarray(stack[some // height, some % height], dtype=np.float64)
+    for start in starts:
+        values = np.asarray(rows[start : start + run], dtype=np.float64)
         good = values[np.isfinite(values)]
         seen += values.size
         if not good.size:

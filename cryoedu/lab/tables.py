@@ -59,7 +59,7 @@ def _image_column(table: Table, row: list[bytes]) -> int | None:
 def page(ask: Handler) -> dict[str, Any]:
     """Rows ``first`` and the next, ``count`` in all, in the order of column ``sort`` (from 0; none: of the file).
 
-    numbers: of the rows, from 1.  cells: their values as text.  Numbers are ordered as numbers, what is none comes last.
+    numbers: of the rows, from 1.  cells: their values as text.  Numbers are ordered as such; NaN comes last.
     """
     table = _table(ask)
     first, count = ask.number("first", 0, 0, 10**9), ask.number("count", 100, 1, MOST_ROWS)

@@ -1,7 +1,7 @@
 // The images of a stack, a page at a time; a click, or Enter, opens one.
 
 import { choice, controls, h, number, paint, player, slider, statusLine, tickBox } from "./common.js";
-import { latest, packed } from "./parts.js";
+import { latest } from "./parts.js";
 
 const SIZES = [[72, 60], [128, 24], [256, 6]];  // pixels of an image, images of a page
 
@@ -29,7 +29,7 @@ function gallery({ get, file, known, failed, ends }, onOpen) {
     const scale = values?.sigma ? { low: values.mean - sigmas * values.sigma, high: values.mean + sigmas * values.sigma }
       : { sigmas };
     const query = { first, count: each, size: shown, ...scale };
-    const { about, data } = await packed(await get("mrc/gallery", query, signal));
+    const { about, data } = await get("mrc/gallery", query, signal);
     if (!signal.aborted) fill(about, data);
   }, failed);
 

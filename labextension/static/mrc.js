@@ -65,9 +65,9 @@ function show(root, ask, path) {
   }
 
   (async () => {
-    const file = await (await get("mrc", {})).json();
+    const file = await get("mrc", {});
     words.textContent = inWords(file);
-    const known = get("mrc/statistics", {}).then((answer) => answer.json());
+    const known = get("mrc/statistics", {});
     known.then((found) => { values.textContent = valuesInWords(found); }, failed);
     const kind = choice({ label: "taken as", options: ["images", "a map"], value: KINDS.indexOf(file.kind),
       onInput: (i) => draw(KINDS[i]) });

@@ -3,10 +3,11 @@
 //   const ask = server(shared, app);
 //   await (await ask("mrc", { query: { path } })).json()          an Error has the server's sentence as its message
 //   await ask("runs/stop", { method: "POST", body: { path } })
-//   const { about, data } = await packed(await ask("mrc/plane", { query }))     words and bytes of one answer
+//   const { about, data } = await packed(await ask("mrc/plane", { query }))       words and bytes of one answer
 //   const draw = latest(async (signal, …) => { … }, (error) => …)    each call ends the one before
 //   tabs(label, { name: () => element, … })                       → { box, show(name) }; made when first shown
-//   const get = asking(ask, root, before)    get(address, query, signal); the root is aria-busy while an answer is due
+//   const get = asking(ask, root, before)                         await get(address, query, signal) is what came, JSON or
+//                                                                 packed; the root is aria-busy while an answer is due
 //   alertLine() → { box, say(words) }                             a screen reader says it at once; empty is hidden
 
 import { h } from "./common.js";
@@ -38,7 +39,10 @@ function asking(ask, root, before) {
   return async (address, query, signal) => {
     before();
     tell(1);
-    try { return await ask(address, { query, signal }); } finally { tell(-1); }
+    try {
+      const answer = await ask(address, { query, signal });
+      return await (answer.headers.get("Content-Type").startsWith("application/json") ? answer.json() : packed(answer));
+    } finally { tell(-1); }
   };
 }
 

@@ -2,7 +2,7 @@
 // pixels than are shown.
 
 import { button, buttons, controls, h, number, paint, player, slider, statusLine } from "./common.js";
-import { latest, packed } from "./parts.js";
+import { latest } from "./parts.js";
 
 const SHOWN = 560, SENT = 640, LEAST = 8;  // CSS pixels of the longer side, pixels asked for, pixels at most enlarged
 
@@ -20,7 +20,7 @@ function pictureView({ get, file, failed, ends }) {
     left = Math.max(0, Math.min(width - w, Math.round(left)));
     top = Math.max(0, Math.min(height - tall, Math.round(top)));
     const query = { at, left, top, width: w, height: tall, size: SENT, sigmas };
-    const { about, data } = await packed(await get("mrc/plane", query, signal));
+    const { about, data } = await get("mrc/plane", query, signal);
     if (signal.aborted) return;
     [canvas.height, canvas.width] = about.shape;
     paint(canvas, data);

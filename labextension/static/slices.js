@@ -1,7 +1,7 @@
 // A map as three slices at right angles through one voxel, which a crosshair shows.
 
 import { controls, h, imagePanel, number, row, slider, statusLine } from "./common.js";
-import { latest, packed } from "./parts.js";
+import { latest } from "./parts.js";
 
 // what is seen across each axis: the axes that run right and down
 const CUTS = { z: ["x", "y"], y: ["x", "z"], x: ["y", "z"] };
@@ -38,7 +38,7 @@ function slices({ get, file, known, failed, ends }) {
     const reach = sigmas * values.sigma, scale = reach ? { low: Math.max(values.low, values.mean - reach),
       high: Math.min(values.high, values.mean + reach) } : { sigmas };
     const query = { as: "map", axis, at: at[axis], size: SENT, ...scale };
-    const { about, data } = await packed(await get("mrc/plane", query, signal));
+    const { about, data } = await get("mrc/plane", query, signal);
     if (signal.aborted) return;
     if (!panels[axis]) {
       panels[axis] = imagePanel({ title: axis, width: about.shape[1], height: about.shape[0],

@@ -1,7 +1,7 @@
 // The power spectrum of an image, of many, or of a map, and its mean over shells.
 
 import { choice, controls, h, imagePanel, number, player, row, statusLine } from "./common.js";
-import { latest, packed } from "./parts.js";
+import { latest } from "./parts.js";
 import { linePlot } from "./plots.js";
 
 function spectrum({ get, file, failed, ends }) {
@@ -28,7 +28,7 @@ function spectrum({ get, file, failed, ends }) {
 
   const draw = latest(async (signal) => {
     const query = map ? { as: "map" } : { at: all ? "all" : at };
-    const { about, data } = await packed(await get("mrc/spectrum", query, signal));
+    const { about, data } = await get("mrc/spectrum", query, signal);
     if (!signal.aborted) fill(about, data);
   }, failed);
 

@@ -3,7 +3,7 @@
 
 import { button, buttons, choice, controls, h, imagePanel, number, player, row, slider, statusLine } from "./common.js";
 import { viewer } from "./documents.js";
-import { alertLine, asking, latest, packed, server, tabs } from "./parts.js";
+import { alertLine, asking, latest, server, tabs } from "./parts.js";
 import { linePlot } from "./plots.js";
 
 const PAGE = 50;
@@ -15,7 +15,7 @@ function tableView({ get, table, at, failed, ends }, onRow) {
 
   const draw = latest(async (signal) => {
     const order = sort === null ? {} : { sort, descending };
-    const { numbers, cells } = await (await get("star/rows", { table: at, first, count: PAGE, ...order }, signal)).json();
+    const { numbers, cells } = await get("star/rows", { table: at, first, count: PAGE, ...order }, signal);
     if (signal.aborted) return;
     body.replaceChildren(...numbers.map((which, i) => {
       const line = h("tr", {}, h("th", { scope: "row" }, String(which)),
@@ -109,7 +109,7 @@ function plotView({ get, table, at, failed, ends }) {
     const across = x === 0 ? null : numeric[x - 1], up = y === 0 ? null : numeric[y - 1];
     if (across === null && up === null) return;
     const query = { table: at, ...(across !== null && { x: across }), ...(up !== null && { y: up }) };
-    const made = await (await get("star/plot", query, signal)).json();
+    const made = await get("star/plot", query, signal);
     if (signal.aborted) return;
     const name = across === null ? "row" : table.columns[across];
     const [svg, words, out] = up === null ? histogram(name, made) : scatter(name, table.columns[up], made);
@@ -133,10 +133,10 @@ function rowPicture({ get, asked, table, at, failed, ends }, openFile) {
 
   const draw = latest(async (signal) => {
     const { path, at: index, name, which } = shown;
-    const file = await (await asked("mrc", { path }, signal)).json();
+    const file = await asked("mrc", { path }, signal);
     const section = file.kind === "map" && !name.includes("@") ? Math.floor(file.shape[0] / 2) : index;
     const query = { path, at: section, size: 320, sigmas };
-    const { about, data } = await packed(await asked("mrc/plane", query, signal));
+    const { about, data } = await asked("mrc/plane", query, signal);
     if (signal.aborted) return;
     const [height, width] = about.shape, panel = imagePanel({ title: `row ${which}: ${name}`, width, height, shown: 320 });
     panel.draw({ pixels: data, words: `image of row ${which}, ${name}` });
@@ -145,7 +145,7 @@ function rowPicture({ get, asked, table, at, failed, ends }, openFile) {
   }, failed);
 
   const pick = latest(async (signal, which) => {
-    const found = await (await get("star/picture", { table: at, row: which - 1 }, signal)).json();
+    const found = await get("star/picture", { table: at, row: which - 1 }, signal);
     shown = { ...found, which };
     box.hidden = false;
     await draw();
@@ -181,7 +181,7 @@ function show(root, ask, path, openFile) {
   }
 
   (async () => {
-    const tables = await (await get("star", {})).json();
+    const tables = await get("star", {});
     const label = (table) => `${table.name || "(no name)"}: ${table.rows} ${table.rows === 1 ? "row" : "rows"}`;
     words.textContent = `A STAR file of ${tables.length} ${tables.length === 1 ? "table" : "tables"}.`;
     const start = tables.reduce((most, table, i) => table.rows > tables[most].rows ? i : most, 0);

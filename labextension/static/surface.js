@@ -2,7 +2,6 @@
 
 import { controls, h, number, slider, statusLine } from "./common.js";
 import { shade, surfaceNet, turned } from "./mesh.js";
-import { packed } from "./parts.js";
 
 const SIZE = 420, COLOUR = [0x3d, 0x8f, 0xd1];  // as in plots.js
 const STEPS = 100;
@@ -32,6 +31,7 @@ function surface({ get, file, failed, ends }) {
     function later() {  // once for each frame of the screen, however many keys and moves there were
       if (!waiting) requestAnimationFrame(draw);
       waiting = true;
+      says.box.setAttribute("aria-busy", "true");
     }
 
     function draw() {
@@ -81,7 +81,7 @@ function surface({ get, file, failed, ends }) {
     net();
   }
 
-  get("mrc/volume", {}).then(packed).then(build).catch((error) => { box.replaceChildren(); failed(error); });
+  get("mrc/volume", {}).then(build).catch((error) => { box.replaceChildren(); failed(error); });
   ends.push(says.stop);
   return box;
 }

@@ -88,7 +88,7 @@ BROKEN = {
     "truncated": (lambda raw: raw[:-900], r"is truncated: its header promises 5 sections .* ends after 4"),
     "no MRC file": (lambda raw: b"hello world, " * 500, "is not an MRC file"),
     "complex numbers": (lambda raw: raw[:12] + (4).to_bytes(4, "little") + raw[16:], "has MRC mode 4"),
-    "packed and cut": (lambda raw: gzip.compress(np.random.default_rng(1).bytes(0) + raw)[:-40], "cut short or damaged"),
+    "packed and cut": (lambda raw: gzip.compress(raw)[:-40], "cut short or damaged"),
     "packed nonsense": (lambda raw: b"\x1f\x8b" + bytes(200), "cut short or damaged"),
     "packed, too few": (lambda raw: gzip.compress(raw[:-900]), "is truncated: unpacked it has"),
     "bzip2 and cut": (lambda raw: bz2.compress(raw)[:-40], "cut short or damaged"),
@@ -122,7 +122,7 @@ def test_what_is_no_number_is_black_and_counted_and_never_stops_the_picture(tmp_
 def test_a_part_of_an_image_and_its_means(tmp_path):
     image = np.random.default_rng(3).integers(0, 100, (64, 96)).astype(np.int16)
     write(tmp_path / "a.mrc", image)
-    asked = dict(path="a.mrc", low=0, high=255, left=8, top=16, width=32, height=24)
+    asked = {"path": "a.mrc", "low": 0, "high": 255, "left": 8, "top": 16, "width": 32, "height": 24}
     _, shown = unpacked(images.plane(Ask(tmp_path, **asked, size=32)))
     assert (shown == image[16:40, 8:40]).all()
     about, shown = unpacked(images.plane(Ask(tmp_path, **asked, size=8)))
@@ -146,11 +146,11 @@ def test_slices_of_a_map_are_across_its_own_axes(tmp_path, order):
     assert np.abs(levels / 65535 * (about["high"] - about["low"]) + about["low"] - volume).max() < 0.01
 
 
-@pytest.mark.parametrize("name, values, kind", [
-    ("a.mrcs", np.zeros((8, 8, 8)), "stack"), ("a.mrc", np.zeros((8, 8, 8)), "map"), ("a.map", np.zeros((4, 8, 8)), "map"),
-    ("a.mrc", np.zeros((5, 8, 8)), "map"), ("a.mrc", np.zeros((1, 8, 8)), "image"), ("a.mrc", np.zeros((8, 8)), "image")])
-def test_what_a_file_is_taken_for(tmp_path, name, values, kind):
-    write(tmp_path / name, values.astype(np.float32))
+@pytest.mark.parametrize("name, shape, kind", [
+    ("a.mrcs", (8, 8, 8), "stack"), ("a.mrc", (8, 8, 8), "map"), ("a.map", (4, 8, 8), "map"),
+    ("a.mrc", (5, 8, 8), "map"), ("a.mrc", (1, 8, 8), "image"), ("a.mrc", (8, 8), "image")])
+def test_what_a_file_is_taken_for(tmp_path, name, shape, kind):
+    write(tmp_path / name, np.zeros(shape, np.float32))
     assert images.summary(tmp_path / name)["kind"] == kind
 
 
@@ -185,7 +185,7 @@ def test_the_spectrum_of_a_wave_is_a_peak_at_its_frequency(tmp_path):
 
 
 @pytest.mark.parametrize("query, words", [
-    ({"first": 5}, "first=5 is not a number from 0 to 4"), ({"first": "-1"}, "first=-1"), ({"first": "x" * 99}, "first=xxx"),
+    ({"first": 5}, "first=5 is not a number from 0 to 4"), ({"first": -1}, "first=-1"), ({"first": "xyz"}, "first=xyz"),
     ({"count": 10**6}, "count=1000000"), ({"size": 10**6}, "size=1000000"), ({"low": "nan", "high": 1}, "low=nan"),
     ({"sigmas": "[1]"}, "sigmas")])
 def test_a_question_that_asks_too_much_is_refused(tmp_path, ramps, query, words):

@@ -41,9 +41,10 @@ def test_statistics_of_all_and_of_a_part():
     found = pictures.statistics(stack)
     assert found["share"] == 1 and found["broken"] == 0
     assert (found["low"], found["high"]) == (stack.min(), stack.max())
-    assert found["mean"] == pytest.approx(stack.mean(dtype=float)) and found["sigma"] == pytest.approx(stack.std(dtype=float))
+    assert found["mean"] == pytest.approx(stack.mean(dtype=float))
+    assert found["sigma"] == pytest.approx(stack.std(dtype=float))
     part = pictures.statistics(stack, most=2400)
-    assert part["share"] == pytest.approx(100 / 480) and part["mean"] == pytest.approx(1e4, abs=0.5)
+    assert part["share"] == pytest.approx(64 / 480) and part["mean"] == pytest.approx(1e4, abs=0.5)
 
 
 @pytest.mark.parametrize("box", [8, 12])

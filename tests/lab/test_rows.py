@@ -75,7 +75,8 @@ def test_a_file_that_is_none_is_told_in_one_sentence(tmp_path, body, words):
 
 def test_a_row_that_is_cut_short_is_named_and_the_others_are_shown(tmp_path):
     star(tmp_path, LOOP + "1 a\n2 b\n3\n")
-    assert "row 3 of table data_x has 1 values for 2 columns" in tables.overview(Ask(tmp_path, path="a.star"))[0]["problem"]
+    told = tables.overview(Ask(tmp_path, path="a.star"))[0]["problem"]
+    assert "row 3 of table data_x has 1 values for 2 columns" in told
     assert tables.page(Ask(tmp_path, path="a.star"))["cells"] == [["1", "a"], ["2", "b"], ["3"]]
     with pytest.raises(InputError, match="row 3 of table data_x has 1 values"):
         tables.page(Ask(tmp_path, path="a.star", sort=1))
