@@ -9,8 +9,8 @@ const ICONS = {  // 16 × 16, in the colour of JupyterLab's own
 
 async function icon(shared, name) {
   const { LabIcon } = await shared("@jupyterlab/ui-components");
-  const svgstr = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16" width="16"><path class="jp-icon3 ` +
-    `jp-icon-selectable" fill="#616161" d="${ICONS[name]}"/></svg>`;
+  const shape = h("path", { class: "jp-icon3 jp-icon-selectable", fill: "#616161", d: ICONS[name] });
+  const svgstr = new XMLSerializer().serializeToString(h("svg", { viewBox: "0 0 16 16", width: 16 }, shape));
   return new LabIcon({ name: `cryoedu:${name}`, svgstr });
 }
 

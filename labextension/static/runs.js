@@ -83,7 +83,7 @@ function pictures({ about, data }, weights) {  // largest class first
   const order = Array.from({ length: count }, (_, k) => k).sort((a, b) => (weights[b] ?? 0) - (weights[a] ?? 0));
   return order.flatMap((k) => Array.from({ length: views }, (_, v) => {
     const share = Number.isFinite(weights[k]) ? `, ${number(100 * weights[k], 3)} %` : "";
-    const title = `class ${k + 1}${share}${views > 1 ? `, ${AXES[v]}` : ""}`;
+    const title = `${count > 1 ? `class ${k + 1}${share}` : "the map"}${views > 1 ? `, ${AXES[v]}` : ""}`;
     const image = imagePanel({ title, width: size, shown: 112 });
     image.draw({ pixels: data.subarray((k * views + v) * size * size, (k * views + v + 1) * size * size) });
     return image.box;
@@ -99,7 +99,7 @@ function facts(run) {
   tell("log_likelihood", (v) => `log-likelihood ${number(v, 7)}`);
   tell("resolution_angstrom", (v) => `resolution used ${number(v, 3)} Å`);
   tell("fsc_resolution_angstrom", (v) => `FSC 0.143 at ${number(v, 3)} Å`);
-  tell("changed_classes", (v) => `${number(100 * v, 2)} % changed class`);
+  if (run.weights.length > 1) tell("changed_classes", (v) => `${number(100 * v, 2)} % changed class`);
   tell("seconds", (v) => `the last iteration took ${number(v, 2)} s`);
   return told.join("; ");
 }

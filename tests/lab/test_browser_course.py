@@ -19,11 +19,11 @@ FRONT = "window.jupyterapp.shell.currentWidget?.context?.path"
 
 
 @pytest.fixture(scope="module")
-def course(lab):
-    """The page on a JupyterLab that serves copies of the lessons, with the panel open."""
+def course(either):
+    """The page on a JupyterLab that serves copies of the lessons."""
     for path in build.ROOT.glob("*.ipynb"):
-        shutil.copy(path, lab.root)
-    return lab
+        shutil.copy(path, either.root)
+    return either
 
 
 @pytest.fixture

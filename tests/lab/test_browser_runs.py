@@ -31,14 +31,14 @@ def cryoedu(folder, *arguments):
 
 
 @pytest.fixture(scope="module")
-def runs(lab):
+def runs(either):
     """The page on a JupyterLab that serves images and one run of two iterations."""
-    cryoedu(lab.root, "simulate", "ribosome-80S", "--o", "sim", "--n", "200", "--box", "32", "--pixel-size", "11",
+    cryoedu(either.root, "simulate", "ribosome-80S", "--o", "sim", "--n", "200", "--box", "32", "--pixel-size", "11",
             "--snr", "0.5", "--random-seed", "1")
-    cryoedu(lab.root, "classify2d", "sim/particles_data.star", "--o", "other/short", "--k", "2", "--iter", "2",
+    cryoedu(either.root, "classify2d", "sim/particles_data.star", "--o", "other/short", "--k", "2", "--iter", "2",
             "--psi-step", "30", "--offset-range", "11")
-    yield lab
-    for folder in lab.root.glob("runs/*"):
+    yield either
+    for folder in either.root.glob("runs/*"):
         status = status_of(folder)
         if status is not None and status.state == "running":
             os.kill(status.process, signal.SIGKILL)
