@@ -150,8 +150,8 @@ def test_a_plugin_that_has_changed_is_installed_again(checkout: Path) -> None:
         project.write('[tool.hatch.build.targets.wheel.shared-data]\n"labextension" = "share/somewhere"\n')
     environment = module["Environment"](checkout)
     stamps = [environment.wanted({})["versions"]]
-    for change in (lambda: (plugins / "mrc.js").write_text("new"), lambda: (plugins / "mrc.js").rename(plugins / "star.js"),
-                   lambda: (plugins / "star.js").unlink()):
+    old, other = plugins / "mrc.js", plugins / "star.js"
+    for change in (lambda: old.write_text("new"), lambda: old.rename(other), other.unlink):
         change()
         stamps.append(environment.wanted({})["versions"])
     (checkout / "tiny.py").write_text("# not copied, so nothing has to be installed again")

@@ -1,4 +1,4 @@
-"""The benchmark of the viewers runs, and its claim holds: a file opens in about a second, and is not read into memory."""
+"""The benchmark of the viewers runs, and what it claims holds: a large file opens like a small one, and stays on disk."""
 
 from __future__ import annotations
 
