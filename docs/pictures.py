@@ -1,4 +1,4 @@
-"""The pictures of lab.md: what JupyterLab shows, taken by a headless Chromium.
+"""The pictures of lab.md, lab_course.md and lab_runs.md: what JupyterLab shows, taken by a headless Chromium.
 
     python docs/pictures.py [NAME …]
 
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -101,8 +103,39 @@ def star(lab: Any) -> None:
     page.wait_for_function(CALM)
 
 
+def lab_course(lab: Any) -> None:
+    """A lesson beside the panel that leads through the course."""
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        shutil.copy(path, lab.root)
+    done = {"0": 3, "1": 6, "2": 6, "3": 3}
+    solved = [f"{lesson}.{k + 1}" for lesson, count in done.items() for k in range(count)]
+    (lab.root / ".home" / "progress.json").write_text(json.dumps({"solved": solved, "tried": ["3.4"]}))
+    lab.page.set_viewport_size({"width": 900, "height": 860})
+    lab.open("03_ml_alignment.ipynb")
+    lab.page.evaluate("window.jupyterapp.commands.execute('cryoedu:course')")
+    lab.page.locator("#cryoedu-course", has_text="1 kernel runs").wait_for()
+    lab.page.locator("#cryoedu-course summary", has_text="ML alignment").press("Enter")
+
+
+def lab_runs(lab: Any) -> None:
+    """A refinement that has come to its end."""
+    def cryoedu(*words: str) -> None:
+        subprocess.run([sys.executable, "-m", "cryoedu.cli", *words], cwd=lab.root, check=True)
+
+    cryoedu("simulate", "ribosome-80S", "-o", "sim", "--n", "300", "--box", "32", "--pixel-size", "11", "--snr", "0.5",
+            "--random-seed", "1")
+    cryoedu("reconstruct", "sim/truth_data.star", "-o", "start.mrc")
+    cryoedu("refine3d", "sim/particles_data.star", "-o", "runs/job007", "--reference", "start.mrc",
+            "--particle-diameter", "310")
+    lab.page.set_viewport_size({"width": 1060, "height": 960})
+    lab.page.goto(f"{lab.url}/lab?reset", wait_until="domcontentloaded")
+    lab.page.locator(".jp-LauncherCard", has_text="Runs").click(timeout=120_000)
+    lab.page.evaluate("window.jupyterapp.commands.execute('application:toggle-left-area')")
+    lab.page.wait_for_selector(".cryoedu-image canvas")
+
+
 SCENES: dict[str, Callable[[Any], None]] = {
-    scene.__name__: scene for scene in (gallery, spectrum, slices, surface, star)}
+    scene.__name__: scene for scene in (gallery, spectrum, slices, surface, star, lab_course, lab_runs)}
 
 
 def save(png: bytes, path: Path) -> None:
