@@ -1,4 +1,4 @@
-"""The benchmark of the viewers runs, and what it claims holds: a large file opens like a small one, and stays on disk."""
+"""The benchmark of the viewers runs, and its claim holds: a large file opens like a small one, and stays on disk."""
 
 from __future__ import annotations
 
