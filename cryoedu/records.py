@@ -2,6 +2,7 @@
 
 OUTPUT/run_job.json         the command line, versions and machine of each start
 OUTPUT/run_history.csv      a row for each iteration: log-likelihood, resolution, class weights, changes, time, memory
+OUTPUT/run_status.json      whether it is going on, and which process it is (status.py)
 OUTPUT/run_checkpoint.npz   the state after the last iteration, which ``--resume`` goes on from
 OUTPUT/run_itNNN_*          maps, models and particles, as RELION writes them; run_* too, from two halves at the end
 """
@@ -9,6 +10,7 @@ OUTPUT/run_itNNN_*          maps, models and particles, as RELION writes them; r
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import sys
@@ -27,6 +29,7 @@ from cryoedu.errors import InputError
 from cryoedu.files import check_writable, replace_when_done
 from cryoedu.geometry.euler import angular_distance, euler_to_matrix
 from cryoedu.inference.model import Iteration
+from cryoedu.status import status_of
 from cryoedu.validation.fsc import resolution as fsc_resolution
 
 JOB, HISTORY, CHECKPOINT, REPORT = "run_job.json", "run_history.csv", "run_checkpoint.npz", "run_report.html"
@@ -101,6 +104,7 @@ def open_folder(path: Path, asked: Mapping[str, Any], inputs: Iterable[Path] = (
     if resume and overwrite:
         raise InputError("--resume and --overwrite are both given: choose one")
     check_writable(path)
+    _refuse_two(path)
     xp = library(array_library)
     budget = memory_budget(memory, xp)
     start = {"command": command, "folder": str(Path.cwd()), "from_iteration": 1, **surroundings(xp.__name__)}
@@ -120,6 +124,14 @@ def open_folder(path: Path, asked: Mapping[str, Any], inputs: Iterable[Path] = (
     start["from_iteration"] = last.number + 1
     return RunFolder(path, asked, [*notes["starts"], start], budget, last, history=list(notes["history"]),
                      finished=_is_finished(path))
+
+
+def _refuse_two(path: Path) -> None:
+    """Two processes that write into one folder spoil each other's run."""
+    status = status_of(path)
+    if status is not None and status.going_on and status.here and status.process != os.getpid():
+        raise InputError(f"process {status.process} works at the run in {path}: wait for its end, stop it, or choose "
+                         "another folder")
 
 
 def _is_finished(path: Path) -> bool:

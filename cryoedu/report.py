@@ -105,7 +105,7 @@ def read_job(folder: Path) -> dict[str, Any]:
                 "finished": bool(job["finished"])}
     except FileNotFoundError:
         raise InputError(f"{path} is missing, which says how the run was made: restore it, or run again") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"{path} is damaged: restore it, or run again") from None
 
 

@@ -3,6 +3,7 @@ the truth is known, what came out beside what could have come out."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -23,6 +24,7 @@ from cryoedu.particles.mrc import write_map
 from cryoedu.particles.particles import Particles
 from cryoedu.particles.star import write_particles
 from cryoedu.records import RunFolder
+from cryoedu.status import watched
 from cryoedu.validation.classes import agreement, calibration, contingency
 from cryoedu.validation.poses import pose_errors
 
@@ -35,13 +37,15 @@ def run(job: Job, particles: Particles, folder: RunFolder, iterations: int, *, t
 
     every: only after each so many of them, and after the last one.
 
-    The bar shows the iteration, log-likelihood, resolution and the time to the end. If the job is interrupted, what
-    it wrote until then stays, and can be gone on from. None if there was no iteration left to do.
+    The bar shows the iteration, log-likelihood, resolution and the time to the end; where no terminal is (a log), each
+    iteration gets a line instead. If the job is interrupted, what it wrote until then stays, and can be gone on from.
+    None if there was no iteration left to do.
     """
     last: Iteration | None = None
     done = 0 if folder.last is None else folder.last.number
     style = "{l_bar}{bar}| {n:.1f}/{total} [{elapsed}<{remaining}{postfix}]"
-    with tqdm(total=iterations, initial=done, delay=1, bar_format=style) as bar:
+    with (watched(folder.path, done, iterations, sys.argv[1:]) as turned,
+          tqdm(total=iterations, initial=done, delay=1, bar_format=style, disable=None) as bar):
         def tick(share: float) -> None:
             bar.update(min(done + 0.95 * share, iterations) - bar.n)
 
@@ -64,11 +68,15 @@ def run(job: Job, particles: Particles, folder: RunFolder, iterations: int, *, t
             last, done = iteration, iteration.number
             if done % every == 0 or done == iterations:
                 keep(iteration)
+            turned(done)
             bar.update(done - bar.n)
-            bar.set_postfix_str(f"log L {iteration.log_likelihood:.0f}, {iteration.resolution:.1f} Å", refresh=False)
+            said = f"log L {iteration.log_likelihood:.0f}, {iteration.resolution:.1f} Å"
+            bar.set_postfix_str(said, refresh=False)
+            if bar.disable:
+                print(f"iteration {done} of at most {iterations}: {said}", file=sys.stderr, flush=True)
         if last is not None and (folder.last is None or folder.last.number < last.number):
             keep(last)  # it converged between two that are written
-    folder.finish()
+        folder.finish()
     return last
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
+from newcomer import install_plugins
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -31,8 +32,9 @@ RUNNING = "[...document.querySelectorAll('.jp-InputPrompt')].some(e => e.textCon
 
 
 @contextmanager
-def jupyterlab(root: Path, python: str = sys.executable) -> Iterator[str]:
-    """The address of a JupyterLab of a Python that serves ``root`` and keeps its own settings there."""
+def jupyterlab(root: Path, python: str = sys.executable, module: str = "jupyterlab") -> Iterator[str]:
+    """The address of a JupyterLab (or, by its ``module``, Notebook) that serves ``root`` and keeps its settings there.
+    """
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -40,9 +42,9 @@ def jupyterlab(root: Path, python: str = sys.executable) -> Iterator[str]:
     environment = {**os.environ, "HOME": str(home), "JUPYTER_CONFIG_DIR": str(home / "config"),
                    "JUPYTER_DATA_DIR": str(home / "data"), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
                    "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"), "PYTHONPATH": str(Path(__file__).parents[1]),
-                   "CRYOEDU_PROGRESS": str(home / "progress.json")}
+                   "CRYOEDU_PROGRESS": str(home / "progress.json"), **install_plugins(home / "prefix")}
     lab = subprocess.Popen(
-        [python, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root",
+        [python, "-m", module, "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root",
          "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True", "--LabApp.expose_app_in_browser=True",
          "--LabApp.news_url=", f"--ServerApp.root_dir={root}"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env=environment)
@@ -137,12 +139,12 @@ class Page:
 
 
 @contextmanager
-def laboratory(root: Path, python: str = sys.executable) -> Iterator[Page]:
-    """A JupyterLab of a Python that serves ``root``, seen through a page in a browser that sees nothing else."""
+def laboratory(root: Path, python: str = sys.executable, module: str = "jupyterlab") -> Iterator[Page]:
+    """What `jupyterlab` starts, seen through a page in a browser that sees nothing else."""
     driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
-    with jupyterlab(root, python) as url, driver.sync_playwright() as playwright:
+    with jupyterlab(root, python, module) as url, driver.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield Page(browser, url, root)
         browser.close()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import time
+import tomllib
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,18 @@ def pins(name: str) -> dict[str, str]:
     lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
     assert all(re.fullmatch(r"[a-z0-9-]+==[A-Za-z0-9.+!]+", line) for line in lines), lines
     return dict(line.split("==") for line in lines)
+
+
+def install_plugins(prefix: Path) -> dict[str, str]:
+    """Copy this checkout's JupyterLab plugins below ``prefix``, as an installation does: what tells Jupyter of it."""
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    for source, place in tool["hatch"]["build"]["targets"]["wheel"]["shared-data"].items():
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, prefix / place, dirs_exist_ok=True)
+        else:
+            (prefix / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / source, prefix / place)
+    return {"JUPYTER_PATH": str(prefix / "share" / "jupyter"), "JUPYTER_CONFIG_PATH": str(prefix / "etc" / "jupyter")}
 
 
 def bare(*without: str, **variables: str) -> dict[str, str]:

@@ -70,5 +70,6 @@ def test_the_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
         packed = set(archive.namelist())
     there = {path.relative_to(ROOT).as_posix() for path in (ROOT / "cryoedu").rglob("*")
              if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")}
+    there |= {f"cryoedu/course/source/{path.name}" for path in (ROOT / "notebooks" / "source").glob("*.py")}
     assert there <= packed
     assert not [name for name in packed if not name.startswith("cryoedu")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import signal
 import socket
@@ -137,6 +138,24 @@ def test_no_room_on_the_disk(checkout: Path, tmp_path: Path) -> None:
     assert "has 0.3 GB left, but the environment needs 2.2 GB" in told
     assert "make room" in told
     assert not (checkout / ".venv").exists()
+
+
+def test_a_plugin_that_has_changed_is_installed_again(checkout: Path) -> None:
+    """JupyterLab reads a copy: who has pulled a newer version would see the old one."""
+    module = runpy.run_path(str(checkout / "tools" / "environment.py"))
+    plugins = checkout / "labextension" / "static"
+    plugins.mkdir(parents=True)
+    (plugins / "mrc.js").write_text("old")
+    with open(checkout / "pyproject.toml", "a") as project:
+        project.write('[tool.hatch.build.targets.wheel.shared-data]\n"labextension" = "share/somewhere"\n')
+    environment = module["Environment"](checkout)
+    stamps = [environment.wanted({})["versions"]]
+    old, other = plugins / "mrc.js", plugins / "star.js"
+    for change in (lambda: old.write_text("new"), lambda: old.rename(other), other.unlink):
+        change()
+        stamps.append(environment.wanted({})["versions"])
+    (checkout / "tiny.py").write_text("# not copied, so nothing has to be installed again")
+    assert len(set(stamps)) == 4 and environment.wanted({})["versions"] == stamps[-1]
 
 
 @pytest.fixture

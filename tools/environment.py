@@ -18,12 +18,12 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 GIGABYTE = 10**9
 ROOM = {"": 1.6 * GIGABYTE, "test": 2.0 * GIGABYTE, "docs": 2.0 * GIGABYTE,
         "dev": 2.2 * GIGABYTE}  # environment, pip's cache, working files
-OVERRIDES = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
 
 
 class Problem(Exception):
@@ -113,11 +113,21 @@ class Environment:
     def wanted(self, stamp: dict[str, object]) -> dict[str, list[str] | str]:
         """The stamp of an environment that is up to date; an extra that was installed once stays."""
         digest = hashlib.sha256()
-        for name in ("pyproject.toml", "constraints.txt"):
-            digest.update((self.root / name).read_bytes())
+        for path in (self.root / "pyproject.toml", self.root / "constraints.txt", *self.copied()):
+            digest.update(str(path.relative_to(self.root)).encode() + path.read_bytes())
         before = stamp.get("extras")
         extras = {self.extra, *(before if isinstance(before, list) else [])} - {""}
         return {"versions": digest.hexdigest(), "checkout": str(self.root), "extras": sorted(extras)}
+
+    def copied(self) -> list[Path]:
+        """The files that an installation copies even though it is editable: the JupyterLab plugins and settings."""
+        targets = self.pyproject().get("tool", {}).get("hatch", {}).get("build", {}).get("targets", {})
+        places = [self.root / name for name in targets.get("wheel", {}).get("shared-data", {})]
+        return sorted(path for place in places for path in (place, *place.rglob("*")) if path.is_file())
+
+    def pyproject(self) -> dict[str, Any]:
+        with open(self.root / "pyproject.toml", "rb") as file:
+            return tomllib.load(file)
 
     def unusable(self, stamp: dict[str, object]) -> str | None:
         """Why what is there has to be made anew, or None."""
@@ -170,15 +180,11 @@ class Environment:
         print("Installing the packages into .venv (a few minutes the first time) …", flush=True)
         self.unfinished.touch()
         self.log.write_text("")
-        with open(self.root / "pyproject.toml", "rb") as file:
-            tools = tomllib.load(file)["build-system"]["requires"]
+        tools = self.pyproject()["build-system"]["requires"]
         package = ".[" + ",".join(extras) + "]" if extras else "."
         if tools:
             self.pip(*tools)
         self.pip("--no-build-isolation", "--editable", package)
-        settings = self.folder / "share" / "jupyter" / "lab" / "settings"
-        settings.mkdir(parents=True, exist_ok=True)  # JupyterLab asks nothing and looks for no news
-        (settings / "overrides.json").write_text(json.dumps(OVERRIDES, indent=1) + "\n")
 
     def pip(self, *arguments: str) -> None:
         """Run ``pip install``, showing which package it is at; everything it says goes to install.log."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ def run_to_end(
     """Run the job, say where the results are, write the report; its last iteration, or None if none was left to do."""
     from cryoedu import runs
     from cryoedu.report import write_report
+    from cryoedu.status import watched
 
     last = None
     try:
@@ -61,7 +63,8 @@ def run_to_end(
         typer.echo(f"\ncryoedu: stopped; {done if folder.last else 'no iteration was finished'}", err=True)
         raise typer.Exit(130) from None
     if last is None:  # it had ended, or was stopped between its end and the note that says so
-        typer.echo(f"the run in {folder.path} is finished: there is nothing left to do")
+        with watched(folder.path, folder.last.number if folder.last else 0, iterations, sys.argv[1:]):
+            typer.echo(f"the run in {folder.path} is finished: there is nothing left to do")
         typer.echo(f"report: {write_report(folder.path)}")
         return None
     weights = ", ".join(f"{w:.3f}" for w in last.model.class_weights)

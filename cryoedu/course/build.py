@@ -4,9 +4,9 @@
     python -m cryoedu.course.build --check      # write nothing, fail if something would change
     python -m cryoedu.course.build 03           # only sources whose name begins so
 
-A source is a Python file in jupytext's percent format (``notebooks/source/NAME.py``). What stands between
-``### BEGIN SOLUTION`` and ``### END SOLUTION`` goes to the solved notebook only; a line that ends in ``# your code``
-goes to the student's only. The student's notebook (``notebooks/NAME.ipynb``) has no outputs; the solved one
+A source is a Python file in percent format (``notebooks/source/NAME.py``), whose cells editors know. What stands
+between ``### BEGIN SOLUTION`` and ``### END SOLUTION`` goes to the solved notebook only; a line that ends in ``# your
+code`` goes to the student's only. The student's notebook (``notebooks/NAME.ipynb``) has no outputs; the solved one
 (``notebooks/solutions/NAME.ipynb``) is run from top to bottom and keeps them, but for cells with the tag
 ``nbval-ignore-output``, which show what differs from machine to machine. A source without exercises has no solved
 notebook.
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import re
 import sys
@@ -25,8 +26,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cryoedu.course.exercises import LESSONS
 from cryoedu.errors import InputError
 
+MARK = re.compile(r"^# %%(?P<markdown> \[markdown\])?(?: tags=(?P<tags>\[.*\]))?$", flags=re.MULTILINE)
 BEGIN, END, STUB = "### BEGIN SOLUTION", "### END SOLUTION", "# your code"
 ROOT = Path(__file__).parents[2] / "notebooks"
 NOTEBOOK_METADATA = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -36,25 +39,47 @@ NOT_STORED = ("application/vnd.jupyter.widget-view+json",)  # a widget's model d
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
 
-def sources(root: Path = ROOT) -> list[Path]:
-    """The lessons' text sources, in order."""
-    return sorted((root / "source").glob("*.py"))
+def sources(root: Path | None = None) -> list[Path]:
+    """The lessons' text sources, in order: those below ``root``, by default those that belong to this cryoedu."""
+    packed = Path(__file__).parent / "source"  # in a wheel
+    return sorted((root / "source" if root else packed if packed.is_dir() else ROOT / "source").glob("*.py"))
+
+
+def source_of(lesson: str) -> Path:
+    """The text source of a lesson ("3", "A"). Raises InputError if there is none."""
+    if lesson not in LESSONS:
+        raise InputError(f"there is no lesson {lesson!r}: the lessons are {', '.join(LESSONS)}")
+    start = f"{lesson:0>2}_" if lesson.isdecimal() else f"{lesson}_"
+    return next(path for path in sources() if path.stem.startswith(start))
 
 
 def read_source(path: Path) -> Any:
     """The source as a notebook (nbformat 4.5) with all stubs and solutions still in it, and lasting cell ids."""
-    import jupytext  # type: ignore[import-untyped, unused-ignore]
+    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-    notebook = jupytext.read(path, fmt="py:percent")
-    notebook.metadata = dict(NOTEBOOK_METADATA)
-    notebook.nbformat, notebook.nbformat_minor = 4, 5
-    seen: dict[str, int] = {}
-    for cell in notebook.cells:
-        text = f"{path.stem}\n{cell.cell_type}\n{cell.source}"
+    cells, seen = [], dict[str, int]()
+    for kind, tags, lines in split_cells(path.read_text(encoding="utf-8")):
+        markdown = kind == "markdown"
+        source = "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines) if markdown else "\n".join(lines)
+        text = f"{path.stem}\n{kind}\n{source}"
         seen[text] = seen.get(text, 0) + 1
-        cell["id"] = hashlib.sha256(f"{text}\n{seen[text]}".encode()).hexdigest()[:12]
-        cell.metadata = {"tags": sorted(cell.metadata["tags"])} if cell.metadata.get("tags") else {}
-    return notebook
+        new_cell: Any = new_markdown_cell if markdown else new_code_cell
+        cells.append(new_cell(source, id=hashlib.sha256(f"{text}\n{seen[text]}".encode()).hexdigest()[:12],
+                              metadata={"tags": sorted(tags)} if tags else {}))
+    return new_notebook(cells=cells, metadata=dict(NOTEBOOK_METADATA), nbformat_minor=5)
+
+
+def split_cells(text: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """The kind ("markdown" or "code"), tags and lines of each cell of a text in percent format.
+
+    Raises InputError if a cell begins in a way that is not known here.
+    """
+    marks = list(MARK.finditer(text))
+    if len(marks) != len(re.findall("^# %%", text, flags=re.MULTILINE)) or not text.startswith("# %%"):
+        raise InputError("a source begins with a cell, and a cell with '# %%', '# %% [markdown]' or '# %% tags=[…]'")
+    for mark, after in zip(marks, [*marks[1:], None]):
+        body = text[mark.end() : after.start() if after else None]
+        yield "markdown" if mark["markdown"] else "code", json.loads(mark["tags"] or "[]"), body.strip("\n").split("\n")
 
 
 def student_source(text: str) -> str:

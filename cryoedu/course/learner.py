@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryoedu.course.exercises import LESSONS, Exercise, NotDone, Wrong, exercise, lesson_exercises
-from cryoedu.course.progress import record, solved
+from cryoedu.course.progress import record, record_try, solved
 from cryoedu.errors import InputError
 
 # state -> (mark, words, edge colour); the mark and the words say it too, so the colour is never alone
@@ -42,7 +42,8 @@ class Message:
 def check(number: str, answer: Any = None) -> Message:
     """Judge an answer (a number or a function) to an exercise: not done yet, what is wrong and why, or right.
 
-    ``number`` is lesson and exercise, "3.2". Never raises. A right answer is remembered (see `progress`).
+    ``number`` is lesson and exercise, "3.2". Never raises. What was tried and what was right is remembered (see
+    `progress`).
     """
     try:
         asked = exercise(number)
@@ -51,6 +52,8 @@ def check(number: str, answer: Any = None) -> Message:
     state, text = judged(asked, answer)
     if state == "right":
         text = " ".join(filter(None, (text, record(asked.number))))
+    elif state == "wrong":
+        record_try(asked.number)
     return Message(state, f"Exercise {asked.number}", text)
 
 

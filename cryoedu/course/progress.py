@@ -1,4 +1,4 @@
-"""Which exercises a learner has solved: kept in one small file, so that a restart forgets nothing."""
+"""Which exercises a learner has solved or tried: kept in one small file, so that a restart forgets nothing."""
 
 from __future__ import annotations
 
@@ -25,25 +25,43 @@ def solved() -> set[str]:
 
 
 def solved_in(path: Path) -> set[str] | None:
-    """The numbers of the exercises in a record, or None if there is no file, or none that can be read."""
+    """The numbers of the solved exercises in a record, or None if there is no file, or none that can be read."""
+    found = _read(path)
+    return None if found is None else found[0]
+
+
+def tried() -> set[str]:
+    """The numbers of the exercises that were answered, but not yet rightly; empty as for `solved`."""
+    right, wrong = _read(progress_file()) or (set(), set())
+    return wrong - right
+
+
+def _read(path: Path) -> tuple[set[str], set[str]] | None:
     try:
-        return {str(number) for number in json.loads(path.read_text(encoding="utf-8"))["solved"]}
-    except (OSError, ValueError, KeyError, TypeError):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return {str(number) for number in record["solved"]}, {str(number) for number in record.get("tried", ())}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def record(number: str) -> str | None:
     """Remember that an exercise is solved. Returns None, or one sentence why it could not be kept."""
     before = solved()
-    return None if number in before else _write(before | {number})
+    return None if number in before else _write(before | {number}, tried())
+
+
+def record_try(number: str) -> str | None:
+    """Remember that an exercise was answered, but wrongly. Returns as `record` does."""
+    right, wrong = solved(), tried()
+    return None if number in right | wrong else _write(right, wrong | {number})
 
 
 def forget(lesson: str) -> str | None:
-    """Forget the solved exercises of one lesson ("3"), to begin it again. Returns as `record` does."""
-    return _write({n for n in solved() if n.partition(".")[0] != lesson})
+    """Forget the exercises of one lesson ("3"), to begin it again. Returns as `record` does."""
+    return _write(*({n for n in numbers if n.partition(".")[0] != lesson} for numbers in (solved(), tried())))
 
 
-def _write(numbers: Iterable[str]) -> str | None:
+def _write(right: Iterable[str], wrong: Iterable[str]) -> str | None:
     """Write beside the old file and rename, so that a crash leaves the old one or the new one, never half.
 
     A file that cannot be read is kept under another name.
@@ -56,7 +74,8 @@ def _write(numbers: Iterable[str]) -> str | None:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".new")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump({"solved": sorted(numbers, key=_order)}, file, indent=1)
+                json.dump({"solved": sorted(right, key=_order), "tried": sorted(set(wrong) - set(right), key=_order)},
+                          file, indent=1)
             os.replace(name, path)
         except BaseException:
             os.unlink(name)

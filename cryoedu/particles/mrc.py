@@ -76,6 +76,12 @@ def read_header(path: str | os.PathLike[str]) -> Header:
             stat = os.fstat(file.fileno())
     except OSError as error:
         raise _unreadable(path, error) from None
+    return parse_header(raw, path, stat.st_size, stat.st_mtime_ns)
+
+
+def parse_header(raw: bytes, path: Path, size: int, changed: int) -> Header:
+    """The header in the first 1024 bytes of the file ``path``, which is ``size`` bytes long and was ``changed`` at that
+    time (ns). Raises InputError as `read_header`."""
     if not raw:
         raise InputError(f"{path} is empty: copy or make it again")
     if raw[:2] == b"\x1f\x8b" or raw[:3] == b"BZh":
@@ -83,7 +89,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     if len(raw) < HEADER_BYTES:
         raise InputError(f"{path} has only {len(raw)} bytes, too few for the header of an MRC file: "
                          "copy or make it again")
-    header = _plausible(raw)
+    header = header_record(raw)
     if header is None:
         raise InputError(f"{path} is not an MRC file, or its header is damaged: give an MRC file, or copy it again")
     if int(header["mode"]) not in MODES:
@@ -93,18 +99,18 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     shape = (int(header["nz"]), int(header["ny"]), int(header["nx"]))
     offset = HEADER_BYTES + int(header["nsymbt"])
     section = shape[1] * shape[2] * dtype.itemsize
-    if stat.st_size < offset + shape[0] * section:
+    if size < offset + shape[0] * section:
         raise InputError(f"{path} is truncated: its header promises {shape[0]} sections of {shape[2]} x {shape[1]} "
-                         f"pixels, but the file ends after {max(stat.st_size - offset, 0) // section}: "
+                         f"pixels, but the file ends after {max(size - offset, 0) // section}: "
                          "copy or make it again")
     lengths = [(float(header["cella"][x]), int(header["m" + x])) for x in "xyz"]
     x, y, z = (length / steps if steps > 0 and 0 < length < np.inf else 0.0 for length, steps in lengths)
     axes = (int(header["mapc"]), int(header["mapr"]), int(header["maps"]))
     return Header(path, shape, dtype, offset, (x, y, z), axes if sorted(axes) == [1, 2, 3] else (1, 2, 3),
-                  stat.st_size, stat.st_mtime_ns)
+                  size, changed)
 
 
-def _plausible(raw: bytes) -> Any:
+def header_record(raw: bytes) -> Any:
     """The header in the byte order of its machine stamp, in the other one if only that makes sense, or None."""
     header = np.frombuffer(raw, dtype=HEADER_DTYPE)[0]
     try:

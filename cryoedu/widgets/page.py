@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,8 +22,12 @@ MOST_OPEN = 6  # widgets of one kind that stay alive; the oldest is closed when 
 
 
 def module(*names: str) -> str:
-    """One JavaScript module (or style sheet) from files of this package, in order: nothing is fetched from anywhere."""
-    return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in names)
+    """One JavaScript module (or style sheet) from files of this package, in order: nothing is fetched from anywhere.
+
+    The names that files take from each other, as the JupyterLab plugins load them, are there already.
+    """
+    whole = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in names)
+    return re.sub(r"^(import|export) \{[^}]*\}[^;\n]*;\n", "", whole, flags=re.MULTILINE)
 
 
 def raw(values: ArrayLike) -> bytes:

@@ -17,7 +17,7 @@
 # | [2 maxCC alignment](02_maxcc_alignment.ipynb) | option 1: choose the best orientation; align and average; reference bias | 75 min |
 # | [3 ML alignment](03_ml_alignment.ipynb) | option 2: keep all orientations, weighted with their probability | 75 min |
 # | [4 2D classification](04_2d_classification.ipynb) | several references at once; class averages | 90 min |
-# | [5 From 2D to 3D](05_from_2d_to_3d.ipynb) | 3D refinement; initial models; stochastic methods | 90 min |
+# | [5 From 2D to 3D](05_from_2d_to_3d.ipynb) | 3D refinement; initial models; stochastic methods | 80 min |
 # | [6 ML3D classification](06_ml3d_classification.ipynb) | structural heterogeneity; the ribosome | 75 min |
 # | [7 Fourier space](07_fourier_space.ipynb) | the projection-slice theorem; the CTF | 90 min |
 # | [8 Coloured noise](08_coloured_noise.ipynb) | a noise spectrum learned from the data; 'optimal' filtering | 75 min |

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import re
 
 import numpy as np
 import pytest
 
-from cryoedu.course.exercises import LESSONS, exercise, lesson_exercises, module_name
+from cryoedu.course import build
+from cryoedu.course.exercises import LESSONS, MINUTES, exercise, lesson_exercises, module_name
 from cryoedu.course.learner import judged
 
 ITEMS = [item for lesson in LESSONS for item in lesson_exercises(lesson).values()]
@@ -64,3 +66,12 @@ def test_a_function_that_spoils_its_input_is_told_so(item):
 
         takes_arrays = "changes the arrays" in judged(item, spoils)[1]
         assert takes_arrays or judged(item, spoils)[0] == "right"  # right only if it is given no arrays
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_a_lesson_takes_as_long_wherever_it_is_said(lesson):
+    """A teacher who plans an afternoon with the index, and finds another time in the lesson or in the panel."""
+    source = build.source_of(lesson)
+    assert re.search(rf"^# \*\*Time:\*\* (about )?{MINUTES[lesson]} minutes", source.read_text(), flags=re.MULTILINE)
+    index = (source.parent / "index.py").read_text()
+    assert re.search(rf"\({source.stem}\.ipynb\).*\| {MINUTES[lesson]} min \|$", index, flags=re.MULTILINE)

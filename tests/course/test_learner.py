@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from cryoedu.course import carry_on, check, forget, hint, learner, lesson03, progress
-from cryoedu.course.progress import progress_file, solved
+from cryoedu.course.progress import progress_file, solved, tried
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def test_progress_is_written_whole_or_not_at_all(monkeypatch):
     monkeypatch.setattr(os, "replace", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     message = check("3.2", lesson03.posterior)
     assert message.state == "right" and "No space left" in message.text
-    assert json.loads(progress_file().read_text()) == {"solved": ["3.1"]}
+    assert json.loads(progress_file().read_text()) == {"solved": ["3.1"], "tried": []}
     assert [p.name for p in progress_file().parent.iterdir()] == ["progress.json"]
 
 
@@ -106,3 +106,23 @@ def test_the_whole_course_is_counted_and_each_lesson_can_be_opened():
     whole = progress()
     assert f"1 of {sum(len(rows) for rows in whole.lessons.values())} exercises" in repr(whole).splitlines()[0]
     assert "<summary>Lesson 3, ML alignment: 1 of 6" in whole._repr_html_()
+
+
+def test_a_wrong_answer_counts_as_tried_until_it_is_right_or_forgotten():
+    """A learner who comes back next week sees where the work stopped; a stub that was run is no answer."""
+    check("3.1")
+    assert tried() == set()
+    check("3.1", 1.0)
+    check("3.2", 1.0)
+    assert tried() == {"3.1", "3.2"} and solved() == set()
+    check("3.1", lesson03.ODDS)
+    check("3.1", 1.0)
+    assert tried() == {"3.2"} and solved() == {"3.1"}
+    forget("3")
+    assert tried() == solved() == set()
+
+
+def test_a_record_of_an_older_version_is_read():
+    progress_file().parent.mkdir(parents=True)
+    progress_file().write_text('{"solved": ["3.1"]}')
+    assert solved() == {"3.1"} and tried() == set()

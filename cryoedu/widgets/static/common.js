@@ -214,3 +214,6 @@ function imagePanel({ title, width, height = width, shown = 168, shownHeight = n
   }
   return { box, canvas, draw };
 }
+
+export { argmax, board, bytes, button, buttons, choice, controls, extent, floats, follow, h, imagePanel, ints, labelled,
+         levels, number, paint, player, row, slider, spread, statusLine, tickBox, ending };

@@ -27,6 +27,8 @@
 //     wants it fixed or the axis jumps; NaN leaves a gap; words: aria-label, what is to be seen
 //   spherePlot(…)   numbers at viewing directions as a Mollweide map, from sphere.js: module(…, "sphere.js", "own.js")
 
+import { extent, h, number } from "./common.js";
+
 const COLOURS = ["#3d8fd1", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#8c8c8c"];
 const DASHES = ["", "7 3", "2 3", "9 3 2 3", "4 2", "1 2"];
 
@@ -192,3 +194,5 @@ function linePlot({ title, xLabel, yLabel, x: xRange, series, name = "plot", log
   }
   return { svg, draw };
 }
+
+export { COLOURS, linePlot };

@@ -1,0 +1,161 @@
+"""From numbers on disk to what a screen can show: fewer pixels, grey levels, power spectra. Pure functions."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryoedu.geometry.fourier import frequencies, multiplicity
+
+READ = 256 * 10**6  # bytes that one picture may read from disk; beyond, pixels are left out instead of averaged
+PAGE = 4096  # what a disk reads for one number
+BAND = 1 << 22  # numbers that are in memory at a time
+PLACES = 64  # of a large file that its statistics are taken from
+
+
+def block_means(values: NDArray[Any], factors: tuple[int, ...]) -> NDArray[np.float32]:
+    """Means of values (…) over blocks of so many along each axis, in float32; what does not fill a block is left out.
+
+    A band of the first axis is in memory at a time.
+    """
+    kept = [n // f for n, f in zip(values.shape, factors)]
+    if max(factors) == 1:
+        return np.asarray(values, dtype=np.float32)
+    inner = values[:, *(slice(0, f * k) for f, k in zip(factors[1:], kept[1:]))]
+    out = np.empty(kept, dtype=np.float32)
+    rows = max(1, BAND // max(factors[0] * math.prod(values.shape[1:]), 1))
+    blocks = [part for pair in zip(kept[1:], factors[1:]) for part in pair]
+    axes = tuple(range(1, 2 * len(kept), 2))
+    for start in range(0, kept[0], rows):
+        band = np.asarray(inner[factors[0] * start : factors[0] * min(start + rows, kept[0])], dtype=np.float32)
+        out[start : start + rows] = band.reshape(-1, factors[0], *blocks).mean(axis=axes)
+    return out
+
+
+def shrink(values: NDArray[Any], most: int) -> tuple[NDArray[np.float32], tuple[int, ...], bool]:
+    """Values (…) with at most ``most`` along every axis; by which factors, and whether the rest was left out.
+
+    Blocks are averaged, unless that would read more than `READ` bytes from disk: then every so many-th value is taken.
+    """
+    least, left_out = math.ceil(max(values.shape) / most), reads(values) > READ
+    if reads(values) < sum(n * abs(stride) for n, stride in zip(values.shape, values.strides)) / 4 or left_out:
+        read_few(values)
+    if left_out:  # along the last axis values share pages, so that leaving some out saves nothing
+        saving = values.ndim - (abs(values.strides[-1]) < PAGE)
+        least = max(least, math.ceil((reads(values) / READ) ** (1 / max(saving, 1))))
+    factors = tuple(min(least, n) for n in values.shape)
+    if not left_out:
+        return block_means(values, factors), factors, False
+    taken = values[tuple(slice(0, f * (n // f), f) for n, f in zip(values.shape, factors))]
+    return np.asarray(taken, dtype=np.float32), factors, True
+
+
+def reads(values: NDArray[Any]) -> int:
+    """About how many bytes a disk reads for these values: whole pages, for a single one too."""
+    rows = math.prod(values.shape[:-1])
+    return rows * max(min(PAGE, abs(values.strides[-1])) * values.shape[-1], values.itemsize)
+
+
+def read_few(values: NDArray[Any]) -> None:
+    """Tell the system that of these values, mapped from a file, few are read: else it reads 128 kB around each."""
+    whole: Any = values
+    while isinstance(whole, np.ndarray):
+        whole = whole.base
+    if isinstance(whole, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
+        whole.madvise(mmap.MADV_RANDOM)
+
+
+def limits(values: NDArray[np.floating], sigmas: float) -> tuple[float, float]:
+    """Mean less, and plus, so many standard deviations, of what is finite; 0 and 1 if nothing is."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return 0.0, 1.0
+    mean, reach = float(finite.mean(dtype=np.float64)), sigmas * float(finite.std(dtype=np.float64))
+    return mean - reach, mean + reach
+
+
+def grey(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.uint8]:
+    """Values (…) as levels, 0 at ``low`` and less, 255 at ``high`` and more, 0 where they are no numbers."""
+    scaled = (np.asarray(values, dtype=np.float64) - low) * (255 / (high - low) if high > low else 0.0)
+    return np.rint(np.clip(np.nan_to_num(scaled), 0, 255)).astype(np.uint8)
+
+
+def statistics(stack: NDArray[Any], most: int = 4 * 10**6) -> dict[str, float | int | None]:
+    """Lowest and highest value, mean and standard deviation of a stack (N, h, w), from about ``most`` numbers at most.
+
+    Of a larger one `PLACES` runs of rows are read, evenly spread: a disk finds few places quickly, and many slowly.
+    ``share`` says how much was measured, ``broken`` how many were no numbers.
+    """
+    rows = stack.reshape(-1, stack.shape[-1])
+    run = max(1, (len(rows) if stack.size <= most else min(len(rows), most // rows.shape[1])) // PLACES)
+    starts = range(0, len(rows), run) if stack.size <= most \
+        else np.unique(np.linspace(0, len(rows) - run, PLACES).astype(np.int64)).tolist()
+    if stack.size > most:
+        read_few(stack)
+    total, squares, low, high, finite, seen = 0.0, 0.0, math.inf, -math.inf, 0, 0
+    shift: float | None = None
+    for start in starts:
+        values = np.asarray(rows[start : start + run], dtype=np.float64)
+        good = values[np.isfinite(values)]
+        seen += values.size
+        if not good.size:
+            continue
+        shift = float(good[0]) if shift is None else shift  # squares of small differences lose no digits
+        finite += good.size
+        low, high = min(low, float(good.min())), max(high, float(good.max()))
+        total += float((good - shift).sum())
+        squares += float(np.square(good - shift).sum())
+    if shift is None:
+        return {"low": None, "high": None, "mean": None, "sigma": None, "share": seen / stack.size, "broken": seen}
+    mean = total / finite
+    return {"low": low, "high": high, "mean": shift + mean, "sigma": math.sqrt(max(squares / finite - mean**2, 0.0)),
+            "share": seen / stack.size, "broken": seen - finite}
+
+
+def image_power(images: Iterable[NDArray[Any]], box: int) -> NDArray[np.float64]:
+    """Mean power of images (box, box), the half plane (box, box // 2 + 1), of each less its mean."""
+    total, count = np.zeros((box, box // 2 + 1)), 0
+    for image in images:
+        values = np.nan_to_num(np.asarray(image, dtype=np.float32))
+        total += np.square(np.abs(np.fft.rfft2(values - values.mean())))
+        count += 1
+    return total / max(count, 1)
+
+
+def map_power(volume: NDArray[Any]) -> NDArray[np.float32]:
+    """Power of a map (n, n, n) less its mean, in the half volume (n, n, n // 2 + 1)."""
+    n = len(volume)
+    f = np.empty((n, n, n // 2 + 1), dtype=np.complex64)
+    for z in range(n):
+        f[z] = np.fft.rfft2(np.nan_to_num(np.asarray(volume[z], dtype=np.float32)))
+    f[:, 0, 0] -= f[:, 0, 0].mean()
+    for y in range(n):
+        f[:, y] = np.fft.fft(f[:, y], axis=0)
+    return np.square(f.real) + np.square(f.imag)
+
+
+def profile(power: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Mean over each shell, 0 to n // 2, of a half plane (n, n // 2 + 1) or half volume (n, n, n // 2 + 1)."""
+    n = power.shape[-2]
+    ky, kx = frequencies(n, 2)
+    weight, bins = multiplicity(n, 2).ravel(), n // 2 + 1
+    sums, counts = np.zeros(bins), np.zeros(bins)
+    sections = frequencies(n, 3)[0].ravel() if power.ndim == 3 else np.zeros(1)
+    for kz, plane in zip(sections, power.reshape(-1, n, bins)):
+        shell = np.floor(np.sqrt((ky**2 + kx**2 + kz**2).astype(np.float64)) + 0.5).astype(np.int64).ravel()
+        inside = shell < bins
+        sums += np.bincount(shell[inside], (plane.ravel() * weight)[inside], bins)
+        counts += np.bincount(shell[inside], weight[inside], bins)
+    return sums / counts
+
+
+def whole_plane(half: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The plane (n, n) of a power spectrum, frequency 0 at n // 2, from its half plane (n, n // 2 + 1)."""
+    n = len(half)
+    mirrored = half[-np.arange(n) % n, 1 : (n + 1) // 2][:, ::-1]
+    return np.asarray(np.fft.fftshift(np.concatenate([half, mirrored], axis=1)))

@@ -1,0 +1,163 @@
+"""STAR files for the viewer: where each row of each table begins, so that only the rows that are shown are read.
+
+`cryoedu.particles.tables` reads a whole file at once, and makes sure of every row; a file of a million particles would
+take minutes of a small server's memory for that. Here a row is a line, as every program of the field writes it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryoedu.errors import InputError
+
+LARGEST = 2 * 10**9  # bytes of a file
+MOST_TABLES, MOST_COLUMNS = 2000, 500
+LONGEST = 1 << 16  # bytes of a line
+CHUNK = 1 << 24
+TOKEN = re.compile(rb"""(["'])(.*?)\1(?=\s|$)|(\S+)""")
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table of a STAR file, which stays on disk. A list of values is a table of the columns "name" and "value".
+
+    starts, ends: (N,) where each row's line begins and ends in the file, in bytes.
+    """
+
+    path: Path
+    name: str
+    columns: tuple[str, ...]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def rows(self, chosen: Sequence[int] | NDArray[np.int64]) -> Iterator[list[bytes]]:
+        """The values of these rows, as they stand there; a row that is cut short has fewer than there are columns."""
+        with open(self.path, "rb") as file:
+            for i in chosen:
+                file.seek(int(self.starts[i]))
+                size = int(self.ends[i] - self.starts[i])
+                if size > LONGEST:
+                    raise InputError(f"{self.path}: row {i + 1} of table data_{self.name} is longer than {LONGEST} "
+                                     "characters: this is no STAR file as programs write it")
+                yield values(file.read(size))
+
+    def column(self, number: int) -> NDArray[np.float64] | NDArray[np.bytes_]:
+        """A whole column (N,), as float64 if all of it are numbers, else as bytes."""
+        return _column(self, number)
+
+    def problem(self) -> str | None:
+        """What is wrong with the first or the last row, in a sentence, or None."""
+        for i in sorted({0, len(self) - 1}) if len(self) else []:
+            found = len(next(self.rows([i])))
+            if found != len(self.columns):
+                return (f"row {i + 1} of table data_{self.name} has {found} values for {len(self.columns)} columns: "
+                        "the file may be cut short, copy or write it again")
+        return None
+
+
+def values(line: bytes) -> list[bytes]:
+    """The values in a line: words, or what stands between quotation marks; a comment ends them."""
+    if not any(mark in line for mark in (b'"', b"'", b"#")):
+        return line.split()
+    words = [(m[2] if m[1] else m[3], not m[1] and m[3].startswith(b"#")) for m in TOKEN.finditer(line)]
+    comment = next((i for i, (_, starts) in enumerate(words) if starts), len(words))
+    return [word for word, _ in words[:comment]]
+
+
+def read_tables(path: Path) -> tuple[Table, ...]:
+    """The tables of the STAR file ``path``, in order.
+
+    Raises InputError if it is too large, empty, binary or no STAR file.
+    """
+    stat = path.stat()
+    return _tables(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _tables(path: Path, size: int, changed: int) -> tuple[Table, ...]:
+    if size > LARGEST:
+        raise InputError(f"{path} has {size / 1e9:.1f} GB, and only files of up to {LARGEST / 1e9:.0f} GB are shown: "
+                         "take some of its particles, for example with relion_star_handler")
+    if not size:
+        raise InputError(f"{path} is empty: copy or make it again")
+    try:
+        content = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({(error.strerror or str(error)).lower()}): check its "
+                         "permissions") from None
+    if (content[:4096] == 0).any():
+        raise InputError(f"{path} is not a STAR file, but a binary one: give the STAR file that belongs to it")
+    starts, ends = _lines(content)
+    heads = [int(i) for i in _beginning(content, starts, b"data_")]
+    if not heads:
+        raise InputError(f"{path} is not a STAR file: it has no line that begins with data_")
+    if len(heads) > MOST_TABLES:
+        raise InputError(f"{path} has {len(heads)} tables, and only up to {MOST_TABLES} are shown: split it")
+    return tuple(_table(path, content, starts[first:last], ends[first:last])
+                 for first, last in zip(heads, [*heads[1:], len(starts)]))
+
+
+def _lines(content: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the lines begin and end."""
+    found = [np.flatnonzero(content[at : at + CHUNK] == 10) + at for at in range(0, len(content), CHUNK)]
+    ends = np.concatenate([*found, [len(content)]]).astype(np.int64)
+    return np.concatenate([[0], ends[:-1] + 1]).astype(np.int64), ends
+
+
+def _beginning(content: NDArray[np.uint8], starts: NDArray[np.int64], word: bytes) -> NDArray[np.int64]:
+    """Which lines begin with this word."""
+    chosen = np.flatnonzero(starts + len(word) <= len(content))
+    for i, letter in enumerate(word):
+        chosen = chosen[content[starts[chosen] + i] == letter]
+    return chosen
+
+
+def _table(path: Path, content: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Table:
+    """The table whose lines, "data_" first, begin and end there."""
+    def line(i: int) -> bytes:
+        return bytes(content[starts[i] : min(ends[i], starts[i] + LONGEST)]).strip()
+
+    name = line(0)[5:].split(b"#")[0].decode("utf-8", "replace").strip()[:200]
+    at = 1
+    while at < len(starts) and (not line(at) or line(at).startswith(b"#")):
+        at += 1
+    columns: list[str] = ["name", "value"]
+    if at < len(starts) and line(at).split() == [b"loop_"]:
+        columns = []
+        while (at := at + 1) < len(starts) and line(at).startswith(b"_"):
+            columns.append(line(at).split()[0][1:].decode("utf-8", "replace"))
+        if not 0 < len(columns) <= MOST_COLUMNS:
+            raise InputError(f"{path}: table data_{name} has {len(columns)} columns, where 1 to {MOST_COLUMNS} can be "
+                             "shown: correct it or write it again")
+    rows = np.arange(at, len(starts))
+    rows = rows[ends[rows] > starts[rows]]  # not at the end of the file
+    rows = rows[content[starts[rows]] != ord("#")]
+    short = ends[rows] - starts[rows] < 2 * len(columns)  # so short that it may be blank
+    blank = np.zeros(len(rows), dtype=bool)
+    blank[short] = [not line(int(i)) for i in rows[short]]
+    rows = rows[~blank]
+    return Table(path, name, tuple(columns), starts[rows], ends[rows])
+
+
+@lru_cache(maxsize=8)
+def _column(table: Table, number: int) -> NDArray[np.float64] | NDArray[np.bytes_]:
+    found = []
+    for i, row in enumerate(table.rows(range(len(table)))):
+        if len(row) <= number:
+            raise InputError(f"{table.path}: row {i + 1} of table data_{table.name} has {len(row)} values for "
+                             f"{len(table.columns)} columns: the file may be cut short, copy or write it again")
+        found.append(row[number])
+    try:
+        return np.array([float(value) for value in found], dtype=np.float64)
+    except ValueError:
+        return np.array(found, dtype=np.bytes_)
