@@ -1,10 +1,13 @@
-"""Many small pieces of work on all cores: what one BLAS call, or one kernel, is too small to fill."""
+"""Many small pieces of work on all cores: what one BLAS call, or one kernel, is too small to fill. And the opposite:
+one core for work of which there is plenty beside it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -12,6 +15,7 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 WINDOW = 8  # pieces for each core that are under way or wait to be collected
+ALONE = ContextVar("ALONE", default=False)  # inside `one_thread`
 
 
 def cores() -> int:
@@ -32,9 +36,9 @@ def in_threads(work: Callable[[T], R], items: Sequence[T], xp: ModuleType) -> It
     """``work`` of each of ``items``, in their order; on the CPU several at a time, each with BLAS in one thread.
 
     BLAS would start threads for products that are too small for it, and they would wait for each other. On a GPU, where
-    the host only hands out work, one after the other.
+    the host only hands out work, one after the other; so it is inside `one_thread`.
     """
-    if xp.__name__.endswith("cupy"):
+    if xp.__name__.endswith("cupy") or ALONE.get():
         yield from map(work, items)
         return
     from threadpoolctl import threadpool_limits
@@ -43,3 +47,22 @@ def in_threads(work: Callable[[T], R], items: Sequence[T], xp: ModuleType) -> It
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(count) as pool:
         for first in range(0, len(items), WINDOW * count):
             yield from pool.map(work, items[first : first + WINDOW * count])
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """A single thread for all that is computed inside: in BLAS, in Numba's kernels, and by `in_threads`.
+
+    For processes, or threads, that share a machine and have work enough to fill it together.
+    """
+    from numba import get_num_threads, set_num_threads
+    from threadpoolctl import threadpool_limits
+
+    alone, before = ALONE.set(True), get_num_threads()
+    set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        set_num_threads(before)
+        ALONE.reset(alone)
