@@ -128,7 +128,9 @@ def client_of(cluster: Workers) -> Client:
     if isinstance(key, int):
         if key < 1:
             raise InputError(f"a cluster of {key} workers does nothing: give at least 1, or leave the cluster out")
-        where: Any = LocalCluster(n_workers=key, threads_per_worker=1, dashboard_address=None)
+        mine = "127.0.0.1:0"  # a free port, and nobody elsewhere sees it
+        where: Any = LocalCluster(n_workers=key, threads_per_worker=1, dashboard_address=mine,
+                                  worker_dashboard_address=mine)
     else:
         where = key
     try:
