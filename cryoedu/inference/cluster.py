@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 BLOCK, FEWEST, MOST = 500, 4, 512  # particles in a block as a rule; blocks at least, and at most
 STARTED: dict[str | int, Any] = {}  # clients of this process, for the next call
+# A terminal sends Ctrl-C to all its processes; who started the workers is to end them, in good order.
+DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
 def on_workers(cluster: Workers, assignment: Assignment, memory: str | int | None, array_library: str) -> Expectation:
@@ -130,7 +132,7 @@ def client_of(cluster: Workers) -> Client:
             raise InputError(f"a cluster of {key} workers does nothing: give at least 1, or leave the cluster out")
         mine = "127.0.0.1:0"  # a free port, and nobody elsewhere sees it
         where: Any = LocalCluster(n_workers=key, threads_per_worker=1, dashboard_address=mine,
-                                  worker_dashboard_address=mine)
+                                  worker_dashboard_address=mine, preload=DEAF)
     else:
         where = key
     try:
