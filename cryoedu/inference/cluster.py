@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import atexit
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from operator import add, itemgetter
@@ -38,17 +38,19 @@ from cryoedu.inference.assignment import Assignment
 from cryoedu.inference.expectation import Sums, Tick
 from cryoedu.inference.gridsums import GridSums
 from cryoedu.inference.loop import Expectation, Found, Part, Stage, State, joined, searched
-from cryoedu.inference.model import Model
+from cryoedu.inference.model import Model, Posterior
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Images, Particles
 from cryoedu.threads import one_thread
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, LocalCluster
 
     Workers: TypeAlias = Client | str | int
 
 BLOCK, FEWEST, MOST = 500, 4, 512  # particles in a block as a rule; blocks at least, and at most
+Place = Mapping[str, Any]  # options of Dask
+EVERYWHERE: Place = {}
 STARTED: dict[str | int, Any] = {}  # clients of this process, for the next call
 # A terminal sends Ctrl-C to all its processes; who started the workers is to end them, in good order.
 DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
@@ -70,11 +72,11 @@ def on_workers(cluster: Workers, assignment: Assignment, memory: str | int | Non
         memory_budget(memory, library("numpy"))  # refuses what is no size
     kept: list[tuple[Images, list[Future]]] = []  # blocks that were sent before
 
-    def blocks_of(particles: Particles, cuts: Sequence[NDArray[np.int64]]) -> list[Future]:
+    def blocks_of(particles: Particles, cuts: Sequence[NDArray[np.int64]], at: Sequence[Place]) -> list[Future]:
         for images, blocks in kept:
             if images is particles.images:
                 return blocks
-        blocks = [_sent(client, _luggage(particles, rows), at) for rows, at in zip(cuts, _places(client, len(cuts)))]
+        blocks = [_sent(client, _luggage(particles, rows), place) for rows, place in zip(cuts, at)]
         kept.append((particles.images, blocks))
         return blocks
 
@@ -89,9 +91,11 @@ def on_workers(cluster: Workers, assignment: Assignment, memory: str | int | Non
         model_there = _sent(client, replace(model, scales=np.zeros(0)))  # which the particles carry
         scales = [None if particles.scale is None else particles.scale[mine] for mine in cuts]
         names = [f"among particles {rows[mine[0]] + 1} to {rows[mine[-1]] + 1}" for mine in cuts]
+        places = _places(client, len(cuts))
+        blocks = blocks_of(particles, cuts, places)
         looks = [client.submit(_look, block, scale, model_there, of_block, space, assignment, memory, array_library,
-                               name, pure=False)
-                 for block, scale, of_block, name in zip(blocks_of(particles, cuts), scales, stages, names)]
+                               name, pure=False, **place)
+                 for block, scale, of_block, name, place in zip(blocks, scales, stages, names, places)]
         said, leaves = ([client.submit(itemgetter(i), look, pure=False, priority=1) for look in looks] for i in (0, 1))
         return said, _tree(client, leaves)
 
@@ -116,7 +120,7 @@ def on_workers(cluster: Workers, assignment: Assignment, memory: str | int | Non
 def client_of(cluster: Workers) -> Client:
     """The Dask client behind ``cluster``, as `on_workers` has it. Raises InputError if there is none."""
     try:
-        from distributed import Client, LocalCluster
+        from distributed import Client
     except ImportError:
         raise InputError("a cluster needs the package distributed, which is not installed here: run 'python -m pip "
                          "install distributed', or leave the cluster out") from None
@@ -130,9 +134,7 @@ def client_of(cluster: Workers) -> Client:
     if isinstance(key, int):
         if key < 1:
             raise InputError(f"a cluster of {key} workers does nothing: give at least 1, or leave the cluster out")
-        mine = "127.0.0.1:0"  # a free port, and nobody elsewhere sees it
-        where: Any = LocalCluster(n_workers=key, threads_per_worker=1, dashboard_address=mine,
-                                  worker_dashboard_address=mine, preload=DEAF)
+        where: Any = local_workers(key)
     else:
         where = key
     try:
@@ -142,6 +144,22 @@ def client_of(cluster: Workers) -> Client:
                          "such as tcp://192.168.1.5:8786, or a number of workers to start on this machine") from None
     atexit.register(close)
     return STARTED[key]
+
+
+def local_workers(count: int) -> LocalCluster:
+    """That many workers of one thread each on this machine, which nobody elsewhere can reach.
+
+    Dask's own setting of MALLOC_TRIM_THRESHOLD_ gives every array back to the system at once, and to fetch it again
+    took half of the time of an adaptive search more; so it is left out.
+    """
+    import dask
+    from distributed import LocalCluster
+
+    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), 1)
+    here = "127.0.0.1:0"  # any free port
+    with dask.config.set({"distributed.nanny.pre-spawn-environ": single}):
+        return LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=here,
+                            worker_dashboard_address=here, preload=DEAF)
 
 
 def close() -> None:
@@ -164,15 +182,18 @@ def _luggage(particles: Particles, rows: NDArray[np.int64]) -> Particles:
     return replace(particles, angles=None, classes=None, subset=None, scale=None, extra=needed).subset_of(rows)
 
 
-def _places(client: Client, count: int) -> list[str | None]:
-    """Workers for ``count`` blocks, in their order: neighbours in one place, so that few sums travel."""
-    slots = [worker for worker, threads in client.nthreads().items() for _ in range(threads)] or [None]
-    return [slots[i * len(slots) // count] for i in range(count)]
+def _places(client: Client, count: int) -> list[Place]:
+    """Where each of ``count`` blocks should go, if that worker is there and not too busy: neighbours to one worker, so
+    that few sums travel."""
+    slots = [worker for worker, threads in client.nthreads().items() for _ in range(threads)]
+    if not slots:
+        return [EVERYWHERE] * count
+    return [{"workers": slots[i * len(slots) // count], "allow_other_workers": True} for i in range(count)]
 
 
-def _sent(client: Client, thing: Any, worker: str | None = None) -> Future:
+def _sent(client: Client, thing: Any, place: Place = EVERYWHERE) -> Future:
     """``thing`` on a worker, as the result of a task: if it is lost, the scheduler makes it again."""
-    return client.submit(_itself, thing, pure=False, workers=worker, allow_other_workers=worker is not None)
+    return client.submit(_itself, thing, pure=False, **place)
 
 
 def _itself(thing: Any) -> Any:
@@ -204,8 +225,10 @@ def _look(block: Particles, scale: NDArray[np.float64] | None, model: Model, sta
 @lru_cache
 def _means(memory: str | int | None, array_library: str) -> tuple[ModuleType, int]:
     """On a worker: array library and bytes for a block, the same for every block of its life."""
+    from dask.sizeof import sizeof
     from distributed import get_worker
 
+    sizeof.register((Posterior, Sums, GridSums), lambda found: sum(map(sizeof, vars(found).values())))
     xp, worker = library(array_library), get_worker()
     budget = memory_budget(memory, xp)
     if memory is None:

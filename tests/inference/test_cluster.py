@@ -40,15 +40,16 @@ HERE = {"array_library": "numpy", "memory": "100 MB"}
 SPACE = search_3d(0, shift_range=PIXEL, shift_step=PIXEL)
 
 
-def local(workers: int, *, processes: bool = False):
-    return distributed.LocalCluster(n_workers=workers, threads_per_worker=1, processes=processes,
+def threads(workers: int):
+    """Workers that are threads of this process."""
+    return distributed.LocalCluster(n_workers=workers, threads_per_worker=1, processes=False,
                                     dashboard_address="127.0.0.1:0", silence_logs=50)
 
 
 @pytest.fixture(scope="module")
 def client():
     """Two workers, as threads of this process."""
-    with local(2) as cluster, cluster.get_client() as found:
+    with threads(2) as cluster, cluster.get_client() as found:
         yield found
 
 
@@ -57,7 +58,7 @@ def blobs():
     rng = np.random.default_rng(3)
     axes = np.meshgrid(*[np.arange(BOX) - BOX // 2] * 3, indexing="ij")
     centres = rng.uniform(-4, 4, (6, 3))
-    return sum(np.exp(-sum((a - c) ** 2 for a, c in zip(axes, at, strict=True)) / 4) for at in centres).astype("float32")
+    return np.float32(sum(np.exp(-sum((a - c) ** 2 for a, c in zip(axes, at, strict=True)) / 4) for at in centres))
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +150,7 @@ def test_how_many_workers_there_are_does_not_matter(client, particles, blobs):
         (found,) = refine(particles, model_of(particles, blobs), SPACE, iterations=1, cluster=where, **HERE)
         return found
 
-    with local(1) as cluster:
+    with threads(1) as cluster:
         alone, together = once(cluster), once(client)
     np.testing.assert_array_equal(alone.model.maps, together.model.maps)
     for part in fields(alone.posterior):
@@ -268,7 +269,7 @@ def test_what_goes_wrong_on_a_worker_is_said_with_its_place(client, star, blobs,
     images = read_particles(star).images[:]
     images[70, 3, 3] = np.nan
     bad = replace(read_particles(star), images=images)
-    with pytest.raises(InputError, match="NaN or infinite values.*among particles 69 to 90"):
+    with pytest.raises(InputError, match=r"NaN or infinite values.*among particles 69 to 90"):
         list(refine(bad, model, SPACE, iterations=1, cluster=client, **HERE))
     assert list(refine(read_particles(star), model, SPACE, iterations=1, cluster=client, **HERE))  # it still works
 
@@ -304,7 +305,7 @@ def test_workers_share_what_a_machine_has(client):
 
         from cryoedu.threads import in_threads, one_thread
         with one_thread():
-            mine = {thread for thread in in_threads(lambda i: threading.get_ident(), range(3), np)}
+            mine = set(in_threads(lambda i: threading.get_ident(), range(3), np))
             return (get_num_threads(), {lib["num_threads"] for lib in threadpool_info()}, len(mine),
                     clusters._means.__wrapped__(None, "numpy")[1], clusters._means.__wrapped__("50 MB", "numpy")[1],
                     distributed.get_worker().memory_manager.memory_limit)
@@ -330,7 +331,7 @@ def test_a_worker_that_is_killed_costs_its_block_and_not_the_run(many, blobs):
     def run(where, tick):
         return list(refine(many, model_of(many, blobs), search, iterations=2, cluster=where, tick=tick, **HERE))
 
-    with local(2, processes=True) as cluster, cluster.get_client() as client:
+    with clusters.local_workers(2) as cluster, cluster.get_client() as client:
         whole = run(client, lambda share: None)
         pids = client.run(os.getpid)
         killed = []
@@ -354,19 +355,19 @@ def test_a_block_that_kills_every_worker_ends_the_run_in_words(many, blobs):
     """Too little memory for a block is not cured by another worker; trying for ever would hide it."""
     import dask
 
-    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), local(1, processes=True) as cluster, \
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), clusters.local_workers(1) as cluster, \
             cluster.get_client() as client:
         def kill(share):
             os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
 
-        with pytest.raises(InputError, match="several workers looked at before they died.*smaller memory"):
+        with pytest.raises(InputError, match=r"several workers looked at before they died.*smaller memory"):
             list(refine(many, model_of(many, blobs), search_3d(2, shift_range=12, shift_step=6), cluster=client,
                         tick=kill, **HERE))
 
 
 @pytest.mark.slow
 def test_ctrl_c_ends_workers_too_and_leaves_a_run_that_goes_on(star, tmp_path):
-    """The terminal sends Ctrl-C to the workers of this machine as well; none of them may stay, or take the run along."""
+    """The terminal sends Ctrl-C to the workers here as well; none of them may stay, or take the run along."""
     out, whole = tmp_path / "out", tmp_path / "whole"
     job = ["classify3d", star, "--k", 2, "--reference", star.with_name("map.mrc"), "--healpix-order", 1,
            "--offset-range", 6, "--iter", 12, "--array-library", "numpy"]
