@@ -21,6 +21,7 @@ from __future__ import annotations
 import atexit
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from operator import add, itemgetter
@@ -102,14 +103,16 @@ def on_workers(cluster: Workers, assignment: Assignment, memory: str | int | Non
     def expect(parts: Sequence[Part], stage: Stage, space: FourierSpace, state: State, tick: Tick) -> list[Found]:
         import dask
 
-        with dask.config.set({"distributed.admin.large-graph-warning-threshold": 2**62}):  # models may be large
-            submitted = [submit(part, stage, space) for part in parts]
+        submitted: list[tuple[list[Future], Future]] = []
         try:
+            with dask.config.set({"distributed.admin.large-graph-warning-threshold": 2**62}):  # models may be large
+                submitted += [submit(part, stage, space) for part in parts]
             posteriors = _collected(client, [said for said, _ in submitted], tick)
             sums = client.gather([total for _, total in submitted])
         except BaseException as error:  # Ctrl-C too: nobody waits for the rest
-            client.cancel([future for said, total in submitted for future in (*said, total)])
-            raise _in_words(error) from None
+            with suppress(Exception):  # unless the scheduler is gone
+                client.cancel([future for said, total in submitted for future in (*said, total)])
+            raise _in_words(error, client) from None
         xp = library(array_library)
         return [(joined(of_blocks, cut(len(particles)), len(particles)), _moved(total, xp.asarray))
                 for (particles, _, _), of_blocks, total in zip(parts, posteriors, sums)]
@@ -247,26 +250,30 @@ def _moved(sums: Sums | GridSums, to: Callable[[Array], Array]) -> Sums | GridSu
 
 def _collected(client: Client, said: Sequence[Sequence[Future]], tick: Tick) -> list[list[Any]]:
     """What the blocks of each part say, in their order; ``tick`` counts them as they come."""
-    from distributed import as_completed
+    from distributed import CancelledError, as_completed
 
     found: list[list[Any]] = [[None] * len(of_part) for of_part in said]
     place = {future.key: (part, i) for part, of_part in enumerate(said) for i, future in enumerate(of_part)}
     every = as_completed([future for of_part in said for future in of_part], loop=client.loop, with_results=True)
     for done, (future, posterior) in enumerate(every, start=1):
+        if not isinstance(posterior, Posterior):  # what comes of a task that was cancelled
+            raise CancelledError(future.key)
         part, i = place[future.key]
         found[part][i] = posterior
         tick(done / len(place))
     return found
 
 
-def _in_words(error: BaseException) -> BaseException:
+def _in_words(error: BaseException, client: Client) -> BaseException:
     """What went wrong with a cluster as a sentence; any other error as it is."""
     from distributed import CancelledError, KilledWorker
+    from distributed.comm import CommClosedError
 
     if isinstance(error, KilledWorker):
         return InputError("a block of particles was the last that several workers looked at before they died, most "
                           "likely of too little memory: give a smaller memory, or the workers more of it, and go on")
-    if isinstance(error, CancelledError):
+    gone = isinstance(error, Exception) and client.status != "running"
+    if gone or isinstance(error, CancelledError | CommClosedError):
         return InputError("the scheduler of the cluster is gone, or has lost what it knew: start it again, and go on "
                           "from the last iteration")
     return error

@@ -323,6 +323,12 @@ def many(blobs, tmp_path):
     return read_particles(tmp_path / "many.star")
 
 
+def looked_at(cluster):
+    """How many blocks were looked at to the end, on any worker, until now."""
+    return sum(step.key.startswith("_look") and (step.start, step.finish) == ("processing", "memory")
+               for step in cluster.scheduler.transition_log)
+
+
 @pytest.mark.slow
 def test_a_worker_that_is_killed_costs_its_block_and_not_the_run(many, blobs):
     """On a hundred machines one is always about to be rebooted, or out of memory."""
@@ -334,7 +340,7 @@ def test_a_worker_that_is_killed_costs_its_block_and_not_the_run(many, blobs):
     with clusters.local_workers(2) as cluster, cluster.get_client() as client:
         whole = run(client, lambda share: None)
         pids = client.run(os.getpid)
-        killed = []
+        killed, before = [], looked_at(cluster)
 
         def kill_once(share):
             if not killed:  # the first block is done, others are under way
@@ -342,6 +348,7 @@ def test_a_worker_that_is_killed_costs_its_block_and_not_the_run(many, blobs):
                 os.kill(killed[0], signal.SIGKILL)
 
         again = run(client, kill_once)
+        assert before == 8 and 8 <= looked_at(cluster) - before <= 8 + 2  # it had two of the four blocks
         client.wait_for_workers(2, timeout=60)
         assert killed[0] not in client.run(os.getpid).values()
     for one, other in zip(whole, again, strict=True):
@@ -363,6 +370,44 @@ def test_a_block_that_kills_every_worker_ends_the_run_in_words(many, blobs):
         with pytest.raises(InputError, match=r"several workers looked at before they died.*smaller memory"):
             list(refine(many, model_of(many, blobs), search_3d(2, shift_range=12, shift_step=6), cluster=client,
                         tick=kill, **HERE))
+
+
+@pytest.fixture
+def elsewhere():
+    """A scheduler and a worker of two threads, started as by hand: the address and the scheduler's process."""
+    dask = [sys.executable, "-m", "dask"]
+    with subprocess.Popen([*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"], text=True,
+                          stderr=subprocess.PIPE) as scheduler:
+        address = next(line.split()[-1] for line in scheduler.stderr if "Scheduler at:" in line)
+        threading.Thread(target=scheduler.stderr.read, daemon=True).start()  # or it would wait for a reader
+        with subprocess.Popen([*dask, "worker", address, "--nthreads", "2", "--no-dashboard"],
+                              stderr=subprocess.DEVNULL) as worker:
+            yield address, scheduler
+            worker.terminate()
+            scheduler.kill()
+    clusters.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["in an iteration", "between two"])
+def test_a_scheduler_that_dies_leaves_the_iterations_until_then(when, many, blobs, elsewhere):
+    """A sentence, not an endless wait: what was found until then is there, and can be gone on from."""
+    address, scheduler = elsewhere
+    armed = []
+
+    def tick(share):
+        if armed and share < 0.5:
+            scheduler.kill()
+
+    turns = refine(many, model_of(many, blobs), search_3d(2, shift_range=12, shift_step=6), cluster=address, tick=tick,
+                   **HERE)
+    assert next(turns).number == 1
+    armed += [when] * (when == "in an iteration")
+    if not armed:
+        scheduler.kill()
+        scheduler.wait()
+    with pytest.raises(InputError, match="the scheduler of the cluster is gone"):
+        next(turns)
 
 
 @pytest.mark.slow
