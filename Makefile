@@ -6,7 +6,7 @@ PORT = 8888
 PYTHON =
 ARGS =
 # pytest runs in a process on each of up to four cores; each takes some 500 MB.
-WORKERS = --numprocesses=logical --maxprocesses=4 --dist=loadgroup
+WORKERS = --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
 .PHONY: help lab test check lint book pins clean
 help:

@@ -20,12 +20,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
 import timed
-from nbformat.v4 import new_code_cell, new_notebook
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # widgets/conftest.py
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # browser.py
 PAUSE = 150  # ms from a picture to the next key
 TABLE = Path(__file__).with_suffix(".md")
 REFERENCE = '.cryoedu [role=img][aria-label^="reference"]'
@@ -88,8 +86,7 @@ def busy(stack: ExitStack) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure every widget and write the table."""
-    from playwright.sync_api import sync_playwright
-    from widgets.conftest import CHROMIUM, FLAGS, Page, jupyterlab
+    from browser import laboratory
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keys", type=int, default=28, choices=range(1, 29), metavar="1…28")
@@ -103,15 +100,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
              f"Machine: {timed.machine()}; load before the first: {os.getloadavg()[0]:.1f}; keys of each kind: "
              f"{asked.keys}.", "",
              "| widget | computed by | machine | median | 90 % within | to reach, median |", "|---" * 6 + "|"]
-    with tempfile.TemporaryDirectory() as folder, jupyterlab(Path(folder)) as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = Page(browser, url)
+    with tempfile.TemporaryDirectory() as folder, laboratory(Path(folder)) as page:
         for i, (name, (where, code, slider, picture, most)) in enumerate(WIDGETS.items()):
-            kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-            nbformat.write(new_notebook(cells=[new_code_cell(code.strip())], metadata=kernel), f"{folder}/{i}.ipynb")
-            page.open(f"{i}.ipynb")
-            page.command("notebook:run-all-cells")
-            page.page.wait_for_selector(picture)
+            page.notebook(f"{i}.ipynb", code.strip(), shows=picture)
             page.page.evaluate(WATCH, [slider, picture])
             milliseconds(page.page, 3)  # the first ones compile
             for state in ("as it is", "all cores busy"):
@@ -122,7 +113,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 lines.append(f"| {name} | {where} | {state} | {np.median(took):.0f} | {np.quantile(took, 0.9):.0f} | "
                              f"{most} |")
                 print(lines[-1], flush=True)
-        browser.close()
     asked.table.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

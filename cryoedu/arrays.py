@@ -68,6 +68,11 @@ def cupy_problem() -> str | None:
     return None
 
 
+def on_gpu(xp: ModuleType) -> bool:
+    """Whether the arrays of this library live on a GPU."""
+    return xp.__name__.endswith("cupy")
+
+
 def is_cupy(x: Array) -> bool:
     """Whether ``x`` lives on a GPU as a CuPy array."""
     return array_api_compat.is_cupy_array(x)
@@ -88,7 +93,7 @@ def like(x: Array, reference: Array) -> Array:
 
 def free_bytes(xp: ModuleType) -> int:
     """Memory that is free now, in bytes: on the GPU for CuPy, else of this machine (or its container)."""
-    if xp.__name__.endswith("cupy"):
+    if on_gpu(xp):
         import cupy
 
         return int(cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes())
@@ -107,7 +112,7 @@ def attempt(xp: ModuleType, work: Callable[P, T], *args: P.args, **kwargs: P.kwa
         return work(*args, **kwargs)
     except out_of_memory(xp):
         pass  # until here the traceback holds on to what the failed try had made
-    if xp.__name__.endswith("cupy"):
+    if on_gpu(xp):
         import cupy
 
         cupy.get_default_memory_pool().free_all_blocks()
@@ -117,7 +122,7 @@ def attempt(xp: ModuleType, work: Callable[P, T], *args: P.args, **kwargs: P.kwa
 
 def out_of_memory(xp: ModuleType) -> tuple[type[Exception], ...]:
     """What is raised where the host's memory, or that of the library's device, is used up."""
-    if xp.__name__.endswith("cupy"):
+    if on_gpu(xp):
         import cupy
 
         return MemoryError, cupy.cuda.memory.OutOfMemoryError

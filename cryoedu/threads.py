@@ -4,17 +4,19 @@ one core for work of which there is plenty beside it."""
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
+from cryoedu.arrays import on_gpu
+
 T = TypeVar("T")
 R = TypeVar("R")
-WINDOW = 8  # pieces for each core that are under way or wait to be collected
 ALONE = ContextVar("ALONE", default=False)  # inside `one_thread`
 
 
@@ -32,21 +34,37 @@ def cores() -> int:
     return usable
 
 
-def in_threads(work: Callable[[T], R], items: Sequence[T], xp: ModuleType) -> Iterator[R]:
+def workers(xp: ModuleType) -> int:
+    """Threads of `in_threads`: one on a GPU, where the host only hands out work, and inside `one_thread`."""
+    return 1 if on_gpu(xp) or ALONE.get() else cores()
+
+
+def in_threads(work: Callable[[T], R], items: Sequence[T], xp: ModuleType, *, most: int | None = None,
+               ahead: int = 8) -> Iterator[R]:
     """``work`` of each of ``items``, in their order; on the CPU several at a time, each with BLAS in one thread.
 
-    BLAS would start threads for products that are too small for it, and they would wait for each other. On a GPU, where
-    the host only hands out work, one after the other; so it is inside `one_thread`.
+    BLAS would start threads for products that are too small for it, and they would wait for each other.
+    most: threads, if there is not room for one on every core.
+    ahead: pieces for each thread that are under way or wait to be collected.
     """
-    if xp.__name__.endswith("cupy") or ALONE.get():
+    count = min(workers(xp), most or cores())
+    if count == 1:
         yield from map(work, items)
         return
     from threadpoolctl import threadpool_limits
 
-    count = cores()
+    waiting: deque[Future[R]] = deque()
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(count) as pool:
-        for first in range(0, len(items), WINDOW * count):
-            yield from pool.map(work, items[first : first + WINDOW * count])
+        try:
+            for item in items:
+                if len(waiting) == ahead * count:
+                    yield waiting.popleft().result()
+                waiting.append(pool.submit(work, item))
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for piece in waiting:  # nobody wants them any more
+                piece.cancel()
 
 
 @contextmanager

@@ -6,8 +6,10 @@ import atexit
 import os
 import shutil
 import tempfile
+from typing import Any
 
 import pytest
+from browser import lab  # noqa: F401  (a fixture for the tests of widgets and plugins)
 
 # Before NumPy and Numba are imported, which read these once. Subprocesses of the tests inherit them.
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
@@ -19,9 +21,14 @@ if "CRYOEDU_CACHE" not in os.environ:  # datasets that tests load are kept for o
     atexit.register(shutil.rmtree, os.environ["CRYOEDU_CACHE"], ignore_errors=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Under xdist the tests of a file stay together, because they share its fixtures and a browser is one; but the
-    lessons, each of which takes a minute or two, are spread."""
-    for item in items:
-        if "notebook" not in item.keywords:
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+@pytest.hookimpl(optionalhook=True)  # xdist's
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The tests of a file stay together, because they share its fixtures and one browser; but the lessons, each of
+    which takes a minute or two, are spread."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFileAndLesson(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid if "test_lessons.py" in nodeid else super()._split_scope(nodeid)
+
+    return ByFileAndLesson(config, log)

@@ -28,6 +28,17 @@ def test_several_are_under_way_at_once(monkeypatch):
     list(threads.in_threads(lambda i: both.wait(), range(2), np))
 
 
+def test_no_more_is_begun_than_is_wanted_soon(monkeypatch):
+    """A block that waits to be collected holds memory."""
+    monkeypatch.setattr(threads, "cores", lambda: 2)
+    begun = []
+    results = threads.in_threads(begun.append, range(100), np, ahead=1)
+    for _ in range(3):
+        next(results)
+    results.close()
+    assert len(begun) <= 5  # three were collected
+
+
 def test_an_error_in_one_is_raised():
     with pytest.raises(ZeroDivisionError):
         list(threads.in_threads(lambda i: 1 / i, [1, 0, 1], np))

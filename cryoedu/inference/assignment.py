@@ -7,8 +7,8 @@ Both see the two products of the expectation step,
     match  = B · Aᵀ    (N, S, H)   how well image and prediction overlap
     energy = C · |A|²ᵀ  (N, 1, H)   the power of the prediction in that image
 
-and differ in what they make of them. Hypotheses may come in several lots: ``reduce`` is taken over each lot,
-``combine`` joins the lots, and ``weigh`` uses the joined result.
+and differ in what they make of them. ``settle`` makes weights of the scores of all hypotheses. Where these come in
+several lots, ``reduce`` is taken over each lot, ``combine`` joins the lots, and ``weigh`` uses the joined result.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ class Assignment:
     """How hypotheses are scored and weighted.
 
     score: (match, energy, log priors that are added up) -> (N, S, H), may overwrite match.
+    settle: scores -> Γ (N, S, H) and its evidence (N,), may overwrite scores; what reduce and weigh give one after the
+        other, in fewer visits to memory.
     reduce: (N, S, H) -> (N,).  combine: two (N,) -> (N,).
     weigh: (scores, joined (N,)) -> Γ (N, S, H), may overwrite scores.
     log_likelihood: (Σ_i joined, log density of the bare images, log density of the residuals) -> what the
@@ -32,6 +34,7 @@ class Assignment:
 
     name: str
     score: Callable[..., Array]
+    settle: Callable[[Array], tuple[Array, Array]]
     reduce: Callable[[Array], Array]
     combine: Callable[[Array, Array], Array]
     weigh: Callable[[Array, Array], Array]
@@ -78,12 +81,26 @@ def _softmax(scores: Array, evidence: Array) -> Array:
     return namespace(scores).exp(scores)
 
 
+def _settled(scores: Array) -> tuple[Array, Array]:
+    xp, top = namespace(scores), _maximum(scores)
+    scores -= top[:, None, None]
+    gamma = xp.exp(scores)
+    total = xp.sum(gamma, axis=(1, 2))
+    gamma *= (1 / total)[:, None, None]
+    return gamma, top + xp.log(total)
+
+
+def _all_to_the_best(scores: Array) -> tuple[Array, Array]:
+    best = _maximum(scores)
+    return _best(scores, best), best
+
+
 def _best(scores: Array, best: Array) -> Array:
     xp = namespace(scores)
     return xp.astype(scores >= best[:, None, None], scores.dtype)
 
 
-MAXIMUM_LIKELIHOOD = Assignment("ML", log_posterior, log_sum_exp, log_add, _softmax,
+MAXIMUM_LIKELIHOOD = Assignment("ML", log_posterior, _settled, log_sum_exp, log_add, _softmax,
                                 lambda evidence, images, residuals: evidence + images)
-MAXIMUM_CROSS_CORRELATION = Assignment("maxCC", cross_correlation, _maximum, _larger, _best,
+MAXIMUM_CROSS_CORRELATION = Assignment("maxCC", cross_correlation, _all_to_the_best, _maximum, _larger, _best,
                                        lambda evidence, images, residuals: residuals)

@@ -8,14 +8,17 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, to_numpy
+from cryoedu.arrays import Array, on_gpu, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.inference.model import Floats
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.ctf import ctf_components
 from cryoedu.particles.particles import Particles
+from cryoedu.threads import workers
 
 LARGEST_BLOCK = 4096  # rows (images × shifts) beyond which a larger product is no faster
+FEWEST_ROWS = 256  # below which a product on the CPU is slower
+FAST_SCORES = 2**22  # scores at a time on the CPU: more leave the fast memory between the product and the softmax
 CTF_FLOOR = 1e-3  # below this, a premultiplied component says too little of its noise to be divided by its CTF
 
 
@@ -35,22 +38,27 @@ class Block:
     power: Floats
 
 
-def block_sizes(space: FourierSpace, classes: int, orientations: int, shifts: int, budget: int) -> tuple[int, int]:
-    """Images and orientations to hold at once within ``budget`` bytes: half for predictions, half for images.
+def block_sizes(space: FourierSpace, classes: int, orientations: int, shifts: int, budget: int,
+                xp: ModuleType) -> tuple[int, int, int]:
+    """Images in a block, orientations to hold at once and blocks under way at a time (one in each thread), within
+    ``budget`` bytes: half for predictions and their sums, half for the blocks.
 
     Raises InputError if not even one image with one orientation fits.
     """
-    columns = len(space.bins)
+    columns, threads = len(space.bins), workers(xp)
     reals = columns * space.unknowns
-    each_orientation = 4 * classes * (5 * reals + 2 * columns)
+    each_orientation = 4 * classes * ((4 + threads) * reals + (1 + threads) * columns)
     lot = min(orientations, budget // 2 // each_orientation)
     each_image = 4 * shifts * (4 * reals + 3 * classes * max(lot, 1)) + 24 * columns
-    images = min(budget // 2 // each_image, max(LARGEST_BLOCK // shifts, 1))
+    rows = LARGEST_BLOCK if on_gpu(xp) else max(FAST_SCORES // (classes * max(lot, 1)), FEWEST_ROWS)
+    wanted = max(min(rows, LARGEST_BLOCK) // shifts, 1)
+    threads = min(threads, budget // 2 // each_image)
+    images = min(budget // 2 // each_image // max(threads, 1), wanted)
     if lot < 1 or images < 1:
         need = 2 * max(each_orientation, 4 * shifts * (4 * reals + 3 * classes) + 24 * columns)
         raise InputError(f"a memory budget of {budget / 1e6:.0f} MB cannot hold one image with its hypotheses: give at "
                          f"least {max(need / 1e6, 16):.0f} MB, or search fewer shifts")
-    return int(images), int(lot)
+    return int(images), int(lot), int(threads)
 
 
 def half_as_many(images: int) -> int:

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, library, memory_budget, to_numpy
+from cryoedu.arrays import Array, library, memory_budget, on_gpu, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.grids import LocalSearch
 from cryoedu.inference import offsets
@@ -235,7 +235,7 @@ def _means(memory: str | int | None, array_library: str) -> tuple[ModuleType, in
     xp, worker = library(array_library), get_worker()
     budget = memory_budget(memory, xp)
     if memory is None:
-        if (limit := worker.memory_manager.memory_limit) and xp is library("numpy"):
+        if (limit := worker.memory_manager.memory_limit) and not on_gpu(xp):
             budget = min(budget, limit // 3)
         budget //= worker.state.nthreads
     return xp, budget

@@ -9,10 +9,14 @@ and after the softmax the sums that the maximisation needs are the same products
 
     numerator = Γᵀ · B        denominator = (Σ_s Γ)ᵀ · C
 
-Bytes (float32; D real numbers in J columns, D = 2 J in Fourier space): O' orientations held at once take about
-4 · K · O' · (5 D + 2 J), a block of N' images 4 · N' · S · (4 D + 3 K · O'), transients included. The budget decides
-O' and N'. If not all orientations fit they are visited twice: once for the evidence of every image, once for the
-weights. Images × shifts × hypotheses is never held for more than one block.
+Bytes (float32; D real numbers in J columns, D = 2 J in Fourier space; t threads): O' orientations held at once take
+about 4 · K · O' · ((4 + t) D + (1 + t) J), a block of N' images 4 · N' · S · (4 D + 3 K · O'), transients included. The
+budget decides O' and N'. If not all orientations fit they are visited twice: once for the evidence of every image, once
+for the weights. Images × shifts × hypotheses is never held for more than a block of each thread.
+
+On the CPU every core has a block of its own, so small that its scores stay in fast memory from the product through the
+softmax to the next product: one large product in all threads would leave the cores but one idle in between. Blocks do
+not depend on the number of cores, unless memory is short, and are added in their order: neither do results.
 
 Where memory runs out all the same, because other programs fill a GPU too, a block goes on as two halves, and the blocks
 after it keep that size; predictions that do not fit halve the budget. Nothing of a failed try is counted.
@@ -22,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from itertools import groupby
 from types import ModuleType
 from typing import TypeVar
@@ -40,6 +45,7 @@ from cryoedu.inference.model import Floats, Model, Posterior
 from cryoedu.inference.offsets import distances2, log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
+from cryoedu.threads import in_threads
 
 Tick = Callable[[float], None]
 T = TypeVar("T")
@@ -166,13 +172,13 @@ def visits(particles: Particles, model: Model, search: Search, space: FourierSpa
     holds every image once for each lot.
     """
     orientations = len(search.angles)
-    images, size = block_sizes(space, model.classes, orientations, len(search.shifts), budget)
+    images, size, threads = block_sizes(space, model.classes, orientations, len(search.shifts), budget, xp)
     members = [np.flatnonzero(particles.optics_group == group) for group in range(len(particles.optics))]
     joined = np.full(len(particles), -np.inf, dtype=np.float32)
     centres = prior_centres(particles)
     done = 0.0
 
-    def look(rows: NDArray[np.int64], group: int, predicted: Predictions, alone: bool, last: bool) -> list[T]:
+    def look(rows: NDArray[np.int64], group: int, predicted: Predictions, last: bool) -> list[T]:
         """What ``then`` makes of these images, or, before the last pass, nothing but their evidence until here."""
         block = prepare(particles, rows, group, model.sigma2[group, space.bins], search.shifts, space, xp)
         priors = [predicted.log_prior]
@@ -184,8 +190,23 @@ def visits(particles: Particles, model: Model, search: Search, space: FourierSpa
         if not (alone or last):
             joined[rows] = to_numpy(assignment.combine(xp.asarray(joined[rows]), assignment.reduce(scores)))
             return []
-        evidence = assignment.reduce(scores) if alone else xp.asarray(joined[rows])
+        if alone:
+            return [then(Visit(group, block, predicted, *assignment.settle(scores)))]
+        evidence = xp.asarray(joined[rows])
         return [then(Visit(group, block, predicted, assignment.weigh(scores, evidence), evidence))]
+
+    def in_pieces(rows: NDArray[np.int64], group: int, predicted: Predictions, last: bool) -> list[T]:
+        """`look`, with no more images at a time than memory was found to hold."""
+        nonlocal images
+        out: list[T] = []
+        while len(rows):
+            some = rows[:images]
+            found = attempt(xp, look, some, group, predicted, last)
+            if found is None:
+                images = half_as_many(len(some))
+            else:
+                out, rows = out + found, rows[len(some) :]
+        return out
 
     alone = False
     for last in (False, True):
@@ -195,20 +216,15 @@ def visits(particles: Particles, model: Model, search: Search, space: FourierSpa
             predicted = attempt(xp, _predict, model, search, lot, space, xp)
             if predicted is None:
                 budget //= 2
-                fewer, size = block_sizes(space, model.classes, orientations, len(search.shifts), budget)
+                fewer, size, threads = block_sizes(space, model.classes, orientations, len(search.shifts), budget, xp)
                 images = min(images, fewer)
                 continue
             alone = lot == slice(0, orientations)  # one lot is all: one visit tells everything
             for group, rows in enumerate(members):
-                first = 0
-                while first < len(rows):
-                    some = rows[first : first + images]
-                    found = attempt(xp, look, some, group, predicted, alone, last)
-                    if found is None:
-                        images = half_as_many(len(some))
-                        continue
+                blocks = [rows[first : first + images] for first in range(0, len(rows), images)]
+                work = partial(in_pieces, group=group, predicted=predicted, last=last)
+                for some, found in zip(blocks, in_threads(work, blocks, xp, most=threads, ahead=1), strict=True):
                     yield from found
-                    first += len(some)
                     done += len(some) * (lot.stop - lot.start)
                     tick(done / (len(particles) * orientations * (1 if alone else 2)))
             start = lot.stop

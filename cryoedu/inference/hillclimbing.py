@@ -35,7 +35,8 @@ from cryoedu.particles.particles import Particles
 PARTS = 4  # of the particles, each of which is compared with a map that it had no part in
 NOT_MAPS = ("sigma2", "class_weights", "offset_sigma")  # estimated once, for all parts
 # the correlations as they are, for whoever chooses among them
-CORRELATIONS = replace(MAXIMUM_CROSS_CORRELATION, name="correlations", weigh=lambda scores, best: scores)
+CORRELATIONS = replace(MAXIMUM_CROSS_CORRELATION, name="correlations", weigh=lambda scores, best: scores,
+                       settle=lambda scores: (scores, MAXIMUM_CROSS_CORRELATION.reduce(scores)))
 
 
 def stochastic_hill_climbing(

@@ -107,8 +107,7 @@ def _look(particles: Particles, rows: NDArray[np.int64], group: int, model: Mode
     distances = np.sum(off**2, axis=2)
     prior = np.repeat(class_prior, turns) - np.log(turns) + log_shift_prior(distances, model.offset_sigma)[:, :, None]
     scores = _scores(moved, slices, c, xp.asarray(prior, dtype=c.dtype), assignment, xp)
-    evidence = assignment.reduce(scores)
-    gamma = assignment.weigh(scores, evidence)
+    gamma, evidence = assignment.settle(scores)
 
     weights = xp.sum(gamma, axis=1)  # (N', K T)
     per_class = to_numpy(xp.sum(xp.reshape(weights, (count, classes, -1)), axis=2)).astype(np.float64)

@@ -15,7 +15,7 @@ def test_the_command_writes_its_table(monkeypatch, tmp_path, capsys):
     pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     script = importlib.import_module("widget_latency")
-    if importlib.import_module("widgets.conftest").CHROMIUM is None:
+    if importlib.import_module("browser").CHROMIUM is None:
         pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
     boards = {name: how for name, how in script.WIDGETS.items() if "boards" in name}
     monkeypatch.setattr(script, "WIDGETS", boards)

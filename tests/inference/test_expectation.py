@@ -185,7 +185,7 @@ def test_a_small_memory_budget_changes_nothing(assignment):
 
     space = FourierSpace(BOX, 3, PIXEL, BOX // 2)
     small = 200_000
-    assert block_sizes(space, 2, 40, len(search.shifts), small)[1] < 40
+    assert block_sizes(space, 2, 40, len(search.shifts), small, np)[1] < 40
     two, parts = run(particles, model, fine, "fourier", budget=small, assignment=assignment)
     np.testing.assert_allclose(two.class_probability, one.class_probability, atol=1e-5)
     np.testing.assert_array_equal(two.angles, one.angles)
@@ -193,6 +193,22 @@ def test_a_small_memory_budget_changes_nothing(assignment):
     np.testing.assert_allclose(parts.denominator, whole.denominator, atol=1e-5 * whole.denominator.max())
     np.testing.assert_allclose(parts.squares, whole.squares, rtol=1e-5)
     np.testing.assert_allclose(parts.log_likelihood, whole.log_likelihood, atol=1e-2)
+
+
+@pytest.mark.parametrize("cores", [1, 2, 5])
+def test_the_number_of_cores_changes_no_bit(monkeypatch, cores):
+    """A run that is resumed on another machine, or beside other programs, must go on as it would have here."""
+    particles, model, search = problem(3, ctf=True)
+    monkeypatch.setattr("cryoedu.inference.blocks.FAST_SCORES", 1)
+    monkeypatch.setattr("cryoedu.inference.blocks.FEWEST_ROWS", 3 * len(search.shifts))
+    monkeypatch.setattr("cryoedu.threads.cores", lambda: 1)
+    one, whole = run(particles, model, search, "fourier")
+    monkeypatch.setattr("cryoedu.threads.cores", lambda: cores)
+    other, parts = run(particles, model, search, "fourier")
+    np.testing.assert_array_equal(one.log_evidence, other.log_evidence)
+    np.testing.assert_array_equal(one.class_probability, other.class_probability)
+    np.testing.assert_array_equal(whole.numerator, parts.numerator)
+    np.testing.assert_array_equal(whole.squares, parts.squares)
 
 
 def test_maxcc_takes_the_best_normalised_correlation():

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cryoedu import arrays
+from cryoedu import arrays, threads
 from cryoedu.arrays import attempt
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import matrix_to_euler, random_rotations
@@ -37,6 +37,12 @@ def problem():
                           progress=False)
     model = start_model(experiment.particles, np.stack([experiment.specimens[0].density, blobs[::-1]]))
     return experiment.particles, model, search_3d(0, shift_range=PIXEL, shift_step=PIXEL)
+
+
+@pytest.fixture(autouse=True)
+def one_core(monkeypatch):
+    """Blocks one after the other: what a try finds out holds for the next."""
+    monkeypatch.setattr(threads, "cores", lambda: 1)
 
 
 def space_of():
@@ -119,8 +125,8 @@ def test_predictions_that_do_not_fit_are_made_in_more_lots(problem, monkeypatch,
 def test_weights_that_do_not_fit(problem):
     """The largest array of all, Γ, is made by the assignment."""
     whole = dense(problem)
-    cramped = fails_beyond(7, MAXIMUM_LIKELIHOOD.weigh, lambda scores, evidence: len(scores))
-    assert_same(dense(problem, assignment=replace(MAXIMUM_LIKELIHOOD, weigh=cramped)), whole)
+    cramped = fails_beyond(7, MAXIMUM_LIKELIHOOD.settle, len)
+    assert_same(dense(problem, assignment=replace(MAXIMUM_LIKELIHOOD, settle=cramped)), whole)
     assert 37 in cramped.tries
 
 

@@ -47,7 +47,7 @@ def with_priors(particles, centres, known=None):
 SEARCH = search_2d(45, shift_range=2 * PIXEL, shift_step=PIXEL)
 
 
-def test_the_posterior_under_centres_of_their_own_is_that_of_a_loop():
+def test_the_posterior_under_centres_of_their_own_is_that_of_a_loop(monkeypatch):
     """A known shift, a prior centred elsewhere: each hypothesis on its own, in float64; in one visit and in two."""
     experiment, model = problem()
     rng = np.random.default_rng(0)
@@ -70,6 +70,7 @@ def test_the_posterior_under_centres_of_their_own_is_that_of_a_loop():
         gamma[i] = np.exp(gamma[i] - evidence[i])
     spread = sum(gamma[i, :, s].sum() * np.sum((known[i] + SEARCH.shifts[s] - centres[i]) ** 2)
                  for i in range(12) for s in range(len(SEARCH.shifts)))
+    monkeypatch.setattr("cryoedu.threads.cores", lambda: 1)
     for budget in (10**9, 100_000):
         found, sums = expectation(particles, model, SEARCH, SPACE, MAXIMUM_LIKELIHOOD, xp=np, budget=budget)
         np.testing.assert_allclose(found.log_evidence, evidence, atol=2e-3)

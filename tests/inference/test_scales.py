@@ -90,7 +90,7 @@ def by_loop(particles: Particles, model, search: Search, space) -> tuple[np.ndar
 @pytest.mark.parametrize(("ndim", "ctf", "real"), [(2, True, False), (3, True, False), (2, False, False),
                                                    (2, False, True)])
 @pytest.mark.parametrize("known", [False, True])
-def test_overlap_energy_and_scales_are_those_of_a_loop(ndim, ctf, real, known):
+def test_overlap_energy_and_scales_are_those_of_a_loop(monkeypatch, ndim, ctf, real, known):
     """With and without CTF, in Fourier and in real space, from scales of 1 and from others."""
     particles, model, _, group = micrographs(ndim, 12, ctf=ctf, snr=0.1)
     if known:
@@ -102,6 +102,7 @@ def test_overlap_energy_and_scales_are_those_of_a_loop(ndim, ctf, real, known):
         particles = replace(particles, images=images)
     shifts = {"shift_range": PIXEL, "shift_step": PIXEL}
     search = search_2d(60, **shifts) if ndim == 2 else replace(search_3d(0, **shifts), angles=search_3d(0).angles[::4])
+    monkeypatch.setattr("cryoedu.threads.cores", lambda: 1)
     for budget in (10**9, 60_000):
         posterior, _ = expectation(particles, model, search, space, MAXIMUM_LIKELIHOOD, xp=np, budget=budget,
                                    contrast=True)

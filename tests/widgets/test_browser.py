@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import statistics
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -26,26 +24,12 @@ print(json.dumps({name: getattr(boards, name) for name in ("rotation", "snr", "s
 
 @pytest.fixture(scope="module")
 def boards(lab):
-    root, page = lab
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    notebook = new_notebook(cells=[new_code_cell(SHOW), new_code_cell(TELL)], metadata=kernel)
-    nbformat.write(notebook, root / "boards.ipynb")
-    page.open("boards.ipynb")
-    page.command("notebook:run-all-cells")
-    page.page.wait_for_selector(".cryoedu svg")
-    return page
+    lab.notebook("boards.ipynb", SHOW, TELL, shows=".cryoedu svg")
+    return lab
 
 
 def sliders(page):
     return page.page.locator('.cryoedu input[type="range"]')
-
-
-def kernel_says(page):
-    """The traits and the curves as Python has them now (runs the second cell)."""
-    page.page.wait_for_timeout(300)
-    page.page.evaluate("window.jupyterapp.shell.currentWidget.content.activeCellIndex = 1")
-    page.command("notebook:run-cell")
-    return json.loads(page.page.locator(".jp-Cell").nth(1).locator(".jp-OutputArea-output").last.inner_text())
 
 
 def painted(page):
@@ -76,7 +60,7 @@ def test_arrow_keys_turn_the_reference_and_stay_in_the_widget(boards):
         boards.page.keyboard.press("ArrowDown")
     assert sliders(boards).nth(0).get_attribute("aria-valuetext") == "35°"
     assert boards.page.evaluate(cell) == before
-    said = kernel_says(boards)
+    said = boards.ask()
     assert said["rotation"] == 7
 
 
@@ -87,7 +71,7 @@ def test_the_browser_and_python_draw_the_same_boards(boards):
         sliders(boards).nth(1).focus()
         for key in keys:
             boards.page.keyboard.press(key)
-        said = kernel_says(boards)
+        said = boards.ask()
         words = boards.page.locator(".cryoedu-pdf").get_attribute("aria-label")
         assert re.search(r"(\d+) percent at (\d+)", words).groups() == (str(said["percent"]), str(said["likely"]))
         assert f"highest at {said['best']} degrees" in boards.page.locator(".cryoedu-ccf").get_attribute("aria-label")
@@ -102,12 +86,12 @@ def test_extreme_positions_draw_numbers(boards):
             for slider, key in ((1, snr), (2, sigma), (0, sigma)):
                 sliders(boards).nth(slider).focus()
                 boards.page.keyboard.press(key)
-            boards.page.wait_for_timeout(400)
+            boards.words()
             shown = boards.page.locator(".cryoedu").inner_html()
             assert "NaN" not in shown and "Infinity" not in shown and "undefined" not in shown
     particle, ccf_map, reference, pdf_map = painted(boards)
     assert min(particle, ccf_map, reference) > 20 and pdf_map >= 3  # at this SNR the PDF is one point
-    said = kernel_says(boards)
+    said = boards.ask()
     assert (said["snr"], said["sigma"], said["shifts"]) == (pytest.approx(10), pytest.approx(10), True)
 
 
@@ -116,7 +100,7 @@ def test_buttons_and_clicks(boards):
     boards.page.locator(".cryoedu button", has_text="true σ").click()
     box = boards.page.locator(".cryoedu-ccf .frame").bounding_box()
     boards.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 20)
-    said = kernel_says(boards)
+    said = boards.ask()
     assert (said["particle"], said["sigma"]) == (1, 1.0) and abs(said["rotation"] - 36) <= 1
 
 
@@ -135,12 +119,10 @@ def test_a_key_is_painted_at_once(boards):
 
 
 def test_two_views_and_a_closed_widget_leave_no_error(boards):
-    page = boards.page
-    page.evaluate("window.jupyterapp.shell.currentWidget.content.activeCellIndex = 0")
     for _ in range(3):
-        boards.command("notebook:run-cell")
-    page.wait_for_selector(".cryoedu svg")
-    assert page.locator(".cryoedu").count() == 1
+        boards.run(0)
+    boards.page.wait_for_selector(".cryoedu svg")
+    assert boards.page.locator(".cryoedu").count() == 1
 
 
 def test_nothing_came_from_outside_and_nothing_went_wrong(boards):
@@ -156,27 +138,26 @@ def test_the_still_picture_hides_behind_the_live_view(boards):
     assert boards.page.locator(".cryoedu svg").first.is_visible()
 
 
-def test_opened_the_next_day_the_learners_notebook_shows_the_picture(lab, boards):
+def test_opened_the_next_day_the_learners_notebook_shows_the_picture(boards):
     """The kernel is gone, and the widget with it; JupyterLab would show nothing but an error."""
-    page = lab[1]
     boards.command("docmanager:save")
     boards.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
-    page.open("boards.ipynb")
-    picture = page.page.locator(".cryoedu-still img")
+    boards.open("boards.ipynb")
+    picture = boards.page.locator(".cryoedu-still img")
     picture.wait_for(state="visible")
     assert "CCF and PDF boards" in picture.get_attribute("alt")
-    page.page.wait_for_timeout(2000)  # until the widget has failed to load
+    boards.page.wait_for_timeout(2000)  # until the widget has failed to load
     assert picture.is_visible()
-    assert not page.page.get_by_text("Error displaying widget").is_visible()
+    assert not boards.page.get_by_text("Error displaying widget").is_visible()
 
 
-def test_a_stored_notebook_that_is_not_trusted_shows_the_picture(lab, boards):
+def test_a_stored_notebook_that_is_not_trusted_shows_the_picture(boards):
     """The solved notebooks as they are downloaded: nothing was run, and the server has not signed them."""
     from cryoedu.course.build import tidy, to_text
 
-    root, page = lab
-    (root / "stored.ipynb").write_text(to_text(tidy(nbformat.read(root / "boards.ipynb", 4))))
-    page.open("stored.ipynb")
-    picture = page.page.locator(".jp-OutputArea img")
+    stored = tidy(nbformat.read(boards.root / "boards.ipynb", 4))
+    (boards.root / "stored.ipynb").write_text(to_text(stored))
+    boards.open("stored.ipynb")
+    picture = boards.page.locator(".jp-OutputArea img")
     assert picture.count() == 1 and "CCF and PDF boards" in picture.get_attribute("alt")
     assert picture.evaluate("e => e.naturalWidth") > 400

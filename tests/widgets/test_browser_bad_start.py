@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 from widgets.examples import EXAMPLES
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -19,52 +16,34 @@ print(json.dumps({"traits": [widget.left, widget.right, widget.frame], "numbers"
 
 @pytest.fixture(scope="module")
 def shown(lab):
-    root, page = lab
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    cells = [new_code_cell(EXAMPLES["bad start"].strip() + "\nwidget"), new_code_cell(TELL)]
-    nbformat.write(new_notebook(cells=cells, metadata=kernel), root / "bad_start.ipynb")
-    page.open("bad_start.ipynb")
-    page.command("notebook:run-all-cells")
-    page.page.wait_for_selector(".cryoedu svg")
-    return page
-
-
-def kernel_says(page):
-    page.page.wait_for_timeout(400)
-    page.page.evaluate("window.jupyterapp.shell.currentWidget.content.activeCellIndex = 1")
-    page.command("notebook:run-cell")
-    return json.loads(page.page.locator(".jp-Cell").nth(1).locator(".jp-OutputArea-output").last.inner_text())
-
-
-def words(page):
-    page.page.wait_for_timeout(400)
-    return page.page.locator(".cryoedu [aria-live]").inner_text()
+    lab.notebook("bad_start.ipynb", EXAMPLES["bad start"].strip() + "\nwidget", TELL, shows=".cryoedu svg")
+    return lab
 
 
 def test_stepping_moves_both_runs_and_the_shorter_one_waits(shown):
     shown.page.locator(".cryoedu button", has_text="first").click()
     for _ in range(3):
         shown.page.locator(".cryoedu button", has_text="step").click()
-    said = kernel_says(shown)
+    said = shown.ask()
     assert said == {"traits": [0, 1, 3], "numbers": [4, 3], "reached": [68, 50]}
-    assert "ball, iteration 4: FSC above 0.5 to 68 Å" in words(shown) and "noise, iteration 3" in words(shown)
+    assert "ball, iteration 4: FSC above 0.5 to 68 Å" in shown.words() and "noise, iteration 3" in shown.words()
 
 
 def test_a_run_without_a_likelihood_in_common_says_none(shown):
     shown.page.locator(".cryoedu button", has_text="first").click()
-    text = words(shown)
+    text = shown.words()
     assert "ball, iteration 1: FSC above 0.5 to 120 Å, log L 8000 below the best" in text
     assert "noise, iteration 1: FSC above 0.5 to 120 Å, mean" in text
 
 
 def test_choosing_shows_the_other_run(shown):
     shown.page.locator(".cryoedu select").nth(1).select_option(label="ball")
-    assert kernel_says(shown)["traits"][:2] == [0, 0]
+    assert shown.ask()["traits"][:2] == [0, 0]
     same = shown.page.evaluate("""() => { const all = [...document.querySelectorAll('.cryoedu canvas')].map(c =>
         c.getContext('2d').getImageData(0, 0, c.width, c.height).data.join());
         return all[0] === all[3] && all[0] !== all[6]; }""")
     assert same
     shown.page.locator(".cryoedu select").nth(1).select_option(label="noise")
-    assert kernel_says(shown)["traits"][:2] == [0, 1]
+    assert shown.ask()["traits"][:2] == [0, 1]
     if "CRYOEDU_SHOTS" in os.environ:
         shown.page.screenshot(path=os.environ["CRYOEDU_SHOTS"])

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import statistics
 
-import nbformat
 import numpy as np
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 
 from cryoedu.datasets import load
 from cryoedu.widgets.ctf_explorer import ctf_explorer
@@ -29,13 +27,8 @@ GREYS = np.repeat(np.arange(256)[:, None], 3, axis=1)
 
 
 def opened(lab, name, code):
-    root, page = lab
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    nbformat.write(new_notebook(cells=[new_code_cell(code)], metadata=kernel), root / f"{name}.ipynb")
-    page.open(f"{name}.ipynb")
-    page.command("notebook:run-all-cells")
-    page.page.wait_for_selector(".cryoedu svg")
-    return page
+    lab.notebook(f"{name}.ipynb", code, shows=".cryoedu svg")
+    return lab
 
 
 def slide(page, label, *keys):
@@ -79,12 +72,11 @@ def test_the_browser_s_ctf_is_python_s(lab):
     for setting in SETTINGS:
         for label, keys in setting.items():
             setattr(mine, TRAITS[label], slide(page, label, *keys))
-        page.page.wait_for_timeout(400)
-        now = mine.planes()
+        words, now = page.words(), mine.planes()
         assert agree(page, 3, now["ctf"] ** 2, 0, 1, TABLE, share=0.999)
         assert agree(page, 1, now["psf"], *spread(now["psf"]), share=0.99)
         assert agree(page, 2, now["image"], now["image"].min(), now["image"].max(), share=0.99)
-        zero, words = mine.first_zero(), page.page.locator(".cryoedu [aria-live]").inner_text()
+        zero = mine.first_zero()
         assert ("no zero" if zero is None else f"first zero at {zero:.1f} Å") in words
         assert f"keeps {mine.contrast():.0%}".replace("%", " %") in words
         seen.add(words)
@@ -120,14 +112,12 @@ def test_the_browser_s_slices_are_python_s(lab):
         mine.slices = int(slide(page, "how many", "Home", *["ArrowRight"] * count))
         mine.kind = kind
         page.page.get_by_label("many views").select_option(str(kind))
-        page.page.wait_for_timeout(400)
-        now = mine.look()
+        words, now = page.words(), mine.look()
         assert agree(page, 0, np.maximum(now["slice"], -30), top - DECADES, top, TABLE, share=0.99)
         assert agree(page, 1, now["from_slice"], *spread(now["from_slice"]), share=0.99)
         assert agree(page, 2, now["by_sums"], *spread(now["by_sums"]), share=0.98)
         assert agree(page, 3, now["reached"], 0, 1, TABLE)
         assert count == 0 or agree(page, 4, now["section"], *spread(now["section"]), share=0.99)
-        words = page.page.locator(".cryoedu [aria-live]").inner_text()
         alike = np.corrcoef(now["from_slice"].ravel(), now["by_sums"].ravel())[0, 1]
         assert f"correlation of the two projections is {alike:.3f}" in words and f"{count} slices" in words
     mine.close()

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 
-import nbformat
 import numpy as np
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -31,25 +28,12 @@ GREY = """c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data
 
 @pytest.fixture(scope="module")
 def shown(lab):
-    root, page = lab
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    notebook = new_notebook(cells=[new_code_cell(SHOW), new_code_cell(TELL)], metadata=kernel)
-    nbformat.write(notebook, root / "maxcc.ipynb")
-    page.open("maxcc.ipynb")
-    page.command("notebook:run-all-cells")
-    page.page.wait_for_selector(".cryoedu-bias")
-    return page
+    lab.notebook("maxcc.ipynb", SHOW, TELL, shows=".cryoedu-bias")
+    return lab
 
 
 def widget(shown, label):
     return shown.page.locator(f'.cryoedu[aria-label="{label}"]')
-
-
-def kernel_says(shown):
-    shown.page.wait_for_timeout(400)
-    shown.page.evaluate("window.jupyterapp.shell.currentWidget.content.activeCellIndex = 1")
-    shown.command("notebook:run-cell")
-    return json.loads(shown.page.locator(".jp-Cell").nth(1).locator(".jp-OutputArea-output").last.inner_text())
 
 
 def words(shown, name):
@@ -63,7 +47,7 @@ def test_the_curve_is_drawn_as_the_reference_turns(shown):
     board.locator('input[type="range"]').first.focus()
     for _ in range(12):
         shown.page.keyboard.press("ArrowRight")
-    said = kernel_says(shown)
+    said = shown.ask()
     assert said["rotation"] == 12 and words(shown, "ccf").startswith("CCF, 13 of 72 points drawn")
     now = board.locator("[aria-live]").inner_text()
     assert f"At φ = 60° the CCF is {said['ccf'][12]:.0f}." in now
@@ -75,7 +59,7 @@ def test_the_curve_is_drawn_as_the_reference_turns(shown):
         words(shown, "ccf")
     board.get_by_label("show the whole curve").uncheck()
     board.locator("button", has_text="another particle").click()
-    assert words(shown, "ccf").startswith("CCF, 1 of 72 points drawn") and kernel_says(shown)["particle"] == 1
+    assert words(shown, "ccf").startswith("CCF, 1 of 72 points drawn") and shown.ask()["particle"] == 1
 
 
 def test_the_average_is_the_same_in_both_languages(shown):
@@ -90,13 +74,13 @@ def test_the_average_is_the_same_in_both_languages(shown):
             buttons[text].click()
         if choice:
             stepper.locator("select").select_option(label=choice)
-        said = kernel_says(shown)
+        said = shown.ask()
         assert np.abs(np.array(canvas.evaluate(GREY)) - said["average"]).max() <= 1
         assert f"{said['correlation']:.2f} measured" in words(shown, "bias")
         assert f"with {said['images']} noise images" in words(shown, "bias")
     assert (said["images"], said["portrait"]) == (890, 1)
     stepper.get_by_label("align the images to the portrait").uncheck()
-    said = kernel_says(shown)
+    said = shown.ask()
     assert said["aligned"] is False and np.abs(np.array(canvas.evaluate(GREY)) - said["average"]).max() <= 1
     assert "0.00 predicted" in words(shown, "bias")
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -14,20 +12,15 @@ SHOW = """from cryoedu.datasets import load
 from cryoedu.widgets.wiener import wiener_explorer
 explorer = wiener_explorer(load("protein2d", box=64), images=20, snr=0.05)
 explorer"""
-TELL = "print(explorer._words(explorer.curves(), explorer.sweep()))"
+TELL = """import json
+print(json.dumps(explorer._words(explorer.curves(), explorer.sweep())))"""
 NUMBERS = r"(\d+) images|SNR (\d[\d.]*\d|\d)|map (\d\.\d\d)|prior (\d\.\d\d)|owest (\d\.\d\d)|T = 1: (\d\.\d\d)"
 
 
 @pytest.fixture(scope="module")
 def explorer(lab):
-    root, page = lab
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    notebook = new_notebook(cells=[new_code_cell(SHOW), new_code_cell(TELL)], metadata=kernel)
-    nbformat.write(notebook, root / "explorer.ipynb")
-    page.open("explorer.ipynb")
-    page.command("notebook:run-all-cells")
-    page.page.wait_for_selector(".cryoedu svg")
-    return page
+    lab.notebook("explorer.ipynb", SHOW, TELL, shows=".cryoedu svg")
+    return lab
 
 
 def numbers(words):
@@ -42,11 +35,7 @@ def test_the_browser_and_python_find_the_same_map(explorer, source):
         explorer.page.locator('.cryoedu input[type="range"]').nth(slider).focus()
         for key in keys if source % 2 else [k.replace("Right", "Up").replace("Left", "Down") for k in keys]:
             explorer.page.keyboard.press(key)
-    explorer.page.wait_for_timeout(700)
-    shown = explorer.page.locator(".cryoedu [aria-live]").inner_text()
-    explorer.page.evaluate("window.jupyterapp.shell.currentWidget.content.activeCellIndex = 1")
-    explorer.command("notebook:run-cell")
-    python = explorer.page.locator(".jp-Cell").nth(1).locator(".jp-OutputArea-output").last.inner_text()
+    shown, python = explorer.words(), explorer.ask()
     assert len(numbers(python)) >= 5 and numbers(shown) == numbers(python), (shown, python)
 
 
@@ -54,7 +43,6 @@ def test_a_click_on_the_error_curve_sets_t(explorer):
     explorer.page.locator(".cryoedu select").select_option(index=0)
     frame = explorer.page.locator(".cryoedu-errors .frame").bounding_box()
     explorer.page.mouse.click(frame["x"] + frame["width"] / 2, frame["y"] + 20)
-    explorer.page.wait_for_timeout(300)
     assert explorer.page.locator('.cryoedu input[type="range"]').nth(2).get_attribute("aria-valuetext") in ("1", "1.0")
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 from widgets.examples import EXAMPLES
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -25,23 +23,13 @@ NAMES = """all => all.map(e => e.getAttribute('aria-label') || e.textContent.tri
 @pytest.fixture(scope="module", params=EXAMPLES)
 def shown(lab, request):
     """A page with one widget on it, whose notebook is saved; the next cell closes it."""
-    root, page = lab
-    name = f"{request.param}.ipynb"
-    cells = [new_code_cell(EXAMPLES[request.param].strip() + "\nwidget"),
-             new_code_cell("widget.close()\nprint('closed', widget.comm is None)")]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    nbformat.write(new_notebook(cells=cells, metadata=kernel), root / name)
-    page.console.clear()
-    page.outside.clear()
-    page.open(name)
-    page.page.evaluate(f"{ACTIVE_CELL} = 0")
-    page.command("notebook:run-cell")
-    page.page.wait_for_selector(".cryoedu", timeout=120_000)
-    page.page.wait_for_timeout(500)
-    page.command("docmanager:save")
-    page.name = name
-    yield page
-    page.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    lab.name = f"{request.param}.ipynb"
+    lab.notebook(lab.name, EXAMPLES[request.param].strip() + "\nwidget",
+                 "widget.close()\nprint('closed', widget.comm is None)")
+    lab.words()
+    lab.command("docmanager:save")
+    yield lab
+    lab.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
 
 
 def inside(page, selector):
@@ -55,7 +43,7 @@ def sliders(page):
 
 def is_numbers(page):
     """Nothing on the widget says NaN, undefined or Infinity, neither to the eye nor to a screen reader."""
-    page.page.wait_for_timeout(400)  # until what waits for a calm moment has been said
+    page.words()
     found = re.findall(r".{0,60}(?:NaN|undefined|Infinity|\[object).{0,20}", inside(page, "").inner_html())
     return found == [] and min(inside(page, "canvas[role=img]").evaluate_all(DISTINCT), default=9) >= 2
 
@@ -130,10 +118,7 @@ def test_the_still_picture_hides_behind_the_live_view(shown):
 
 
 def test_closing_frees_it(shown):
-    shown.page.evaluate(f"{ACTIVE_CELL} = 1")
-    shown.command("notebook:run-cell")
-    said = shown.page.locator(".jp-Cell").nth(1).locator(".jp-OutputArea-output").last.inner_text()
-    assert said.strip() == "closed True"
+    assert shown.run(1).strip() == "closed True"
     shown.page.wait_for_function("!document.querySelector('.cryoedu')")
 
 

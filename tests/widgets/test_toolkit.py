@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from widgets.conftest import CHROMIUM, FLAGS
+from browser import CHROMIUM, FLAGS
 
 from cryoedu.widgets.page import module
 

@@ -125,8 +125,13 @@ function player({ label, frames, value = 0, seconds = 0.6, show = (i) => `${i + 
 function statusLine(delay = 250) {
   const box = h("p", { class: "cryoedu-words", role: "status", "aria-live": "polite" });
   let timer = 0;
-  const stop = () => clearTimeout(timer);
-  return { box, stop, say: (words) => { stop(); timer = setTimeout(() => { box.textContent = words; }, delay); } };
+  const stop = () => { clearTimeout(timer); box.removeAttribute("aria-busy"); };
+  const say = (words) => {
+    clearTimeout(timer);
+    box.setAttribute("aria-busy", "true");
+    timer = setTimeout(() => { box.textContent = words; stop(); }, delay);
+  };
+  return { box, stop, say };
 }
 
 function number(value, digits = 2) {  // 0.0012, 12, 3.1e-7: so many significant digits, no needless zeros

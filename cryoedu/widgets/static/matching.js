@@ -66,7 +66,7 @@ function seenOnAnyColour(kind, shape) {  // white on black
 }
 
 function render({ model, el }) {
-  const data = matcher(model), table = bytes(model.get("_cividis")), TRIES = 60, STEP = 5, NEAR = [20, 15, -25];
+  const data = matcher(model), table = bytes(model.get("_cividis")), TRIES = 60, STEP = 5, NEAR = [10, 10, -15];
   const root = board(el, "Match a projection by hand"), says = statusLine();
   const put = (name, value) => { model.set(name, value); model.save_changes(); };
   const round = (v, turn) => (Math.round(v / STEP) * STEP + turn) % turn;

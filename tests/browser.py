@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -16,7 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -28,18 +31,18 @@ RUNNING = "[...document.querySelectorAll('.jp-InputPrompt')].some(e => e.textCon
 
 
 @contextmanager
-def jupyterlab(root: Path) -> Iterator[str]:
-    """The address of a JupyterLab of this Python that serves ``root`` and keeps its own settings there."""
+def jupyterlab(root: Path, python: str = sys.executable) -> Iterator[str]:
+    """The address of a JupyterLab of a Python that serves ``root`` and keeps its own settings there."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     home = root / ".home"
     environment = {**os.environ, "HOME": str(home), "JUPYTER_CONFIG_DIR": str(home / "config"),
                    "JUPYTER_DATA_DIR": str(home / "data"), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
-                   "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"), "PYTHONPATH": str(Path(__file__).parents[2]),
+                   "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"), "PYTHONPATH": str(Path(__file__).parents[1]),
                    "CRYOEDU_PROGRESS": str(home / "progress.json")}
     lab = subprocess.Popen(
-        [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root",
+        [python, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root",
          "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True", "--LabApp.expose_app_in_browser=True",
          "--LabApp.news_url=", f"--ServerApp.root_dir={root}"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env=environment)
@@ -62,8 +65,8 @@ def jupyterlab(root: Path) -> Iterator[str]:
 class Page:
     """A browser page in that JupyterLab; what goes wrong in it is kept in ``console`` and ``outside``."""
 
-    def __init__(self, browser: Any, url: str) -> None:
-        self.url = url
+    def __init__(self, browser: Any, url: str, root: Path) -> None:
+        self.url, self.root = url, root
         self.console: list[str] = []
         self.outside: list[str] = []
         self.page = browser.new_page(viewport={"width": 1280, "height": 1000})
@@ -86,6 +89,37 @@ class Page:
         if kernel:
             self.page.wait_for_function(f"() => {KERNEL} === 'idle'", timeout=120_000)
 
+    def notebook(self, name: str, *cells: str, shows: str = ".cryoedu") -> None:
+        """Open a new notebook with these code cells, run the first, and wait until its widget ``shows``."""
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+        nbformat.write(new_notebook(cells=[new_code_cell(c) for c in cells], metadata=kernel), self.root / name)
+        self.console.clear()
+        self.outside.clear()
+        self.open(name)
+        self.run(0)
+        self.page.wait_for_selector(shows, timeout=120_000)
+
+    def run(self, cell: int) -> str:
+        """Run a cell of the notebook and wait for its end; returns what it printed."""
+        self.page.evaluate(f"window.jupyterapp.shell.currentWidget.content.activeCellIndex = {cell}")
+        self.command("notebook:run-cell")
+        outputs = self.page.locator(".jp-Cell").nth(cell).locator(".jp-OutputArea-output")
+        return str(outputs.last.inner_text()) if outputs.count() else ""
+
+    def ask(self, cell: int = 1) -> Any:
+        """What a cell prints as JSON once the kernel has heard of all that was done in the widget.
+
+        ipywidgets holds changes back while the kernel is answering an earlier one, and sends them when it is done: what
+        was held back when the cell ran first is heard before it runs again.
+        """
+        self.run(cell)
+        return json.loads(self.run(cell))
+
+    def words(self) -> str:
+        """What the widget says, once all that waits for a calm moment has been said."""
+        self.page.wait_for_function("!document.querySelector('.cryoedu [aria-busy]')")
+        return str(self.page.locator(".cryoedu [aria-live]").first.inner_text())
+
     def command(self, name: str) -> None:
         """Run a command of JupyterLab and wait until the kernel is idle and no cell is running."""
         self.page.evaluate(f"window.jupyterapp.commands.execute('{name}').then(() => 0, () => 0)")
@@ -102,14 +136,20 @@ class Page:
             time.sleep(0.2)
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Page]]:
-    """A folder that a JupyterLab serves, and a page in a browser that sees only this JupyterLab."""
+@contextmanager
+def laboratory(root: Path, python: str = sys.executable) -> Iterator[Page]:
+    """A JupyterLab of a Python that serves ``root``, seen through a page in a browser that sees nothing else."""
     driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
-    root = tmp_path_factory.mktemp("lab")
-    with jupyterlab(root) as url, driver.sync_playwright() as playwright:
+    with jupyterlab(root, python) as url, driver.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield root, Page(browser, url)
+        yield Page(browser, url, root)
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A page on the JupyterLab of this environment, one for all tests of a file."""
+    with laboratory(tmp_path_factory.mktemp("lab")) as page:
+        yield page

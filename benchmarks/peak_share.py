@@ -1,0 +1,173 @@
+"""How close the expectation step comes to the matrix products that it is made of, on this machine; a table beside this
+file.
+
+    python benchmarks/peak_share.py [--images 2000]
+
+The peak is that of square products in the same precision, a product in each core, in the same run. The step is timed
+from end to end: slices out of the maps, images read and transformed, both products, softmax and all sums.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import os
+import pstats
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import timed
+
+from cryoedu import threads
+from cryoedu.datasets import load
+from cryoedu.geometry.grids import Search, search_2d, search_3d
+from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
+from cryoedu.inference.expectation import expectation
+from cryoedu.inference.loop import start_model
+from cryoedu.inference.model import Model
+from cryoedu.inference.spaces import FourierSpace
+from cryoedu.microscope.experiment import simulate
+from cryoedu.microscope.noise import coloured
+from cryoedu.microscope.projection import PADDING, transform
+from cryoedu.microscope.slices import extract, insert
+from cryoedu.particles.particles import Particles
+
+TABLE = Path(__file__).with_suffix(".md")
+BOX, PIXEL, REPEATS, TO_REACH, BUDGET = 64, 5.0, 5, 85, 2 * 10**9
+SHIFTS = {"shift_range": 10.0, "shift_step": 5.0}
+CASES = {  # what, dimensions, classes, search, shells
+    "2D, 10 classes, 5° in plane": (2, 10, search_2d(5, **SHIFTS), 20),
+    "3D, 2 classes, HEALPix order 1": (3, 2, search_3d(1, **SHIFTS), 9),
+    "3D, 2 classes, HEALPix order 2": (3, 2, search_3d(2, **SHIFTS), 9),
+    "3D, 2 classes, HEALPix order 2, finer": (3, 2, search_3d(2, **SHIFTS), 15),
+}
+PARTS = {  # of a profile: functions and all that they call
+    "slices and their power": "_predict", "images: read, transformed, shifted, weighted": "prepare",
+    "products of images and predictions": "_scores", "softmax": "_settled",
+    "products of weights and images, sums": "products", "best hypotheses": "add",
+}
+
+
+def median_seconds(work: Callable[[], Any], repeats: int = REPEATS) -> float:
+    """Wall time of ``work``, which was run once before."""
+    work()
+    took = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        took.append(time.perf_counter() - started)
+    return statistics.median(took)
+
+
+def matrix_peak() -> float:
+    """GFLOP/s of products of 2048 × 2048 matrices in float32, one in each core at a time."""
+    count = threads.cores()
+    pairs = [tuple(np.random.default_rng(i).standard_normal((2, 2048, 2048), dtype=np.float32)) for i in range(count)]
+    many = pairs * 4
+
+    def work() -> None:
+        for _ in threads.in_threads(lambda pair: pair[0] @ pair[1], many, np):
+            pass
+
+    return len(many) * 2 * 2048**3 / median_seconds(work) / 1e9
+
+
+def copy_bandwidth() -> float:
+    """GB/s, read and written, of copies that no cache can hold, one in each core at a time."""
+    arrays = [(np.zeros(2**25, dtype=np.float32), np.ones(2**25, dtype=np.float32)) for _ in range(threads.cores())]
+
+    def work() -> None:
+        for _ in threads.in_threads(lambda pair: np.copyto(*pair), arrays, np):
+            pass
+
+    return sum(2 * a.nbytes for a, _ in arrays) / median_seconds(work) / 1e9
+
+
+def operations(particles: Particles, model: Model, search: Search, space: FourierSpace) -> float:
+    """Floating-point operations in the matrix products of one step."""
+    columns = len(space.bins)
+    hypotheses = model.classes * len(search.angles)
+    return len(particles) * hypotheses * 4.0 * columns * (space.unknowns * len(search.shifts) + 1)
+
+
+def profile(step: Callable[[], Any]) -> dict[str, float]:
+    """Shares of the processor time of a step in one thread."""
+    recorder = cProfile.Profile(time.process_time)
+    with patch.object(threads, "cores", lambda: 1):
+        recorder.runcall(step)
+    stats: Any = pstats.Stats(recorder)
+    total = stats.total_tt
+    found = {name: sum(times[3] for (_, _, called), times in stats.stats.items() if called == function) / total
+             for name, function in PARTS.items()}
+    found["the rest"] = 1 - sum(found.values())
+    return found
+
+
+def slices_against_memory(maps: np.ndarray) -> list[str]:
+    """Rows: GB/s of extraction and insertion, counting what they must touch, beside a plain copy."""
+    space, rotations = FourierSpace(BOX, 3, PIXEL, 15), search_3d(2).rotations
+    half = transform(maps, PADDING)
+    shape, parts = half.shape[1:], space.parts
+    slices = extract(half, rotations, parts.kx, parts.ky, PADDING)
+    weights = np.abs(slices)
+    copy = copy_bandwidth()
+    read = median_seconds(lambda: extract(half, rotations, parts.kx, parts.ky, PADDING))
+    added = median_seconds(lambda: insert(slices, weights, rotations, parts.kx, parts.ky, PADDING, shape))
+    rows = []
+    # extraction: 8 neighbours read, one value written; insertion: a value and its weight read, 8 of each read, written
+    for name, seconds, touched in (("extraction", read, 9 * 8), ("insertion", added, 12 + 2 * 8 * 12)):
+        speed = slices.size * touched / seconds / 1e9
+        rows.append(f"| {name} of {len(rotations)} × {len(maps)} slices | {1e9 * seconds / slices.size:.1f} | "
+                    f"{speed:.1f} | {copy:.1f} |")
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure all cases and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), metavar="NAME")
+    parser.add_argument("--table", type=Path, default=TABLE)
+    asked = parser.parse_args(arguments)
+    lines = ["# The expectation step against the machine", "",
+             f"Written by `python benchmarks/peak_share.py`: {asked.images} images of {BOX} px, "
+             f"{len(search_2d(5, **SHIFTS).shifts)} shifts, NumPy on the CPU. Medians of {REPEATS}.", "",
+             f"Machine: {timed.machine()}; load before the first: {os.getloadavg()[0]:.1f}. On a GPU: not measured.",
+             "", f"| expectation step | seconds | GFLOP/s | peak, GFLOP/s | share, % (to reach: {TO_REACH}) |",
+             "|---" * 5 + "|"]
+    ribosome = [load(name, box=BOX, pixel_size=PIXEL) for name in ("ribosome-80S", "ribosome-large-subunit")]
+    made = simulate(ribosome, asked.images, seed=1, noise=coloured, defocus=(10_000, 20_000), shift_sigma=4.0)
+    profiles = {}
+    for name in asked.cases:
+        ndim, classes, search, shells = CASES[name]
+        maps = np.stack([s.density for s in ribosome])
+        references = maps if ndim == 3 else np.stack([maps[i % 2].sum(axis=i // 2 % 3) for i in range(classes)])
+        model, space = start_model(made.particles, references), FourierSpace(BOX, ndim, PIXEL, shells)
+
+        def step(model: Model = model, search: Search = search, space: FourierSpace = space) -> None:
+            expectation(made.particles, model, search, space, MAXIMUM_LIKELIHOOD, xp=np, budget=BUDGET)
+
+        peak, seconds = matrix_peak(), median_seconds(step)
+        speed = operations(made.particles, model, search, space) / seconds / 1e9
+        profiles[name] = profile(step)
+        lines.append(f"| {name}, {shells} shells | {seconds:.2f} | {speed:.0f} | {peak:.0f} | "
+                     f"{100 * speed / peak:.0f} |")
+        print(lines[-1], flush=True)
+    lines += ["", "Where the processor time of a step in one thread goes, %:", "",
+              "| | " + " | ".join(profiles) + " |", "|---" * (1 + len(profiles)) + "|"]
+    lines += [f"| {part} | " + " | ".join(f"{100 * shares[part]:.0f}" for shares in profiles.values()) + " |"
+              for part in [*PARTS, "the rest"]]
+    lines += ["", "Slices (15 shells), counting the bytes that interpolation must touch, beside a copy of arrays that",
+              "no cache holds. Most neighbours come from a cache, so that more than the copy's is possible.", "",
+              "| | ns a value | GB/s | copy, GB/s |", "|---" * 4 + "|", *slices_against_memory(maps)]
+    print("\n".join(lines[-2:]))
+    asked.table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
