@@ -1,4 +1,5 @@
-"""Many small pieces of work on all cores: what one BLAS call, or one kernel, is too small to fill."""
+"""Many small pieces of work on all cores: what one BLAS call, or one kernel, is too small to fill. And the opposite:
+one core for work of which there is plenty beside it."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -14,6 +17,7 @@ from cryoedu.arrays import on_gpu
 
 T = TypeVar("T")
 R = TypeVar("R")
+ALONE = ContextVar("ALONE", default=False)  # inside `one_thread`
 
 
 def cores() -> int:
@@ -31,8 +35,8 @@ def cores() -> int:
 
 
 def workers(xp: ModuleType) -> int:
-    """Threads of `in_threads`: one on a GPU, where the host only hands out work."""
-    return 1 if on_gpu(xp) else cores()
+    """Threads of `in_threads`: one on a GPU, where the host only hands out work, and inside `one_thread`."""
+    return 1 if on_gpu(xp) or ALONE.get() else cores()
 
 
 def in_threads(work: Callable[[T], R], items: Sequence[T], xp: ModuleType, *, most: int | None = None,
@@ -61,3 +65,22 @@ def in_threads(work: Callable[[T], R], items: Sequence[T], xp: ModuleType, *, mo
         finally:
             for piece in waiting:  # nobody wants them any more
                 piece.cancel()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """A single thread for all that is computed inside: in BLAS, in Numba's kernels, and by `in_threads`.
+
+    For processes, or threads, that share a machine and have work enough to fill it together.
+    """
+    from numba import get_num_threads, set_num_threads
+    from threadpoolctl import threadpool_limits
+
+    alone, before = ALONE.set(True), get_num_threads()
+    set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        set_num_threads(before)
+        ALONE.reset(alone)

@@ -10,6 +10,7 @@ import typer
 
 from cryoedu.commands.options import (
     AUTO,
+    Cluster,
     Diameter,
     FirstRes,
     Fudge,
@@ -33,6 +34,7 @@ from cryoedu.commands.options import (
     Truth,
     TruthMaps,
     folder_of,
+    machine_of,
     particles_of,
     reference_of,
     refinement_options,
@@ -94,6 +96,7 @@ def classify3d(
     pixel_size: PixelSize = None,
     memory: Memory = None,
     array_library: Library = "auto",
+    cluster: Cluster = None,
     truth: Truth = None,
     truth_map: TruthMaps = None,
     resume: Resume = False,
@@ -122,7 +125,7 @@ def classify3d(
     options = refinement_options(
         particles, 3, iterations, tau2_fudge, particle_diameter,
         None if solvent_mask in (None, AUTO) else Path(str(solvent_mask)), maxcc, first_resolution or ini_high,
-        strict_highres, random_seed, folder.memory, array_library,
+        strict_highres, random_seed, machine_of(context, folder),
     )
     options["symmetry"] = symmetry
     if oversampling:

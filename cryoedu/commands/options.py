@@ -48,6 +48,10 @@ OffsetSigma = Annotated[
 ]
 Scale = Annotated[bool, typer.Option("--scale", help="estimate the intensity of each micrograph (rlnMicrographName)")]
 Library = Annotated[str, typer.Option("--array-library", help="numpy, cupy, or auto")]
+Cluster = Annotated[
+    str | None,
+    typer.Option("--cluster", help="address of a Dask scheduler, or workers to start here; --memory is then of each")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="go on after the last iteration that was finished")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the run that the folder holds")]
 PixelSize = Annotated[float | None, typer.Option("--pixel-size", help="Å: resample all optics groups to this")]
@@ -65,7 +69,8 @@ TruthMaps = Annotated[
 
 AUTO = "auto"  # for a mask that is made, not read
 FILES = {"star", "reference", "solvent_mask", "truth", "truth_map"}  # options that name what a run reads
-UNASKED = {"o", "memory", "array_library", "resume", "overwrite", "truth", "truth_map"}  # results do not depend on them
+# results do not depend on these
+UNASKED = {"o", "memory", "array_library", "cluster", "resume", "overwrite", "truth", "truth_map"}
 
 
 def folder_of(context: typer.Context) -> RunFolder:
@@ -90,6 +95,21 @@ def folder_of(context: typer.Context) -> RunFolder:
     command = shlex.join(["cryoedu", *sys.argv[1:]])
     return open_folder(Path(given["o"]), asked, inputs, command=command, resume=given["resume"],
                        overwrite=given["overwrite"], memory=given["memory"], array_library=given["array_library"])
+
+
+def machine_of(context: typer.Context, folder: RunFolder) -> dict[str, Any]:
+    """Where a command computes: the options memory, array_library and cluster of `refine`.
+
+    The workers of a cluster are found, or started, here; they are left, or ended, when the command ends.
+    """
+    given = context.params
+    machine = {"memory": folder.memory, "array_library": given["array_library"], "cluster": None}
+    if given["cluster"] is None:
+        return machine
+    from cryoedu.inference import cluster
+
+    context.call_on_close(cluster.close)
+    return machine | {"memory": given["memory"], "cluster": cluster.client_of(given["cluster"])}
 
 
 def refuse_together(context: typer.Context, because: str, *names: str) -> None:
@@ -170,10 +190,9 @@ def refinement_options(
     first: float | None,
     last: float | None,
     seed: int,
-    memory: int,
-    array_library: str,
+    machine: dict[str, Any],
 ) -> dict[str, Any]:
-    """Options of the command line as those of `refine`."""
+    """Options of the command line as those of `refine`; ``machine`` are those of `machine_of`."""
     from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
     from cryoedu.inference.loop import opening
 
@@ -181,8 +200,7 @@ def refinement_options(
     return {
         "iterations": iterations,
         "tau2_fudge": tau2_fudge or None,
-        "memory": memory,
-        "array_library": array_library,
+        **machine,
         "assignment": MAXIMUM_CROSS_CORRELATION if maxcc else MAXIMUM_LIKELIHOOD,
         "perturb_seed": seed,
         "mask": mask_of(particles, ndim, diameter, mask),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryoedu.commands.options import (
+    Cluster,
     Diameter,
     FirstRes,
     Fudge,
@@ -28,6 +29,7 @@ from cryoedu.commands.options import (
     Step,
     Truth,
     folder_of,
+    machine_of,
     particles_of,
     refinement_options,
 )
@@ -54,6 +56,7 @@ def align2d(
     pixel_size: PixelSize = None,
     memory: Memory = None,
     array_library: Library = "auto",
+    cluster: Cluster = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -76,6 +79,7 @@ def align2d(
         pixel_size=pixel_size,
         memory=memory,
         array_library=array_library,
+        cluster=cluster,
     )
 
 
@@ -99,6 +103,7 @@ def classify2d(
     pixel_size: PixelSize = None,
     memory: Memory = None,
     array_library: Library = "auto",
+    cluster: Cluster = None,
     truth: Truth = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -114,7 +119,7 @@ def classify2d(
     search = search_2d(psi_step, shift_range=offset_range, shift_step=step)
     options = refinement_options(
         particles, 2, iterations, tau2_fudge, particle_diameter, None, maxcc, first_resolution, strict_highres,
-        random_seed, folder.memory, array_library,
+        random_seed, machine_of(context, folder),
     )
 
     options |= {"scale": scale, "offset_sigma": offset_sigma}

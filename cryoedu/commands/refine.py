@@ -10,6 +10,7 @@ import numpy as np
 import typer
 
 from cryoedu.commands.options import (
+    Cluster,
     Library,
     Memory,
     Output,
@@ -21,6 +22,7 @@ from cryoedu.commands.options import (
     Star,
     Symmetry,
     folder_of,
+    machine_of,
     mask_of,
     particles_of,
     reference_of,
@@ -62,6 +64,7 @@ def refine3d(
     pixel_size: PixelSize = None,
     memory: Memory = None,
     array_library: Library = "auto",
+    cluster: Cluster = None,
     truth: Annotated[Path | None, typer.Option(help="STAR file with the true poses, to compare with")] = None,
     truth_map: Annotated[
         Path | None, typer.Option("--truth-map", help="true map, to compare with after alignment")
@@ -97,8 +100,7 @@ def refine3d(
         "join": low_resol_join_halves,
         "iterations": iterations,
         "symmetry": symmetry,
-        "memory": folder.memory,
-        "array_library": array_library,
+        **machine_of(context, folder),
     }
 
     def job(tick: Any, at: Checkpoint | None) -> Any:

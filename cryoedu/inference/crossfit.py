@@ -28,11 +28,12 @@ from dataclasses import replace
 from functools import reduce
 from operator import add
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, library, memory_budget, namespace, to_numpy
+from cryoedu.arrays import Array, library, namespace, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.fourier import fourier, radial_mean, shellwise
 from cryoedu.geometry.grids import LocalSearch, Search
@@ -49,8 +50,8 @@ from cryoedu.inference.loop import (
     checked_radii,
     hidden_parts,
     iterate,
+    looking,
     on_grid,
-    searched,
     symmetric,
     turned_grid,
 )
@@ -58,6 +59,9 @@ from cryoedu.inference.maximisation import Equations, solve, weak_prior
 from cryoedu.inference.model import Floats, Iteration, Model, Posterior, signal_power
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
+
+if TYPE_CHECKING:
+    from cryoedu.inference.cluster import Workers
 
 FOCUS = 0.65  # of the resolution: the neighbourhood in which differences are compared
 MaskOf = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -68,7 +72,7 @@ def cross_fit(particles: Particles, model: Model, search: Search | LocalSearch, 
               mask: NDArray[np.floating] | MaskOf | None = None, fixed: Collection[str] = (),
               perturb_seed: int | None = None, symmetry: str = "C1", steps: int = 2, number_from: int = 1,
               parts: Sequence[Model] = (), memory: str | int | None = None, array_library: str = "auto",
-              tick: Tick = lambda share: None) -> Iterator[Iteration]:
+              cluster: Workers | None = None, tick: Tick = lambda share: None) -> Iterator[Iteration]:
     """Classify ``particles`` from ``model``, yielding an `Iteration` each time round, as `refine` does.
 
     folds: number of parts, drawn from ``seed``; each is scored against maps without it.
@@ -105,7 +109,7 @@ def cross_fit(particles: Particles, model: Model, search: Search | LocalSearch, 
         return _update(sums, counts, models, at.search, space, mask_of, fixed, least, steps, xp)
 
     return iterate([particles.subset_of(mine) for mine in rows], rows, list(parts) or [model] * folds, schedule, update,
-                   expect=searched(MAXIMUM_LIKELIHOOD, xp, memory_budget(memory, xp)), space_name="fourier",
+                   expect=looking(MAXIMUM_LIKELIHOOD, memory, array_library, cluster), space_name="fourier",
                    numbers=range(number_from, iterations + 1), tick=tick, before=model)
 
 

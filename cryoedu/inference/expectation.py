@@ -25,7 +25,7 @@ after it keep that size; predictions that do not fit halve the budget. Nothing o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import groupby
 from types import ModuleType
@@ -66,6 +66,10 @@ class Sums:
     counts: Floats
     shift_square: float
     log_likelihood: float
+
+    def __add__(self, other: Sums) -> Sums:
+        """The sums of both lots of particles, which were shown the same grid."""
+        return Sums(*(getattr(self, part.name) + getattr(other, part.name) for part in fields(Sums)))
 
     def equations(self, space: FourierSpace, search: Search) -> Equations:
         """The normal equations of the maps, slice by slice of ``search``, each at all poses that show the same.

@@ -16,11 +16,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import library, memory_budget, to_numpy
+from cryoedu.arrays import library, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.fourier import radial_mean, shellwise
 from cryoedu.geometry.grids import Search, local_search
@@ -36,8 +37,8 @@ from cryoedu.inference.loop import (
     checked,
     hidden_parts,
     iterate,
+    looking,
     on_grid,
-    searched,
     start_model,
     symmetric,
     turned_grid,
@@ -48,6 +49,9 @@ from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
 from cryoedu.validation.fsc import fsc as correlate
 from cryoedu.validation.masked import masked_fsc
+
+if TYPE_CHECKING:
+    from cryoedu.inference.cluster import Workers
 
 MARGIN = 5  # shells beyond the resolution that are looked at next, so that it can grow
 LEAST_FSC, MOST_FSC = 1e-3, 0.999
@@ -73,7 +77,7 @@ def gold_standard(particles: Particles, reference: NDArray[np.floating], search:
                   sampling: Sampling = Sampling(), symmetry: str = "C1", steps: int = 3, number_from: int = 1,
                   model: Model | None = None, parts: Sequence[Model] = (), state: State | None = None,
                   memory: str | int | None = None, array_library: str = "auto",
-                  tick: Tick = lambda share: None) -> Iterator[Iteration]:
+                  cluster: Workers | None = None, tick: Tick = lambda share: None) -> Iterator[Iteration]:
     """Refine a map against two independent halves of ``particles``, until nothing gets better.
 
     reference: (n, n, n), low-passed to ``initial_resolution`` Å, so that the halves share nothing finer.
@@ -86,6 +90,7 @@ def gold_standard(particles: Particles, reference: NDArray[np.floating], search:
     join: Å; coarser than that the halves share their map.  iterations: at most; the last one takes all shells.
     symmetry: point group of the map, such as D7 (see `symmetry_operators`), as in `refine`.
     number_from, model, parts, state: to go on after an iteration, the next number and what that one left.
+    memory, array_library, cluster, tick: as in `refine`.
 
     Each `Iteration` holds the map of all particles, the two halves' models in ``parts`` and their ``fsc``.
     Raises InputError before the first iteration if something does not fit together.
@@ -119,7 +124,7 @@ def gold_standard(particles: Particles, reference: NDArray[np.floating], search:
         return replace(new, state={**new.state, **_progress(new, posterior, stage, search, before)})
 
     return iterate(halves, rows, starts, schedule, update, numbers=range(number_from, iterations + 1),
-                   expect=searched(MAXIMUM_LIKELIHOOD, xp, memory_budget(memory, xp)), space_name="fourier",
+                   expect=looking(MAXIMUM_LIKELIHOOD, memory, array_library, cluster), space_name="fourier",
                    tick=tick, before=model, state=state)
 
 

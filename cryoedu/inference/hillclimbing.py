@@ -27,7 +27,7 @@ from cryoedu.inference.gridsums import GridSums
 from cryoedu.inference.initial import prepared, random_angles, random_start, turn_of
 from cryoedu.inference.jobs import random_subsets
 from cryoedu.inference.local import local_expectation
-from cryoedu.inference.loop import Stage, State, Update, iterate, maximisation, on_grid, turned_grid
+from cryoedu.inference.loop import Stage, State, Update, in_turn, iterate, maximisation, on_grid, turned_grid
 from cryoedu.inference.model import Iteration, Model, Posterior, signal_power
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
@@ -111,9 +111,9 @@ def stochastic_hill_climbing(
             "angles": posterior.angles, "shifts": posterior.shifts,
             "moved": np.asarray(np.mean(turned > stage.search.angular_step))})
 
-    return iterate([particles.subset_of(mine) for mine in rows], rows, parts, schedule, update, expect=expect,
-                   numbers=range(number_from, iterations + 1), space_name="fourier", tick=tick, before=model,
-                   state=state)
+    return iterate([particles.subset_of(mine) for mine in rows], rows, parts, schedule, update,
+                   expect=in_turn(expect), numbers=range(number_from, iterations + 1), space_name="fourier", tick=tick,
+                   before=model, state=state)
 
 
 def with_maps(model: Model, maps: NDArray[np.float32]) -> Model:

@@ -33,6 +33,7 @@ from cryoedu.inference.loop import (
     Update,
     checked,
     checked_radii,
+    in_turn,
     iterate,
     maximisation,
     opening,
@@ -115,8 +116,8 @@ def stochastic_gradient_descent(
         return Update(blended(at, best, min(step, 1.0), at.maps + velocity), ssnr,
                       state={"velocity": velocity} | _columns(posterior))
 
-    return iterate([particles], [np.arange(count)], [model], schedule, update, expect=expect, space_name="fourier",
-                   numbers=range(number_from, iterations + 1), tick=tick, state=state)
+    return iterate([particles], [np.arange(count)], [model], schedule, update, expect=in_turn(expect),
+                   space_name="fourier", numbers=range(number_from, iterations + 1), tick=tick, state=state)
 
 
 def blended(model: Model, best: Model, share: float, maps: NDArray[np.float32]) -> Model:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from cryoedu.inference.crossfit import MaskOf, cross_fit
 from cryoedu.inference.loop import noise_power, refine, start_model
 from cryoedu.inference.model import Iteration, Model, low_pass, signal_power
 from cryoedu.particles.particles import Particles
+
+if TYPE_CHECKING:
+    from cryoedu.inference.cluster import Workers
 
 
 def align2d(particles: Particles, search: Search, *, reference: NDArray[np.floating] | None = None,
@@ -70,7 +73,7 @@ def classify3d_in_folds(particles: Particles, reference: NDArray[np.floating], c
 
 def seeds_from_subsets(particles: Particles, reference: NDArray[np.floating], classes: int,
                        search: Search | LocalSearch, *, seed: int, resolution: float = 60.0,
-                       memory: str | int | None = None, array_library: str = "auto",
+                       memory: str | int | None = None, array_library: str = "auto", cluster: Workers | None = None,
                        mask: NDArray[np.floating] | MaskOf | None = None, symmetry: str = "C1",
                        **_options: Any) -> Model:
     """A model of K seeds: one turn of maxCC, which does not care for the reference's grey scale, for each subset.
@@ -88,7 +91,8 @@ def seeds_from_subsets(particles: Particles, reference: NDArray[np.floating], cl
         start = replace(start_model(mine, smooth), sigma2=sigma2)
         around = search.of(rows) if isinstance(search, LocalSearch) else search
         turn = next(refine(mine, start, around, iterations=1, assignment=MAXIMUM_CROSS_CORRELATION, radii=[radius],
-                           fixed=("sigma2",), mask=mask, symmetry=symmetry, memory=memory, array_library=array_library))
+                           fixed=("sigma2",), mask=mask, symmetry=symmetry, memory=memory, array_library=array_library,
+                           cluster=cluster))
         maps.append(turn.model.maps[0])
     seeds = np.stack(maps)
     return replace(start_model(particles, seeds), tau2=signal_power(seeds), sigma2=sigma2)

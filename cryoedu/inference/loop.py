@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,9 @@ from cryoedu.inference.scales import estimated_scales, micrograph_groups, scaled
 from cryoedu.inference.spaces import FourierSpace, RealSpace
 from cryoedu.particles.particles import Particles
 
+if TYPE_CHECKING:
+    from cryoedu.inference.cluster import Workers
+
 State = Mapping[str, NDArray[Any]]
 PARTS = ("maps", "sigma2", "tau2", "class_weights", "offset_sigma")
 SPACES = {"fourier": FourierSpace, "real": RealSpace}
@@ -46,7 +49,7 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
            offset_sigma: float | None = None, tau2_fudge: float | None = None,
            mask: NDArray[np.floating] | None = None, fixed: Collection[str] = (), perturb_seed: int | None = None,
            steps: int = 4, number_from: int = 1, memory: str | int | None = None, array_library: str = "auto",
-           tick: Tick = lambda share: None) -> Iterator[Iteration]:
+           cluster: Workers | None = None, tick: Tick = lambda share: None) -> Iterator[Iteration]:
     """Refine ``model`` against ``particles``, yielding an `Iteration` each time round.
 
     search: the hypotheses; 2D searches for (K, n, n) references, 3D searches for (K, n, n, n) maps, a local search
@@ -71,6 +74,8 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
         radii and the grids of an uninterrupted run.
     memory: budget for blocks such as "1 GB" (default: half of what is free).
     array_library: "numpy", "cupy" or "auto".
+    cluster: where the expectation runs, if not here: a Dask client, the address of a scheduler, or a number of workers
+        to start on this machine (`cryoedu.inference.cluster`). ``memory`` is then that of each block under way there.
     tick: called with the share (0 to 1) of an expectation step that is done.
 
     Raises InputError before the first iteration if particles, model, search and options do not fit together.
@@ -108,7 +113,7 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, 
 
     return iterate([particles], [np.arange(len(particles))], [model], stage, update,
                    numbers=range(number_from, iterations + 1), space_name=space, tick=tick,
-                   expect=searched(assignment, xp, memory_budget(memory, xp)))
+                   expect=looking(assignment, memory, array_library, cluster))
 
 
 @dataclass(frozen=True)
@@ -136,19 +141,21 @@ class Update:
 
 
 Schedule = Callable[[int, State], Stage | None]
-Expecter = Callable[[Particles, NDArray[np.int64], Model, Stage, FourierSpace, State, Tick],
-                    tuple[Posterior, Sums | GridSums]]
+Part = tuple[Particles, NDArray[np.int64], Model]  # some of the particles, their rows, and what they are scored against
+Found = tuple[Posterior, Sums | GridSums]
+Expecter = Callable[[Particles, NDArray[np.int64], Model, Stage, FourierSpace, State, Tick], Found]
+Expectation = Callable[[Sequence[Part], Stage, FourierSpace, State, Tick], Sequence[Found]]
 Maximiser = Callable[[Sequence[Sums | GridSums], Posterior, Sequence[Model], Stage, FourierSpace, State], Update]
 
 
 def iterate(parts: Sequence[Particles], rows: Sequence[NDArray[np.int64]], models: Sequence[Model], schedule: Schedule,
-            update: Maximiser, *, expect: Expecter, numbers: range, space_name: str, tick: Tick,
+            update: Maximiser, *, expect: Expectation, numbers: range, space_name: str, tick: Tick,
             before: Model | None = None, state: State | None = None) -> Iterator[Iteration]:
     """The loop itself. The particles come in ``parts`` (their ``rows`` in the whole), each scored against a model of
     its own; ``update`` decides what sums go into which model. One part and its own sums are the EM of the lecture.
 
     schedule: what to look at in an iteration, given what the last one left in its ``state``; None ends the loop.
-    expect: what the particles of a part say, and their sums, from their rows and their model (`searched` as a rule).
+    expect: what the particles of each part say, and their sums (`looking` as a rule).
     before: model of all particles at the start, if there are several parts.
     """
     state = state or {}
@@ -160,10 +167,8 @@ def iterate(parts: Sequence[Particles], rows: Sequence[NDArray[np.int64]], model
             return
         first = models[0]
         space = SPACES[space_name](first.box, first.ndim, first.pixel_size, stage.radius)
-        found = []
-        for f, (particles, mine, model) in enumerate(zip(parts, rows, models, strict=True)):
-            found.append(expect(scaled(particles, model.scales), mine, model, stage, space, state,
-                                _share_of(tick, f, len(parts))))
+        found = expect([(scaled(particles, model.scales), mine, model)
+                        for particles, mine, model in zip(parts, rows, models, strict=True)], stage, space, state, tick)
         posterior = found[0][0] if len(parts) == 1 else joined([p for p, _ in found], rows, count)
         t1 = time.perf_counter()
         new = update([sums for _, sums in found], posterior, models, stage, space, state)
@@ -172,10 +177,6 @@ def iterate(parts: Sequence[Particles], rows: Sequence[NDArray[np.int64]], model
         yield Iteration(number, before, new.model, posterior, log_likelihood, stage.radius, new.ssnr, seconds,
                         new.parts, new.state, new.fsc)
         before, models, state = new.model, new.parts or [new.model], new.state
-
-
-def _share_of(tick: Tick, done: int, parts: int) -> Tick:
-    return lambda share: tick((done + share) / parts)
 
 
 def joined(posteriors: Sequence[Posterior], rows: Sequence[NDArray[np.int64]], count: int) -> Posterior:
@@ -208,11 +209,33 @@ def symmetric(model: Model, search: Search | LocalSearch, symmetry: str) -> Mode
     return replace(model, maps=np.stack([symmetrise(m, symmetry) for m in model.maps]))
 
 
+def looking(assignment: Assignment, memory: str | int | None, array_library: str,
+            cluster: Workers | None) -> Expectation:
+    """The expectation step of `searched` for all parts: on the workers of a cluster, or here, one after the other."""
+    if cluster is not None:
+        from cryoedu.inference.cluster import on_workers
+
+        return on_workers(cluster, assignment, memory, array_library)
+    xp = library(array_library)
+    return in_turn(searched(assignment, xp, memory_budget(memory, xp)))
+
+
+def in_turn(expect: Expecter) -> Expectation:
+    """``expect`` of one part after the other."""
+    def each(parts: Sequence[Part], stage: Stage, space: FourierSpace, state: State, tick: Tick) -> list[Found]:
+        def share_of(part: int) -> Tick:
+            return lambda share: tick((part + share) / len(parts))
+
+        return [expect(*part, stage, space, state, share_of(f)) for f, part in enumerate(parts)]
+
+    return each
+
+
 def searched(assignment: Assignment, xp: ModuleType, budget: int) -> Expecter:
-    """The expectation step as its `Stage` says: on all of a grid, from there to finer steps around what counts, or
-    around known poses."""
+    """The expectation step of one part as its `Stage` says: on all of a grid, from there to finer steps around what
+    counts, or around known poses."""
     def expect(particles: Particles, rows: NDArray[np.int64], model: Model, stage: Stage, space: FourierSpace,
-               state: State, tick: Tick) -> tuple[Posterior, Sums | GridSums]:
+               state: State, tick: Tick) -> Found:
         if isinstance(stage.search, LocalSearch):
             return local_expectation(particles, model, stage.search.of(rows), space, assignment, xp=xp, budget=budget,
                                      tick=tick)

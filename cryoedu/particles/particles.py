@@ -137,9 +137,13 @@ class Particles:
         def pick(column: Any) -> Any:
             return None if column is None else column[rows]
 
-        on_disk = None if isinstance(self.images, np.ndarray) else getattr(self.images, "take", None)
-        images = self.images[rows] if on_disk is None else on_disk(rows)
-        return replace(self, images=images, optics_group=self.optics_group[rows], ctf=pick(self.ctf),
+        return replace(self, images=taken(self.images, rows), optics_group=self.optics_group[rows], ctf=pick(self.ctf),
                        angles=pick(self.angles), shifts=pick(self.shifts), classes=pick(self.classes),
                        subset=pick(self.subset), extra={k: v[rows] for k, v in self.extra.items()},
                        scale=pick(self.scale))
+
+
+def taken(images: Images, rows: Any) -> Images:
+    """The images of these rows (indices); those in stacks on disk stay there."""
+    on_disk = None if isinstance(images, np.ndarray) else getattr(images, "take", None)
+    return images[rows] if on_disk is None else on_disk(rows)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cryoedu.errors import InputError
-from cryoedu.particles.particles import Images, Particles
+from cryoedu.particles.particles import Images, Particles, taken
 
 SAME = 1e-6  # relative difference of pixel sizes that are taken as equal
 
@@ -61,6 +61,16 @@ class ResampledImages:
             at = np.flatnonzero(group == number)
             out[at] = self._resampled(int(number), source_row[at])
         return out
+
+    def take(self, rows: Any) -> ResampledImages:
+        """The images of these rows (indices or mask), still to be read and resampled."""
+        group, row_in_source = self.group[rows], self.row_in_source[rows]
+        position, sources = np.empty(len(group), dtype=np.int64), []
+        for number, source in enumerate(self.sources):
+            mine = np.flatnonzero(group == number)
+            position[mine] = np.arange(len(mine))
+            sources.append(taken(source, row_in_source[mine]))
+        return ResampledImages(sources, group, position, self.pixel_sizes, self.pixel_size)
 
     def _resampled(self, group: int, rows: np.ndarray) -> np.ndarray:
         images = np.asarray(self.sources[group][rows], dtype=np.float32)

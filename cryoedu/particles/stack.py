@@ -6,6 +6,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,10 @@ class ImageStack:
         return f"{int(self.index_in_file[row]) + 1:06d}@{self.headers[int(self.file_of_row[row])].path}"
 
     def take(self, rows: Any) -> ImageStack:
-        """The stack of these rows (slice, indices or mask), still on disk."""
-        return ImageStack(self.headers, self.file_of_row[rows], self.index_in_file[rows], open_files=self._limit)
+        """The stack of these rows (slice, indices or mask), still on disk; it knows no file that holds none."""
+        files, file_of_row = np.unique(self.file_of_row[rows], return_inverse=True)
+        headers = [self.headers[f] for f in files] or self.headers[:1]  # which tells the box of no image too
+        return ImageStack(headers, file_of_row, self.index_in_file[rows], open_files=self._limit)
 
     def reading_order(self) -> np.ndarray:
         """The rows (N,) in the order in which they lie on disk."""
@@ -114,7 +117,8 @@ class ImageStack:
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        del state["_open"], state["_lock"]  # another process maps the files itself
+        del state["_open"], state["_lock"]  # another process maps the files itself, from wherever it works
+        state["headers"] = tuple(replace(h, path=h.path.absolute()) for h in self.headers)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -1,0 +1,436 @@
+"""The expectation on a cluster: the same result, wherever the blocks were looked at, and whatever died on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import fields, replace
+
+import numpy as np
+import psutil
+import pytest
+from commandline import cryoedu
+
+distributed = pytest.importorskip("distributed", reason="the extra is not installed: pip install 'cryoedu[cluster]'")
+
+from cryoedu.checkpoints import read_checkpoint  # noqa: E402
+from cryoedu.errors import InputError  # noqa: E402
+from cryoedu.geometry.grids import local_search, search_2d, search_3d  # noqa: E402
+from cryoedu.inference import cluster as clusters  # noqa: E402
+from cryoedu.inference.adaptive import Adaptive  # noqa: E402
+from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION  # noqa: E402
+from cryoedu.inference.gold import gold_standard  # noqa: E402
+from cryoedu.inference.jobs import classify2d, classify3d, classify3d_in_folds  # noqa: E402
+from cryoedu.inference.loop import refine, start_model  # noqa: E402
+from cryoedu.microscope.experiment import simulate  # noqa: E402
+from cryoedu.microscope.noise import coloured  # noqa: E402
+from cryoedu.microscope.specimen import Specimen  # noqa: E402
+from cryoedu.particles import read_particles, write_map, write_particles  # noqa: E402
+from cryoedu.particles.resampling import resample  # noqa: E402
+from cryoedu.particles.stack import ImageStack  # noqa: E402
+
+BOX, PIXEL, COUNT = 20, 6.0, 90
+HERE = {"array_library": "numpy", "memory": "100 MB"}
+SPACE = search_3d(0, shift_range=PIXEL, shift_step=PIXEL)
+
+
+def threads(workers: int):
+    """Workers that are threads of this process."""
+    return distributed.LocalCluster(n_workers=workers, threads_per_worker=1, processes=False,
+                                    dashboard_address="127.0.0.1:0", silence_logs=50)
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Two workers, as threads of this process."""
+    with threads(2) as cluster, cluster.get_client() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    rng = np.random.default_rng(3)
+    axes = np.meshgrid(*[np.arange(BOX) - BOX // 2] * 3, indexing="ij")
+    centres = rng.uniform(-4, 4, (6, 3))
+    return np.float32(sum(np.exp(-sum((a - c) ** 2 for a, c in zip(axes, at, strict=True)) / 4) for at in centres))
+
+
+@pytest.fixture(scope="module")
+def star(blobs, tmp_path_factory):
+    """Particles in a stack on disk, from three micrographs and two optics groups, with poses known to some degrees."""
+    path = tmp_path_factory.mktemp("stack") / "particles.star"
+    made = simulate(Specimen(blobs, PIXEL), COUNT, seed=1, snr=0.5, noise=coloured, defocus=(8e3, 1.6e4),
+                    shift_sigma=3.0, progress=False)
+    optics = (made.particles.optics[0], replace(made.particles.optics[0], voltage=200.0, name="second"))
+    extra = {"rlnMicrographName": np.array([f"mic{i % 3}.mrc" for i in range(COUNT)])}
+    write_particles(replace(made.particles, optics=optics, optics_group=np.arange(COUNT) % 5 // 4, extra=extra,
+                            angles=made.truth.angles), path)
+    write_map(blobs, path.with_name("map.mrc"), PIXEL)
+    return path
+
+
+@pytest.fixture
+def particles(star):
+    return read_particles(star)
+
+
+def assert_same(here, there):
+    """Equal up to the rounding of sums in another order, particle by particle."""
+    assert [i.number for i in here] == [i.number for i in there]
+    for one, other in zip(here, there, strict=True):
+        assert other.log_likelihood == pytest.approx(one.log_likelihood, rel=1e-6)
+        for part in ("maps", "sigma2", "tau2", "class_weights", "scales"):
+            a, b = getattr(one.model, part), getattr(other.model, part)
+            np.testing.assert_allclose(b, a, atol=3e-5 * np.abs(a).max(initial=0), err_msg=part)
+        found, again = one.posterior, other.posterior
+        np.testing.assert_allclose(again.log_evidence, found.log_evidence, atol=1e-3)
+        np.testing.assert_allclose(again.class_probability, found.class_probability, atol=1e-4)
+        for part in ("classes", "angles", "shifts"):
+            a, b = (np.reshape(getattr(p, part), (len(p.classes), -1)) for p in (found, again))
+            assert np.mean(np.all(np.abs(a - b) < 1e-6, axis=1)) > 0.97, part  # a tie may fall to either side
+
+
+def until(true, seconds=30.0):
+    """Wait until something is true; fails if it never is."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came to be true"
+        time.sleep(0.05)
+
+
+def alive(group):
+    """Processes of a group that still run."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def model_of(particles, blobs):
+    return start_model(particles, np.stack([blobs, blobs[::-1]]))
+
+
+JOBS = {
+    "classify3d": lambda p, b, **o: classify3d(p, b, 2, SPACE, seed=1, iterations=3, **o),
+    "classify3d, adaptive": lambda p, b, **o: classify3d(p, b, 2, SPACE, seed=1, iterations=2,
+                                                         adaptive=Adaptive(diameter=100.0), **o),
+    "classify3d, maxCC": lambda p, b, **o: refine(p, model_of(p, b), SPACE, assignment=MAXIMUM_CROSS_CORRELATION,
+                                                  iterations=2, **o),
+    "classify3d, local, scales": lambda p, b, **o: refine(
+        p, model_of(p, b), local_search(p.angles, np.zeros((len(p), 2)), angular_range=10.0, angular_step=5.0,
+                                        shift_range=PIXEL, shift_step=PIXEL), iterations=3, scale=True, **o),
+    "classify3d, folds": lambda p, b, **o: classify3d_in_folds(p, b, 2, SPACE, seed=1, folds=2, iterations=2, **o),
+    "classify2d": lambda p, b, **o: classify2d(p, 3, search_2d(20, shift_range=PIXEL, shift_step=PIXEL), seed=1,
+                                               iterations=3, scale=True, tau2_fudge=2.0, **o),
+    "classify2d, real space": lambda p, b, **o: classify2d(
+        replace(p, ctf=None), 2, search_2d(20, shift_range=PIXEL, shift_step=PIXEL), seed=1, iterations=2,
+        space="real", **o),
+    "gold standard": lambda p, b, **o: gold_standard(p, b, SPACE, seed=3, initial_resolution=40, diameter=100,
+                                                     iterations=3, symmetry="C2", **o),
+}
+
+
+@pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
+def test_a_cluster_finds_what_one_process_finds(job, client, particles, blobs):
+    """Dense, adaptive, local, in parts, with scales: a block that is lost, counted twice, or put in another's place."""
+    assert_same(list(job(particles, blobs, **HERE)), list(job(particles, blobs, cluster=client, **HERE)))
+
+
+def test_how_many_workers_there_are_does_not_matter(client, particles, blobs):
+    """Else a run that a queue gives two machines today and nine tomorrow could not be repeated."""
+    def once(where):
+        (found,) = refine(particles, model_of(particles, blobs), SPACE, iterations=1, cluster=where, **HERE)
+        return found
+
+    with threads(1) as cluster:
+        alone, together = once(cluster), once(client)
+    np.testing.assert_array_equal(alone.model.maps, together.model.maps)
+    for part in fields(alone.posterior):
+        np.testing.assert_array_equal(getattr(alone.posterior, part.name), getattr(together.posterior, part.name))
+
+
+def test_images_are_read_where_they_are_looked_at(client, particles, blobs, monkeypatch):
+    """A terabyte of images through one process would be slower than that process alone."""
+    readers, read = set(), ImageStack.__getitem__
+    monkeypatch.setattr(ImageStack, "__getitem__",
+                        lambda self, rows: (readers.add(threading.current_thread()), read(self, rows))[1])
+    model = model_of(particles, blobs)
+    readers.clear()
+    list(refine(particles, model, SPACE, iterations=2, cluster=client, **HERE))
+    assert readers and threading.main_thread() not in readers
+
+
+def test_what_travels_is_metadata_and_the_model(client, particles, blobs, monkeypatch):
+    """What grows with the images has no place on the network, and metadata go there once."""
+    sent, submit = [], client.submit
+
+    def counting(function, *arguments, **options):
+        sent.append(sum(len(pickle.dumps(a)) for a in arguments if not isinstance(a, distributed.Future | list)
+                        and getattr(a, "name", "") != "ML"))
+        return submit(function, *arguments, **options)
+
+    monkeypatch.setattr(client, "submit", counting)
+    model = model_of(particles, blobs)
+    each = []
+    for _ in refine(particles, model, SPACE, iterations=3, cluster=client, **HERE):
+        each.append(sum(sent))
+        sent.clear()
+    first, second, third = each
+    assert second == pytest.approx(third, rel=0.01)
+    assert model.maps.nbytes < second < model.maps.nbytes + 15_000
+    assert 100 * COUNT < first - second < 150 * COUNT + 4 * 3_000  # bytes of a particle, and of a block
+    assert first < 0.75 * COUNT * BOX**2 * 4
+
+
+def test_neither_other_files_nor_other_particles_travel_with_a_block(star, particles, tmp_path, monkeypatch):
+    """A data set has a stack for each of ten thousand micrographs; all of their names in each block are gigabytes."""
+    monkeypatch.chdir(star.parent)
+    (star.parent / "copy.mrcs").write_bytes(star.with_suffix(".mrcs").read_bytes())
+    both = ImageStack.open("particles.mrcs", "copy.mrcs")
+    twice = replace(particles, images=both, optics_group=np.arange(2 * COUNT) % 2, ctf=None, angles=None, shifts=None,
+                    extra={})
+    rows = np.array([COUNT + 7, COUNT + 2, COUNT + 4])
+    for images in (both, resample(twice, 8.0).images):
+        packed, wanted = pickle.dumps(images.take(rows)), images[rows]
+        assert len(packed) < 3_000 and b"copy.mrcs" in packed and b"particles.mrcs" not in packed
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path)  # a worker works elsewhere
+            np.testing.assert_array_equal(pickle.loads(packed)[:], wanted)
+
+
+def test_progress_counts_blocks_to_the_end(client, particles, blobs):
+    shares = []
+    next(gold_standard(particles, blobs, SPACE, seed=3, initial_resolution=40, cluster=client, tick=shares.append,
+                       **HERE))
+    assert len(shares) == 8 and np.allclose(shares, np.arange(1, 9) / 8)  # two halves of four blocks
+
+
+@pytest.mark.parametrize(("first", "second"), [(False, True), (True, False)], ids=["to a cluster", "off a cluster"])
+def test_a_run_goes_on_with_and_without_a_cluster(first, second, client, star, tmp_path, monkeypatch):
+    """Begun on a laptop, continued where there are more machines; or the other way round."""
+    monkeypatch.setattr("cryoedu.report.write_report", lambda folder: folder)
+    job = ["classify3d", star, "--k", 2, "--reference", star.with_name("map.mrc"), "--healpix-order", 0,
+           "--offset-range", 6, "--strict-highres", 16, "--array-library", "numpy"]
+    where = ["--cluster", client.scheduler.address]
+    assert cryoedu(*job, "--iter", 4, "--o", tmp_path / "whole") == ""
+    ended = RuntimeError("as if it was stopped")
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        from cryoedu import runs
+
+        write = runs.write_iteration
+        patch.setattr(runs, "write_iteration", lambda iteration, *a, **k: write(iteration, *a, **k)
+                      if iteration.number < 3 else (_ for _ in ()).throw(ended))
+        cryoedu(*job, "--iter", 4, "--o", tmp_path / "parts", *(where if first else []))
+    assert read_checkpoint(tmp_path / "parts" / "run_checkpoint.npz").number == 2
+    assert cryoedu(*job, "--iter", 4, "--o", tmp_path / "parts", "--resume", *(where if second else [])) == ""
+    one, other = (read_checkpoint(tmp_path / name / "run_checkpoint.npz") for name in ("whole", "parts"))
+    assert one.number == other.number == 4
+    np.testing.assert_allclose(other.model.maps, one.model.maps, atol=2e-4 * np.abs(one.model.maps).max())
+    assert np.mean(one.arrays["classes"] == other.arrays["classes"]) > 0.97
+
+
+def test_a_lonely_particle_and_one_optics_group_that_a_block_has_nobody_of(client, particles, blobs):
+    """Blocks are cut without regard to groups; one may hold no particle of some of them."""
+    few = particles.subset_of(np.array([0, 1, 2, 4, 9]))  # the second group is in the last blocks alone
+    model = start_model(few, blobs[None])
+    here, there = (list(refine(few, model, SPACE, iterations=2, cluster=c, **HERE)) for c in (None, client))
+    assert_same(here, there)
+    assert clusters.cut(1)[0].tolist() == [0] and len(clusters.cut(3)) == 3
+
+
+@pytest.mark.parametrize("count", [4, 90, 2_000, 100_000, 3_000_000])
+def test_blocks_hold_every_particle_once(count):
+    blocks = clusters.cut(count)
+    np.testing.assert_array_equal(np.concatenate(blocks), np.arange(count))
+    sizes = [len(block) for block in blocks]
+    assert 4 <= len(blocks) <= 512 and max(sizes) - min(sizes) <= 1
+
+
+def test_what_goes_wrong_on_a_worker_is_said_with_its_place(client, star, blobs, tmp_path):
+    """A file that only the submitting machine sees is the first thing that goes wrong on any cluster."""
+    import shutil
+
+    for file in star.parent.glob("particles.*"):
+        shutil.copy(file, tmp_path)
+    gone = read_particles(tmp_path / "particles.star")
+    model = model_of(gone, blobs)
+    (tmp_path / "particles.mrcs").unlink()
+    with pytest.raises(InputError, match=r"there is no file .*particles\.mrcs.*among particles \d+ to \d+, on the worke"
+                                         r"r at \S+, which has to see the same files"):
+        list(refine(gone, model, SPACE, iterations=1, cluster=client, **HERE))
+    images = read_particles(star).images[:]
+    images[70, 3, 3] = np.nan
+    bad = replace(read_particles(star), images=images)
+    with pytest.raises(InputError, match=r"NaN or infinite values.*among particles 69 to 90"):
+        list(refine(bad, model, SPACE, iterations=1, cluster=client, **HERE))
+    assert list(refine(read_particles(star), model, SPACE, iterations=1, cluster=client, **HERE))  # it still works
+
+
+@pytest.mark.parametrize(("asked", "words"), [
+    (0, "a cluster of 0 workers does nothing"), ("0", "a cluster of 0 workers"),
+    ("tcp://127.0.0.1:9", "no scheduler of Dask answers at 'tcp://127.0.0.1:9': give the address"),
+    ("nowhere at all", "no scheduler of Dask answers at 'nowhere at all'"), ("ftp://a:1", "no scheduler of Dask")])
+def test_a_cluster_that_is_none_is_refused_before_anything_starts(asked, words, particles, blobs, monkeypatch):
+    import dask
+
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}), pytest.raises(InputError, match=words):
+        refine(particles, model_of(particles, blobs), SPACE, cluster=asked)
+
+
+def test_without_dask_the_way_out_is_named(particles, blobs, monkeypatch, star, tmp_path):
+    """It is an optional extra: most people have never heard of it."""
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    said = cryoedu("classify2d", star, "--k", 2, "--o", tmp_path, "--cluster", "2")
+    assert "a cluster needs the package distributed, which is not installed here: run 'python -m pip install" in said
+
+
+def test_a_wrong_memory_is_refused_at_once(client, particles, blobs):
+    with pytest.raises(InputError, match="not a size"):
+        refine(particles, model_of(particles, blobs), SPACE, cluster=client, memory="plenty")
+
+
+def test_workers_share_what_a_machine_has(client):
+    """Several workers with a thread for each core each would wait for each other; half of memory each would swap."""
+    def inside(_):
+        from numba import get_num_threads
+        from threadpoolctl import threadpool_info
+
+        from cryoedu.threads import in_threads, one_thread
+        with one_thread():
+            mine = set(in_threads(lambda i: threading.get_ident(), range(3), np))
+            return (get_num_threads(), {lib["num_threads"] for lib in threadpool_info()}, len(mine),
+                    clusters._means.__wrapped__(None, "numpy")[1], clusters._means.__wrapped__("50 MB", "numpy")[1],
+                    distributed.get_worker().memory_manager.memory_limit)
+
+    numba, libraries, threads, budget, asked, limit = client.submit(inside, 0).result()
+    assert (numba, libraries, threads, asked) == (1, {1}, 1, 50_000_000)
+    assert 0 < budget <= limit // 3
+
+
+@pytest.fixture
+def many(blobs, tmp_path):
+    """Blocks that take long enough for a worker to be killed in the middle of one."""
+    made = simulate(Specimen(blobs, PIXEL), 2000, seed=1, snr=0.5, defocus=(8e3, 1.6e4), progress=False)
+    write_particles(made.particles, tmp_path / "many.star")
+    return read_particles(tmp_path / "many.star")
+
+
+def looked_at(cluster):
+    """How many blocks were looked at to the end, on any worker, until now."""
+    return sum(step.key.startswith("_look") and (step.start, step.finish) == ("processing", "memory")
+               for step in cluster.scheduler.transition_log)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_costs_its_block_and_not_the_run(many, blobs):
+    """On a hundred machines one is always about to be rebooted, or out of memory."""
+    search = search_3d(1, shift_range=2 * PIXEL, shift_step=PIXEL)
+
+    def run(where, tick):
+        return list(refine(many, model_of(many, blobs), search, iterations=2, cluster=where, tick=tick, **HERE))
+
+    with clusters.local_workers(2) as cluster, cluster.get_client() as client:
+        whole = run(client, lambda share: None)
+        pids = client.run(os.getpid)
+        killed, before = [], looked_at(cluster)
+
+        def kill_once(share):
+            if not killed:  # the first block is done, others are under way
+                killed.append(min(pids.values()))
+                os.kill(killed[0], signal.SIGKILL)
+
+        again = run(client, kill_once)
+        assert before == 8 and 8 <= looked_at(cluster) - before <= 8 + 2  # it had two of the four blocks
+        client.wait_for_workers(2, timeout=60)
+        assert killed[0] not in client.run(os.getpid).values()
+    for one, other in zip(whole, again, strict=True):
+        np.testing.assert_array_equal(one.model.maps, other.model.maps)
+        np.testing.assert_array_equal(one.posterior.angles, other.posterior.angles)
+        assert one.log_likelihood == other.log_likelihood
+
+
+@pytest.mark.slow
+def test_a_block_that_kills_every_worker_ends_the_run_in_words(many, blobs):
+    """Too little memory for a block is not cured by another worker; trying for ever would hide it."""
+    import dask
+
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), clusters.local_workers(1) as cluster, \
+            cluster.get_client() as client:
+        def kill(share):
+            os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+
+        with pytest.raises(InputError, match=r"several workers looked at before they died.*smaller memory"):
+            list(refine(many, model_of(many, blobs), search_3d(2, shift_range=12, shift_step=6), cluster=client,
+                        tick=kill, **HERE))
+
+
+@pytest.fixture
+def elsewhere():
+    """A scheduler and a worker of two threads, started as by hand: the address and the scheduler's process."""
+    dask = [sys.executable, "-m", "dask"]
+    with subprocess.Popen([*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"], text=True,
+                          stderr=subprocess.PIPE) as scheduler:
+        address = next(line.split()[-1] for line in scheduler.stderr if "Scheduler at:" in line)
+        threading.Thread(target=scheduler.stderr.read, daemon=True).start()  # or it would wait for a reader
+        with subprocess.Popen([*dask, "worker", address, "--nthreads", "2", "--no-dashboard"],
+                              stderr=subprocess.DEVNULL) as worker:
+            yield address, scheduler
+            worker.terminate()
+            scheduler.kill()
+    clusters.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["in an iteration", "between two"])
+def test_a_scheduler_that_dies_leaves_the_iterations_until_then(when, many, blobs, elsewhere):
+    """A sentence, not an endless wait: what was found until then is there, and can be gone on from."""
+    address, scheduler = elsewhere
+    armed = []
+
+    def tick(share):
+        if armed and share < 0.5:
+            scheduler.kill()
+
+    turns = refine(many, model_of(many, blobs), search_3d(2, shift_range=12, shift_step=6), cluster=address, tick=tick,
+                   **HERE)
+    assert next(turns).number == 1
+    armed += [when] * (when == "in an iteration")
+    if not armed:
+        scheduler.kill()
+        scheduler.wait()
+    with pytest.raises(InputError, match="the scheduler of the cluster is gone"):
+        next(turns)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_workers_too_and_leaves_a_run_that_goes_on(star, tmp_path):
+    """The terminal sends Ctrl-C to the workers here as well; none of them may stay, or take the run along."""
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    job = ["classify3d", star, "--k", 2, "--reference", star.with_name("map.mrc"), "--healpix-order", 1,
+           "--offset-range", 6, "--iter", 12, "--array-library", "numpy"]
+    command = [sys.executable, "-c", "from cryoedu.cli import main; main()", *map(str, job), "--o", str(out)]
+    with subprocess.Popen([*command, "--cluster", "2"], start_new_session=True, text=True, stderr=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as process:
+        while not (out / "run_it002_data.star").exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "go on with --resume" in said and "Traceback" not in said, said
+    until(lambda: not alive(process.pid))
+    reached = read_checkpoint(out / "run_checkpoint.npz").number
+    assert 1 <= reached < 12
+    assert cryoedu(*job, "--o", out, "--resume", "--cluster", "2") == ""
+    assert cryoedu(*job, "--o", whole) == ""
+    one, other = (read_checkpoint(folder / "run_checkpoint.npz") for folder in (whole, out))
+    assert one.number == other.number == 12
+    assert np.mean(one.arrays["classes"] == other.arrays["classes"]) > 0.95
+    assert not clusters.STARTED
