@@ -21,7 +21,8 @@ ALONE = ContextVar("ALONE", default=False)  # inside `one_thread`
 
 
 def cores() -> int:
-    """Cores that this process may use: those of the machine, fewer in a container or under a batch system."""
+    """Cores that this process may use: those of the machine, fewer in a container, under a batch system, or where
+    OMP_NUM_THREADS says so, as classroom servers do."""
     try:
         usable = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS, Windows
@@ -31,7 +32,8 @@ def cores() -> int:
         usable = min(usable, max(1, round(int(quota) / int(period))))
     except (OSError, ValueError):  # no cgroup v2, or the quota is "max"
         pass
-    return usable
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(usable, max(int(asked), 1)) if asked.isdecimal() else usable
 
 
 def workers(xp: ModuleType) -> int:

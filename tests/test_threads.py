@@ -28,6 +28,15 @@ def test_several_are_under_way_at_once(monkeypatch):
     list(threads.in_threads(lambda i: both.wait(), range(2), np))
 
 
+@pytest.mark.parametrize(("asked", "at_most"), [("1", 1), ("0", 1), ("", None), ("2,1", None), ("100000", None)])
+def test_a_classroom_s_limit_is_kept(monkeypatch, asked, at_most):
+    """A seat that takes more threads than it was given slows down everybody else's."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    free = threads.cores()
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert threads.cores() == (at_most or free)
+
+
 def test_no_more_is_begun_than_is_wanted_soon(monkeypatch):
     """A block that waits to be collected holds memory."""
     monkeypatch.setattr(threads, "cores", lambda: 2)

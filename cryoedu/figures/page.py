@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import html
 import io
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class Picture:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of this size in inches, of no window and no global list: it is freed when dropped."""
+    """An empty figure of this size in inches, of no window and no global list that would keep it."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
@@ -54,4 +55,7 @@ def show(figure: Figure, alt: str | None = None) -> Picture:
     """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-    return Picture(buffer.getvalue(), round(figure.get_figwidth() * 96), str(alt or figure.get_label()))
+    picture = Picture(buffer.getvalue(), round(figure.get_figwidth() * 96), str(alt or figure.get_label()))
+    del figure
+    gc.collect()  # a figure that was drawn refers to itself: Python would find its megabytes a dozen figures later
+    return picture

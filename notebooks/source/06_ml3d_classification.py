@@ -109,7 +109,7 @@ settings = {
     "mask": soft_sphere(particles.box, pixel, 310.0),   # nothing outside a sphere of 310 Å
     "tau2_fudge": 4.0,                                  # T, the strength of the prior: lesson 9
     "perturb_seed": 1,                                  # the grid is turned a little in each iteration
-    "memory": "64 MB",
+    "memory": "24 MB",
 }
 
 blob = low_pass(whole[None], pixel, 60.0)
