@@ -26,12 +26,12 @@ import timed
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # browser.py
 PAUSE = 150  # ms from a picture to the next key
 TABLE = Path(__file__).with_suffix(".md")
-REFERENCE = '.cryoedu [role=img][aria-label^="reference"]'
+REFERENCE = '.jp-OutputArea .cryoedu [role=img][aria-label^="reference"]'
 WIDGETS = {  # what it is, its code, its slider, the picture that changes, the most milliseconds that it may take
     "projection viewer, 128 × 128 px": ("the kernel, for each key", """
 from cryoedu.datasets import load
 from cryoedu.widgets.projection import projection_viewer
-projection_viewer(load("ribosome-80S", box=128), tilt=60)""", "rot", ".cryoedu canvas[role=img]", 50),
+projection_viewer(load("ribosome-80S", box=128), tilt=60)""", "rot", ".jp-OutputArea .cryoedu canvas[role=img]", 50),
     "CCF and PDF boards, 72 rotations × 81 shifts": ("the browser, from sums sent once", """
 from cryoedu.datasets import load
 from cryoedu.widgets.boards import ccf_pdf_boards
@@ -51,7 +51,7 @@ stepper.frame = 0
 stepper""", "turns done", REFERENCE, 20),
 }
 WATCH = """([slider, picture]) => {
-    const sliders = [...document.querySelectorAll(".cryoedu input[type=range]")];
+    const sliders = [...document.querySelectorAll(".jp-OutputArea .cryoedu input[type=range]")];
     const input = sliders.find((e) => e.labels[0].textContent === slider);
     input.focus();
     window.took = [];

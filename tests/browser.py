@@ -91,7 +91,7 @@ class Page:
         if kernel:
             self.page.wait_for_function(f"() => {KERNEL} === 'idle'", timeout=120_000)
 
-    def notebook(self, name: str, *cells: str, shows: str = ".cryoedu") -> None:
+    def notebook(self, name: str, *cells: str, shows: str = ".jp-OutputArea .cryoedu") -> None:
         """Open a new notebook with these code cells, run the first, and wait until its widget ``shows``."""
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
         nbformat.write(new_notebook(cells=[new_code_cell(c) for c in cells], metadata=kernel), self.root / name)
@@ -119,8 +119,8 @@ class Page:
 
     def words(self) -> str:
         """What the widget says, once all that waits for a calm moment has been said."""
-        self.page.wait_for_function("!document.querySelector('.cryoedu [aria-busy]')")
-        return str(self.page.locator(".cryoedu [aria-live]").first.inner_text())
+        self.page.wait_for_function("!document.querySelector('.jp-OutputArea .cryoedu [aria-busy]')")
+        return str(self.page.locator(".jp-OutputArea .cryoedu [aria-live]").first.inner_text())
 
     def command(self, name: str) -> None:
         """Run a command of JupyterLab and wait until the kernel is idle and no cell is running."""

@@ -24,16 +24,16 @@ print(json.dumps({name: getattr(boards, name) for name in ("rotation", "snr", "s
 
 @pytest.fixture(scope="module")
 def boards(lab):
-    lab.notebook("boards.ipynb", SHOW, TELL, shows=".cryoedu svg")
+    lab.notebook("boards.ipynb", SHOW, TELL, shows=".jp-OutputArea .cryoedu svg")
     return lab
 
 
 def sliders(page):
-    return page.page.locator('.cryoedu input[type="range"]')
+    return page.page.locator('.jp-OutputArea .cryoedu input[type="range"]')
 
 
 def painted(page):
-    return page.page.evaluate("""[...document.querySelectorAll('.cryoedu canvas')].map(c => {
+    return page.page.evaluate("""[...document.querySelectorAll('.jp-OutputArea .cryoedu canvas')].map(c => {
         const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
         return new Set(d).size; })""")
 
@@ -41,12 +41,12 @@ def painted(page):
 def test_it_paints_and_says_what_it_paints(boards):
     particle, _, reference, _ = painted(boards)
     assert particle > 20 and reference > 20
-    pictures = boards.page.locator(".cryoedu [role=img]")
+    pictures = boards.page.locator(".jp-OutputArea .cryoedu [role=img]")
     labels = pictures.evaluate_all("all => all.map(e => e.getAttribute('aria-label'))")
     assert len(labels) == 6 and all(labels)
     names = sliders(boards).evaluate_all("all => all.map(e => e.labels[0].textContent)")
     assert names == ["rotation φ", "SNR of the image", "σ of the model"]
-    assert boards.page.locator(".cryoedu [aria-live]").inner_text().startswith("At φ = 0°")
+    assert boards.page.locator(".jp-OutputArea .cryoedu [aria-live]").inner_text().startswith("At φ = 0°")
 
 
 def test_arrow_keys_turn_the_reference_and_stay_in_the_widget(boards):
@@ -80,14 +80,14 @@ def test_the_browser_and_python_draw_the_same_boards(boards):
 
 
 def test_extreme_positions_draw_numbers(boards):
-    boards.page.locator('.cryoedu input[type="checkbox"]').check()
+    boards.page.locator('.jp-OutputArea .cryoedu input[type="checkbox"]').check()
     for snr in ("Home", "End"):
         for sigma in ("Home", "End"):
             for slider, key in ((1, snr), (2, sigma), (0, sigma)):
                 sliders(boards).nth(slider).focus()
                 boards.page.keyboard.press(key)
             boards.words()
-            shown = boards.page.locator(".cryoedu").inner_html()
+            shown = boards.page.locator(".jp-OutputArea .cryoedu").inner_html()
             assert "NaN" not in shown and "Infinity" not in shown and "undefined" not in shown
     particle, ccf_map, reference, pdf_map = painted(boards)
     assert min(particle, ccf_map, reference) > 20 and pdf_map >= 3  # at this SNR the PDF is one point
@@ -96,8 +96,8 @@ def test_extreme_positions_draw_numbers(boards):
 
 
 def test_buttons_and_clicks(boards):
-    boards.page.locator(".cryoedu button", has_text="another particle").click()
-    boards.page.locator(".cryoedu button", has_text="true σ").click()
+    boards.page.locator(".jp-OutputArea .cryoedu button", has_text="another particle").click()
+    boards.page.locator(".jp-OutputArea .cryoedu button", has_text="true σ").click()
     box = boards.page.locator(".cryoedu-ccf .frame").bounding_box()
     boards.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 20)
     said = boards.ask()
@@ -107,7 +107,7 @@ def test_buttons_and_clicks(boards):
 def test_a_key_is_painted_at_once(boards):
     """What is dragged must follow the hand. The bound is loose, for busy machines; typical is a few milliseconds."""
     took = boards.page.evaluate("""async () => {
-        const slider = document.querySelectorAll('.cryoedu input[type=range]')[0], times = [];
+        const slider = document.querySelectorAll('.jp-OutputArea .cryoedu input[type=range]')[0], times = [];
         for (let i = 0; i < 30; i++) {
             const start = performance.now();
             slider.value = i; slider.dispatchEvent(new Event('input'));
@@ -121,8 +121,8 @@ def test_a_key_is_painted_at_once(boards):
 def test_two_views_and_a_closed_widget_leave_no_error(boards):
     for _ in range(3):
         boards.run(0)
-    boards.page.wait_for_selector(".cryoedu svg")
-    assert boards.page.locator(".cryoedu").count() == 1
+    boards.page.wait_for_selector(".jp-OutputArea .cryoedu svg")
+    assert boards.page.locator(".jp-OutputArea .cryoedu").count() == 1
 
 
 def test_nothing_came_from_outside_and_nothing_went_wrong(boards):
@@ -135,7 +135,7 @@ def test_nothing_came_from_outside_and_nothing_went_wrong(boards):
 def test_the_still_picture_hides_behind_the_live_view(boards):
     assert boards.page.locator(".cryoedu-still").count() == 1
     assert not boards.page.locator(".cryoedu-still").is_visible()
-    assert boards.page.locator(".cryoedu svg").first.is_visible()
+    assert boards.page.locator(".jp-OutputArea .cryoedu svg").first.is_visible()
 
 
 def test_opened_the_next_day_the_learners_notebook_shows_the_picture(boards):

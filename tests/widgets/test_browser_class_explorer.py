@@ -28,12 +28,12 @@ def explorer(lab):
 def test_sections_tables_and_words_agree_with_python(explorer, plane):
     """They are made twice, in JavaScript for speed and in Python for the picture: they must not drift apart."""
     page = explorer.page
-    page.locator(".cryoedu button", has_text="first").click()
+    page.locator(".jp-OutputArea .cryoedu button", has_text="first").click()
     for _ in range(plane):
-        page.locator(".cryoedu button", has_text="step").click()
-    page.locator(".cryoedu select").nth(0).select_option(index=plane)
-    page.locator(".cryoedu select").nth(1).select_option(index=plane % 2)
-    depth = page.locator(".cryoedu input[type=range]").nth(1)
+        page.locator(".jp-OutputArea .cryoedu button", has_text="step").click()
+    page.locator(".jp-OutputArea .cryoedu select").nth(0).select_option(index=plane)
+    page.locator(".jp-OutputArea .cryoedu select").nth(1).select_option(index=plane % 2)
+    depth = page.locator(".jp-OutputArea .cryoedu input[type=range]").nth(1)
     for key in ["Home"] + ["ArrowRight"] * (8 - plane):
         depth.press(key)
     said = explorer.ask()
@@ -51,9 +51,9 @@ def test_sections_tables_and_words_agree_with_python(explorer, plane):
 
 def test_playing_goes_to_the_last_iteration_and_stops(explorer):
     page = explorer.page
-    page.locator(".cryoedu button", has_text="first").click()
-    page.locator(".cryoedu button", has_text="play").click()
-    page.wait_for_function("""document.querySelector('.cryoedu input[type=range]').value === '2' &&
-        document.querySelector('.cryoedu button').textContent === 'play'""")
+    page.locator(".jp-OutputArea .cryoedu button", has_text="first").click()
+    page.locator(".jp-OutputArea .cryoedu button", has_text="play").click()
+    page.wait_for_function("""document.querySelector('.jp-OutputArea .cryoedu input[type=range]').value === '2' &&
+        document.querySelector('.jp-OutputArea .cryoedu button').textContent === 'play'""")
     assert explorer.ask()["traits"][0] == 2
     assert explorer.console == [] and explorer.outside == []

@@ -20,14 +20,14 @@ ctf_explorer(load("protein2d", box=128, pixel_size=2.5))"""
 SLICES = """from cryoedu.datasets import load
 from cryoedu.widgets.slice_explorer import slice_explorer
 slice_explorer(load("ribosome-80S", box=32))"""
-PIXELS = """i => { const c = document.querySelectorAll('.cryoedu canvas[role=img]')[i];
+PIXELS = """i => { const c = document.querySelectorAll('.jp-OutputArea .cryoedu canvas[role=img]')[i];
     return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]; }"""
 TABLE = np.frombuffer(cividis(), np.uint8).reshape(256, 3).astype(int)
 GREYS = np.repeat(np.arange(256)[:, None], 3, axis=1)
 
 
 def opened(lab, name, code):
-    lab.notebook(f"{name}.ipynb", code, shows=".cryoedu svg")
+    lab.notebook(f"{name}.ipynb", code, shows=".jp-OutputArea .cryoedu svg")
     return lab
 
 
@@ -91,7 +91,7 @@ def test_a_key_is_painted_at_once(lab):
     """256 × 256 pixels, two transforms: the bound is loose, for busy machines."""
     page = opened(lab, "large", CTF.replace("box=128, pixel_size=2.5", "box=256, pixel_size=1.5"))
     took = page.page.evaluate("""async () => {
-        const slider = document.querySelector('.cryoedu input[type=range]'), times = [];
+        const slider = document.querySelector('.jp-OutputArea .cryoedu input[type=range]'), times = [];
         for (let i = 0; i < 15; i++) {
             const start = performance.now();
             slider.value = 10000 + 250 * i; slider.dispatchEvent(new Event('input'));

@@ -24,7 +24,7 @@ print(widget.score(), widget.grid_scores().max())"""
 
 @pytest.fixture(scope="module")
 def matching(lab):
-    lab.notebook("match.ipynb", SHOW, TELL, BEGIN, shows=".cryoedu svg")
+    lab.notebook("match.ipynb", SHOW, TELL, BEGIN, shows=".jp-OutputArea .cryoedu svg")
     return lab
 
 
@@ -44,11 +44,11 @@ def plot_says(page):
 
 
 def click(page, words):
-    page.page.locator(".cryoedu button", has_text=words).click()
+    page.page.locator(".jp-OutputArea .cryoedu button", has_text=words).click()
 
 
 def press(page, slider, *keys):
-    page.page.locator('.cryoedu input[type="range"]').nth(slider).focus()
+    page.page.locator('.jp-OutputArea .cryoedu input[type="range"]').nth(slider).focus()
     for key in keys:
         page.page.keyboard.press(key)
 
@@ -107,19 +107,19 @@ def test_near_the_truth_a_few_keys_win(matching, image):
 def test_the_landscape_is_hidden_until_it_is_asked_for_and_can_be_clicked(matching):
     landscape = matching.page.locator(".cryoedu-image", has_text="for each side").locator("canvas[role=img]")
     assert not landscape.is_visible()
-    matching.page.locator('.cryoedu input[type="checkbox"]').check()
+    matching.page.locator('.jp-OutputArea .cryoedu input[type="checkbox"]').check()
     assert landscape.is_visible() and "highest at rot" in landscape.get_attribute("aria-label")
     box = landscape.bounding_box()
     matching.page.mouse.click(box["x"] + box["width"] / 2 + 1, box["y"] + box["height"] / 2 + 1)
     said = matching.ask()
     assert (said["rot"], said["tilt"], said["revealed"]) == (180, 90, True)
-    assert "The truth" in matching.page.locator(".cryoedu [aria-live]").inner_text()
+    assert "The truth" in matching.page.locator(".jp-OutputArea .cryoedu [aria-live]").inner_text()
 
 
 def test_a_key_is_painted_at_once(matching):
     """Turning a map and adding it up must follow the hand. The bound is loose, for busy machines."""
     took = matching.page.evaluate("""async () => {
-        const slider = document.querySelectorAll('.cryoedu input[type=range]')[0], times = [];
+        const slider = document.querySelectorAll('.jp-OutputArea .cryoedu input[type=range]')[0], times = [];
         for (let i = 0; i < 20; i++) {
             const start = performance.now();
             slider.value = 5 * i; slider.dispatchEvent(new Event('input'));

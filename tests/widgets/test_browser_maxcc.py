@@ -33,7 +33,7 @@ def shown(lab):
 
 
 def widget(shown, label):
-    return shown.page.locator(f'.cryoedu[aria-label="{label}"]')
+    return shown.page.locator(f'.jp-OutputArea .cryoedu[aria-label="{label}"]')
 
 
 def words(shown, name):

@@ -80,10 +80,10 @@ def test_a_higher_level_makes_a_smaller_surface(lab):
 
 
 def test_the_kernel_s_projection_is_painted_as_it_came(lab):
-    lab.notebook("projections.ipynb", SHOW["projections"], shows=".cryoedu canvas")
+    lab.notebook("projections.ipynb", SHOW["projections"], shows=".jp-OutputArea .cryoedu canvas")
     lab.page.get_by_label("tilt", exact=True).press("ArrowRight")
-    lab.page.wait_for_function("document.querySelector('.cryoedu canvas').getAttribute('aria-label').includes('42°')")
-    grey = lab.page.evaluate("""(() => { const c = document.querySelector('.cryoedu canvas');
+    lab.page.wait_for_function("document.querySelector('.jp-OutputArea .cryoedu canvas').ariaLabel.includes('42°')")
+    grey = lab.page.evaluate("""(() => { const c = document.querySelector('.jp-OutputArea .cryoedu canvas');
         return Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data); })()""")[::4]
     expected = project_by_sums(load("ribosome-80S", box=32).density, (0, 42, 0))[0]
     assert np.corrcoef(grey, expected.ravel())[0, 1] > 0.98

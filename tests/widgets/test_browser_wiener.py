@@ -19,7 +19,7 @@ NUMBERS = r"(\d+) images|SNR (\d[\d.]*\d|\d)|map (\d\.\d\d)|prior (\d\.\d\d)|owe
 
 @pytest.fixture(scope="module")
 def explorer(lab):
-    lab.notebook("explorer.ipynb", SHOW, TELL, shows=".cryoedu svg")
+    lab.notebook("explorer.ipynb", SHOW, TELL, shows=".jp-OutputArea .cryoedu svg")
     return lab
 
 
@@ -30,9 +30,9 @@ def numbers(words):
 @pytest.mark.parametrize("source", range(5), ids=["truth", "map", "halves", "flat", "none"])
 def test_the_browser_and_python_find_the_same_map(explorer, source):
     """The sums are done twice, in JavaScript for speed and in Python for the picture: they must not drift apart."""
-    explorer.page.locator(".cryoedu select").select_option(index=source)
+    explorer.page.locator(".jp-OutputArea .cryoedu select").select_option(index=source)
     for slider, keys in ((2, ["ArrowRight"] * 12), (0, ["ArrowRight"] * 2), (1, ["ArrowLeft"] * 3)):
-        explorer.page.locator('.cryoedu input[type="range"]').nth(slider).focus()
+        explorer.page.locator('.jp-OutputArea .cryoedu input[type="range"]').nth(slider).focus()
         for key in keys if source % 2 else [k.replace("Right", "Up").replace("Left", "Down") for k in keys]:
             explorer.page.keyboard.press(key)
     shown, python = explorer.words(), explorer.ask()
@@ -40,15 +40,16 @@ def test_the_browser_and_python_find_the_same_map(explorer, source):
 
 
 def test_a_click_on_the_error_curve_sets_t(explorer):
-    explorer.page.locator(".cryoedu select").select_option(index=0)
+    explorer.page.locator(".jp-OutputArea .cryoedu select").select_option(index=0)
     frame = explorer.page.locator(".cryoedu-errors .frame").bounding_box()
     explorer.page.mouse.click(frame["x"] + frame["width"] / 2, frame["y"] + 20)
-    assert explorer.page.locator('.cryoedu input[type="range"]').nth(2).get_attribute("aria-valuetext") in ("1", "1.0")
+    strength = explorer.page.locator('.jp-OutputArea .cryoedu input[type="range"]').nth(2)
+    assert strength.get_attribute("aria-valuetext") in ("1", "1.0")
 
 
 def test_the_truth_on_the_canvas_is_the_particle(explorer):
     """The Fourier transform is written in JavaScript: a wrong sign would turn the picture upside down."""
-    pixels = explorer.page.locator(".cryoedu canvas[role=img]").first.evaluate(
+    pixels = explorer.page.locator(".jp-OutputArea .cryoedu canvas[role=img]").first.evaluate(
         "c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data].filter((v, i) => i % 4 === 0)")
     import numpy as np
 

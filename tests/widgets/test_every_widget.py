@@ -33,7 +33,7 @@ def shown(lab, request):
 
 
 def inside(page, selector):
-    return page.page.locator(f".cryoedu :is({selector})" if selector else ".cryoedu")
+    return page.page.locator(f".jp-OutputArea .cryoedu :is({selector})" if selector else ".jp-OutputArea .cryoedu")
 
 
 def sliders(page):
@@ -58,7 +58,8 @@ def test_it_paints(shown):
 
 def test_everything_has_a_name(shown):
     """To a screen reader, a control without a name is a button that says 'button'."""
-    assert inside(shown, "").count() == shown.page.locator('.cryoedu[role="group"][aria-label]').count() == 1
+    named = shown.page.locator('.jp-OutputArea .cryoedu[role="group"][aria-label]')
+    assert inside(shown, "").count() == named.count() == 1
     for selector in ("input", "select", "button", "[role=img]", "[role=group]"):
         assert all(inside(shown, selector).evaluate_all(NAMES)), selector
     assert all(inside(shown, "[role=img]").evaluate_all("all => all.map(e => e.getAttribute('aria-label'))"))
@@ -119,7 +120,7 @@ def test_the_still_picture_hides_behind_the_live_view(shown):
 
 def test_closing_frees_it(shown):
     assert shown.run(1).strip() == "closed True"
-    shown.page.wait_for_function("!document.querySelector('.cryoedu')")
+    shown.page.wait_for_function("!document.querySelector('.jp-OutputArea .cryoedu')")
 
 
 def test_nothing_came_from_outside_and_nothing_went_wrong(shown):
