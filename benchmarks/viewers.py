@@ -31,7 +31,8 @@ SIZES = {"64 MB": 64e6, "1 GB": 1e9, "8 GB": 8e9}
 OPEN = """async ([path, shows]) => {
     const started = performance.now();
     await window.jupyterapp.commands.execute("docmanager:open", { path });
-    const there = () => document.querySelector(shows) && !document.querySelector(".cryoedu[aria-busy]");
+    const busy = "#jp-main-dock-panel .cryoedu[aria-busy]";
+    const there = () => document.querySelector(shows) && !document.querySelector(busy);
     while (!there()) await new Promise(requestAnimationFrame);
     const took = performance.now() - started;
     await window.jupyterapp.commands.execute("application:close-all");

@@ -18,7 +18,8 @@ from cryoedu.particles.mrc import write_map, write_stack
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 RELION = Path(__file__).parents[1] / "data" / "relion"
-CALM = "!document.querySelector('.cryoedu[aria-busy], .cryoedu [aria-busy]')"
+FILE = "#jp-main-dock-panel .cryoedu"  # beside it there is the course panel
+CALM = f"!document.querySelector('{FILE}[aria-busy], {FILE} [aria-busy]')"
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def calm(page):
 
 def words(page):
     calm(page)
-    return page.locator(".cryoedu [role=tabpanel]:not([hidden]) [role=status]").first.inner_text()
+    return page.locator(f"{FILE} [role=tabpanel]:not([hidden]) [role=status]").first.inner_text()
 
 
 def canvas(page, selector):
@@ -69,7 +70,7 @@ def tab(page, name):
 def test_a_stack_is_paged_and_an_image_of_it_enlarged_with_keys(viewer, folder):
     shutil.copy(RELION / "particles.mrcs", folder)
     page = viewer("particles.mrcs", ".cryoedu-gallery button")
-    assert "200 images of 32 × 32 pixels, 4 Å per pixel; mode 0 (int8)" in page.locator(".cryoedu").inner_text()
+    assert "200 images of 32 × 32 pixels, 4 Å per pixel; mode 0 (int8)" in page.locator(FILE).inner_text()
     assert page.locator(".cryoedu-gallery button").count() == 24 and "Images 1 to 24 of 200" in words(page)
     before = canvas(page, ".cryoedu-gallery canvas")
     page.get_by_role("slider", name="page").focus()
@@ -118,7 +119,7 @@ def test_a_map_s_slices_follow_the_crosshair(viewer, folder):
     density[6, 10, 18] = 1  # z, y, x
     write_map(density, folder / "dot.mrc", 2.0)
     page = viewer("dot.mrc", ".cryoedu-image >> nth=2")
-    assert "A map of 24 × 24 × 24 voxels, 2 Å per voxel" in page.locator(".cryoedu").inner_text()
+    assert "A map of 24 × 24 × 24 voxels, 2 Å per voxel" in page.locator(FILE).inner_text()
     assert "Slices through x 12, y 12, z 12" in words(page)
     page.get_by_role("slider", name="slice across z").focus()
     for _ in range(6):
@@ -186,7 +187,7 @@ def test_a_broken_file_says_what_is_wrong(viewer, either, folder, name, content,
     (folder / name).write_bytes(content())
     page = viewer(name, ".cryoedu-alert:not(:empty)")
     assert told in page.get_by_role("alert").inner_text()
-    assert "cannot be shown" in page.locator(".cryoedu").inner_text()
+    assert "cannot be shown" in page.locator(FILE).inner_text()
     either.console = [line for line in either.console if "400 (Bad Request)" not in line]  # the browser's own note
 
 
@@ -194,7 +195,7 @@ def test_rows_of_a_star_file_their_order_their_plot_and_their_images(viewer, fol
     for name in ("particles.star", "particles.mrcs"):
         shutil.copy(RELION / name, folder)
     page = viewer("particles.star", ".cryoedu-table tbody tr")
-    assert "A STAR file of 2 tables." in page.locator(".cryoedu").inner_text()
+    assert "A STAR file of 2 tables." in page.locator(FILE).inner_text()
     assert page.get_by_label("table", exact=True).locator("option:checked").inner_text() == "particles: 200 rows"
     assert "Rows 1 to 50 of 200" in words(page)
 
@@ -207,7 +208,7 @@ def test_rows_of_a_star_file_their_order_their_plot_and_their_images(viewer, fol
         return [float(cell) for cell in cells]
 
     calm(page)
-    assert defocus() == sorted(defocus()) and "lowest first" in page.locator(".cryoedu").inner_text()
+    assert defocus() == sorted(defocus()) and "lowest first" in page.locator(FILE).inner_text()
     page.get_by_role("button", name="rlnDefocusU", exact=True).press("Enter")
     calm(page)
     assert defocus() == sorted(defocus(), reverse=True)
