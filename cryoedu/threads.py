@@ -13,8 +13,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from cryoedu.arrays import on_gpu
-
 T = TypeVar("T")
 R = TypeVar("R")
 ALONE = ContextVar("ALONE", default=False)  # inside `one_thread`
@@ -38,6 +36,8 @@ def cores() -> int:
 
 def workers(xp: ModuleType) -> int:
     """Threads of `in_threads`: one on a GPU, where the host only hands out work, and inside `one_thread`."""
+    from cryoedu.arrays import on_gpu  # needs NumPy, without which `cryoedu doctor` still counts the cores
+
     return 1 if on_gpu(xp) or ALONE.get() else cores()
 
 
