@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines = ["# Until something can be done", "",
              f"Written by `python benchmarks/starting.py`: seconds, medians of {REPEATS} of what can be repeated.",
              "", f"Machine: {timed.machine()}; load before the first: {load:.1f}. On a GPU: not measured.", "",
-             "| | seconds | to reach |", "|---|---|---|"]
+             "| what | seconds | to reach |", "|---|---|---|"]
     lines += [f"| {what} | {took:.2f} | {reach} |" for what, took, reach in rows]
     asked.table.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
