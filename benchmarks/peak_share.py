@@ -3,8 +3,9 @@ file.
 
     python benchmarks/peak_share.py [--images 2000]
 
-The peak is that of square products in the same precision, a product in each core, in the same run. The step is timed
-from end to end: slices out of the maps, images read and transformed, both products, softmax and all sums.
+The peak is that of square products in the same precision, a product in each core, measured before each case in the
+same run: the highest counts, for all cases. The step is timed from end to end: slices out of the maps, images read and
+transformed, both products, softmax and all sums.
 """
 
 from __future__ import annotations
@@ -142,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
              "|---" * 5 + "|"]
     ribosome = [load(name, box=BOX, pixel_size=PIXEL) for name in ("ribosome-80S", "ribosome-large-subunit")]
     made = simulate(ribosome, asked.images, seed=1, noise=coloured, defocus=(10_000, 20_000), shift_sigma=4.0)
-    profiles = {}
+    profiles, measured = {}, {}
     for name in asked.cases:
         ndim, classes, search, shells = CASES[name]
         maps = np.stack([s.density for s in ribosome])
@@ -154,10 +155,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         peak, seconds = matrix_peak(), median_seconds(step)
         speed = operations(made.particles, model, search, space) / seconds / 1e9
-        profiles[name] = profile(step)
-        lines.append(f"| {name}, {shells} shells | {seconds:.2f} | {speed:.0f} | {peak:.0f} | "
-                     f"{100 * speed / peak:.0f} |")
-        print(lines[-1], flush=True)
+        profiles[name], measured[f"{name}, {shells} shells"] = profile(step), (seconds, speed, peak)
+        print(f"{name}: {seconds:.2f} s, {speed:.0f} of {peak:.0f} GFLOP/s", flush=True)
+    peak = max(found for *_, found in measured.values())
+    lines += [f"| {name} | {seconds:.2f} | {speed:.0f} | {peak:.0f} | {100 * speed / peak:.0f} |"
+              for name, (seconds, speed, _) in measured.items()]
     lines += ["", "Where the processor time of a step in one thread goes, %:", "",
               "| | " + " | ".join(profiles) + " |", "|---" * (1 + len(profiles)) + "|"]
     lines += [f"| {part} | " + " | ".join(f"{100 * shares[part]:.0f}" for shares in profiles.values()) + " |"
