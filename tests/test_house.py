@@ -73,3 +73,13 @@ def test_the_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
     there |= {f"cryoedu/course/source/{path.name}" for path in (ROOT / "notebooks" / "source").glob("*.py")}
     assert there <= packed
     assert not [name for name in packed if not name.startswith("cryoedu")]
+
+
+@pytest.mark.slow
+def test_the_tests_of_a_file_run_in_one_process() -> None:
+    """Torn apart, they start a browser each, and meet widgets that the tests before them have not touched."""
+    said = subprocess.run([sys.executable, "-m", "pytest", "-n", "2", "--dist=loadfile", "-v", "-p", "no:cacheprovider",
+                           "tests/test_files.py", "tests/test_threads.py"], cwd=ROOT, capture_output=True, text=True,
+                          check=True).stdout
+    ran = set(re.findall(r"\[(gw\d)\] \[ *\d+%\] PASSED (tests/\w+\.py)", said))
+    assert {name for _, name in ran} == {"tests/test_files.py", "tests/test_threads.py"} and len(ran) == 2

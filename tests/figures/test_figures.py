@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import weakref
 
 import matplotlib
 import numpy as np
@@ -67,3 +68,17 @@ def test_methods_differ_in_marker_and_dash_not_only_in_hue():
     from cryoedu.figures.alignment import LINES
 
     assert len({line["marker"] for line in LINES}) == len({line["linestyle"] for line in LINES}) == len(LINES)
+
+
+def test_a_picture_lets_go_of_its_figure():
+    """A lesson draws thirty: a seat of one gigabyte would hold all of them until Python thinks of it."""
+    drawn = []
+
+    def figure():
+        made = new_figure(3, 2)
+        made.subplots().plot([1, 2, 3])
+        drawn.append(weakref.ref(made))
+        return made
+
+    show(figure(), alt="a line")
+    assert drawn[0]() is None

@@ -195,7 +195,7 @@ def test_a_small_memory_budget_changes_nothing(assignment):
     np.testing.assert_allclose(parts.log_likelihood, whole.log_likelihood, atol=1e-2)
 
 
-@pytest.mark.parametrize("cores", [1, 2, 5])
+@pytest.mark.parametrize("cores", [2, 5])
 def test_the_number_of_cores_changes_no_bit(monkeypatch, cores):
     """A run that is resumed on another machine, or beside other programs, must go on as it would have here."""
     particles, model, search = problem(3, ctf=True)
