@@ -1,7 +1,7 @@
 // The images of a stack, a page at a time; a click, or Enter, opens one.
 
 import { choice, controls, h, number, paint, player, slider, statusLine, tickBox } from "./common.js";
-import { latest } from "./parts.js";
+import { coarser, latest } from "./parts.js";
 
 const SIZES = [[72, 60], [128, 24], [256, 6]];  // pixels of an image, images of a page
 
@@ -20,8 +20,9 @@ function gallery({ get, file, known, failed, ends }, onOpen) {
       open.addEventListener("click", () => onOpen(first + i));
       return open;
     }));
-    says.say(`Images ${first + 1} to ${first + k} of ${count}, ` + (alike ? "all on one scale of greys."
-      : `each from its mean − ${number(sigmas)} σ (black) to + ${number(sigmas)} σ (white).`));
+    says.say(`Images ${first + 1} to ${first + k} of ${count}, ` + (alike ? "all on one scale of greys"
+      : `each from its mean − ${number(sigmas)} σ (black) to + ${number(sigmas)} σ (white)`) +
+      `${coarser(about, "pixels")}.`);
   }
 
   const draw = latest(async (signal) => {

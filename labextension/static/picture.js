@@ -2,7 +2,7 @@
 // pixels than are shown.
 
 import { button, buttons, controls, h, number, paint, player, slider, statusLine } from "./common.js";
-import { latest } from "./parts.js";
+import { coarser, latest } from "./parts.js";
 
 const SHOWN = 560, SENT = 640, LEAST = 8;  // CSS pixels of the longer side, pixels asked for, pixels at most enlarged
 
@@ -27,10 +27,8 @@ function pictureView({ get, file, failed, ends }) {
     const where = zoom === 1 ? "whole" : `pixels ${left} to ${left + w - 1} across, ${top} to ${top + tall - 1} down`;
     const words = `image ${at + 1} of ${count}, ${where}`;
     canvas.setAttribute("aria-label", words);
-    const by = about.factors[0];
-    const reduced = by === 1 ? "" : about.sampled ? `, every ${by}th pixel` : `, means of ${by} × ${by} pixels`;
-    says.say(`${words[0].toUpperCase()}${words.slice(1)}${reduced}. Black is ${number(about.range[0], 3)}, white ` +
-      `${number(about.range[1], 3)}.`);
+    says.say(`${words[0].toUpperCase()}${words.slice(1)}${coarser(about, "pixels")}. Black is ` +
+      `${number(about.range[0], 3)}, white ${number(about.range[1], 3)}.`);
   }, failed);
 
   function enlarge(by, x = 0.5, y = 0.5) {  // what is at this place of the canvas stays there

@@ -119,6 +119,27 @@ def test_what_is_no_number_is_black_and_counted_and_never_stops_the_picture(tmp_
         json.dumps(about, allow_nan=False)
 
 
+def test_the_images_of_a_page_share_what_may_be_read(tmp_path, monkeypatch):
+    """Two dozen frames of a movie are as many gigabytes."""
+    stack = np.random.default_rng(8).integers(0, 100, (6, 64, 64)).astype(np.int16)
+    write(tmp_path / "a.mrcs", stack, stack=True)
+    monkeypatch.setattr(images, "READ", 3 * 64 * 64 * 2)
+    asked = {"path": "a.mrcs", "size": 16, "low": 0, "high": 255}
+    about, shown = unpacked(images.gallery(Ask(tmp_path, **asked, count=3)))
+    assert not about["sampled"] and about["factors"] == [4, 4]
+    assert np.abs(shown - stack[:3].reshape(3, 16, 4, 16, 4).mean(axis=(2, 4))).max() <= 0.51
+    about, shown = unpacked(images.gallery(Ask(tmp_path, **asked, count=6)))
+    assert about["sampled"] and about["factors"] == [4, 4]
+    assert np.abs(shown - stack[:, ::2].reshape(6, 16, 2, 16, 4).mean(axis=(2, 4))).max() <= 0.51
+
+
+def test_what_is_too_thin_for_a_surface_is_not_read(tmp_path, monkeypatch):
+    write(tmp_path / "a.map", np.zeros((3, 300, 300), np.float32))
+    monkeypatch.setattr(images, "shrink", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(InputError, match="300 x 300 x 3 voxels are too thin for a surface"):
+        images.volume(Ask(tmp_path, path="a.map"))
+
+
 def test_a_part_of_an_image_and_its_means(tmp_path):
     image = np.random.default_rng(3).integers(0, 100, (64, 96)).astype(np.int16)
     write(tmp_path / "a.mrc", image)
