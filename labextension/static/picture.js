@@ -17,14 +17,15 @@ function pictureView({ get, file, failed, ends }) {
 
   const draw = latest(async (signal) => {
     const [w, tall] = part();
-    left = Math.max(0, Math.min(width - w, Math.round(left)));
-    top = Math.max(0, Math.min(height - tall, Math.round(top)));
-    const query = { at, left, top, width: w, height: tall, size: SENT, sigmas };
+    left = Math.max(0, Math.min(width - w, left));
+    top = Math.max(0, Math.min(height - tall, top));
+    const [x, y] = [Math.round(left), Math.round(top)];  // left and top keep the small steps of a slow mouse
+    const query = { at, left: x, top: y, width: w, height: tall, size: SENT, sigmas };
     const { about, data } = await get("mrc/plane", query, signal);
     if (signal.aborted) return;
     [canvas.height, canvas.width] = about.shape;
     paint(canvas, data);
-    const where = zoom === 1 ? "whole" : `pixels ${left} to ${left + w - 1} across, ${top} to ${top + tall - 1} down`;
+    const where = zoom === 1 ? "whole" : `pixels ${x} to ${x + w - 1} across, ${y} to ${y + tall - 1} down`;
     const words = `image ${at + 1} of ${count}, ${where}`;
     canvas.setAttribute("aria-label", words);
     says.say(`${words[0].toUpperCase()}${words.slice(1)}${coarser(about, "pixels")}. Black is ` +

@@ -53,6 +53,18 @@ def test_every_mode_and_byte_order_gives_the_same_picture(tmp_path, ramps, mode,
     assert np.abs(shown - ramps[1:4] * 255 / 23).max() <= 0.51
 
 
+def test_a_header_that_promises_more_than_there_are_bytes_in_the_world_is_refused(tmp_path):
+    """The product of its sides does not fit into 64 bits."""
+    claims = np.frombuffer(write(tmp_path / "a.mrc", np.zeros((2, 4, 4), np.float32)).read_bytes()[:1024], "<i4").copy()
+    claims[:3] = 1 << 24
+    (tmp_path / "huge.mrc").write_bytes(claims.tobytes() + bytes(1000))
+    (tmp_path / "huge.mrc.gz").write_bytes(gzip.compress(claims.tobytes() + bytes(1000)))
+    with pytest.raises(InputError, match="is truncated: its header promises 16777216 sections"):
+        images.summary(tmp_path / "huge.mrc")
+    with pytest.raises(InputError, match=r"would take \d+\.\d GB unpacked"):
+        images.summary(tmp_path / "huge.mrc.gz")
+
+
 @pytest.mark.parametrize("packing, ending", [(gzip.compress, ".gz"), (bz2.compress, ".bz2")])
 def test_a_packed_file_shows_what_the_plain_one_does(tmp_path, ramps, packing, ending):
     plain = write(tmp_path / "a.mrcs", ramps.astype(np.float32), stack=True)

@@ -176,6 +176,17 @@ def test_the_image_of_a_row_is_found_below_the_served_folder_and_nowhere_else(pr
             tables.picture(ask)
 
 
+@pytest.mark.parametrize("row, name, words", [
+    (1, "201@job.mrcs", r"job/job\.mrcs holds 200 images, but row 2 names number 201"),
+    (0, "", "row 1 of this table names no image"), (0, "1@cut.mrcs", r"cut\.mrcs is truncated")])
+def test_a_row_whose_image_is_not_there_is_told_by_its_number(project, row, name, words):
+    (project / "job" / "cut.mrcs").write_bytes((RELION / "particles.mrcs").read_bytes()[:5000])
+    first = name if row == 0 else "1@job.mrcs"
+    star(project / "job", f"data_particles\nloop_\n_rlnImageName\n_rlnB\n{first} 1\n{name} 2\n")
+    with pytest.raises(InputError, match=words):
+        tables.picture(Ask(project, path="job/a.star", row=row))
+
+
 def test_a_hundred_thousand_rows_take_little_memory(tmp_path):
     """They are sorted on the server, which holds where rows begin and one column, not the file."""
     line = "{0:06d}@stacks/particles.mrcs " + " ".join(f"{i}.125" for i in range(25)) + " {1}\n"
