@@ -14,7 +14,7 @@ function gallery({ get, file, known, failed, ends }, onOpen) {
     const [k, down, right] = about.shape, scale = shown / Math.max(height, width);
     grid.replaceChildren(...Array.from({ length: k }, (_, i) => {
       const canvas = h("canvas", { width: right, height: down, "aria-hidden": "true",
-        style: `width:${Math.round(width * scale)}px;height:${Math.round(height * scale)}px` });
+        style: `width:${Math.max(8, Math.round(width * scale))}px;height:${Math.max(8, Math.round(height * scale))}px` });
       paint(canvas, data.subarray(i * down * right, (i + 1) * down * right));
       const open = h("button", { type: "button", "aria-label": `image ${first + i + 1}` }, canvas, String(first + i + 1));
       open.addEventListener("click", () => onOpen(first + i));

@@ -9,7 +9,7 @@ const SHOWN = 560, SENT = 640, LEAST = 8;  // CSS pixels of the longer side, pix
 function pictureView({ get, file, failed, ends }) {
   const [count, height, width] = file.shape, longer = Math.max(height, width), scale = SHOWN / longer;
   const canvas = h("canvas", { tabindex: "0", role: "img", class: "cryoedu-zoom", "data-lm-suppress-shortcuts": "true",
-    style: `width:${Math.round(width * scale)}px;height:${Math.round(height * scale)}px` });
+    style: `width:${Math.max(8, Math.round(width * scale))}px;height:${Math.max(8, Math.round(height * scale))}px` });
   const says = statusLine();
   let [at, sigmas, zoom, left, top] = [0, 3, 1, 0, 0];
 
