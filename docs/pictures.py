@@ -138,9 +138,11 @@ def lab_magics(lab: Any) -> None:
     """A map, particles and an answer in a notebook."""
     lab.page.set_viewport_size({"width": 900, "height": 900})
     lab.notebook(
-        "notebook.ipynb", "%load_ext cryoedu\nfrom cryoedu.datasets import load\n\n"
-        'ribosome = load("ribosome-80S", box=64)\nribosome', "%cryoedu check 3.1 5", "from cryoedu.microscope.experiment import simulate\n\nexperiment = "
-        "simulate(ribosome, 60, seed=1, snr=0.5, progress=False)\nexperiment.particles",
+        "notebook.ipynb",
+        '%load_ext cryoedu\nfrom cryoedu.datasets import load\n\nribosome = load("ribosome-80S", box=64)\nribosome',
+        "%cryoedu check 3.1 5",
+        "from cryoedu.microscope.experiment import simulate\n\n"
+        "experiment = simulate(ribosome, 60, seed=1, snr=0.5, progress=False)\nexperiment.particles",
         shows=".jp-OutputArea-output img")
     for cell in (1, 2):
         lab.run(cell)
