@@ -249,6 +249,7 @@ export default async function plugin(shared) {
         caption: "Watch, stop and resume runs of cryoedu", execute: async ({ path = "" }) => {
           const { area, show } = await (open ??= make());
           if (!area.isAttached) app.shell.add(area, "main");
+          if (!area.isAttached) app.shell.add(area, "right");  // Notebook 7 has room for one thing in the middle
           app.shell.activateById(area.id);
           show(path);
         } });

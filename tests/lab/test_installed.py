@@ -82,8 +82,8 @@ def test_a_new_environment_has_it_switched_on(oldest):
 
 @pytest.mark.slow
 @pytest.mark.browser
-def test_notebook_7_shows_files_too(oldest, tmp_path):
-    """Notebook 7 loads the plugins of JupyterLab; one that needs a side bar must not break it."""
+def test_notebook_7_has_all_of_it_too(oldest, tmp_path):
+    """Notebook 7 loads the plugins of JupyterLab, but has room for one thing only in the middle of its page."""
     (tmp_path / "small.star").write_text("data_x\nloop_\n_rlnA\n_rlnB\n1 2\n3 4\n")
     with laboratory(tmp_path, str(oldest), module="notebook") as lab:
         lab.page.goto(f"{lab.url}/edit/small.star", wait_until="domcontentloaded")
@@ -91,4 +91,10 @@ def test_notebook_7_shows_files_too(oldest, tmp_path):
         assert lab.page.locator(".cryoedu-table td").all_inner_texts() == ["1", "2", "3", "4"]
         lab.page.goto(f"{lab.url}/tree", wait_until="domcontentloaded")
         lab.page.wait_for_selector(".jp-DirListing-item")
+        for name, shown in (("Lessons and progress", "#cryoedu-course .cryoedu-lessons > li"),
+                            ("Runs", "#cryoedu-runs .cryoedu >> text=There is no run here")):
+            lab.page.keyboard.press("Control+Shift+C")
+            lab.page.locator(".lm-CommandPalette-input").fill(name)
+            lab.page.locator(".lm-CommandPalette-item", has_text=name).first.click()
+            lab.page.locator(shown).first.wait_for()
         assert not [line for line in lab.console if line not in NOTEBOOKS_OWN] and not lab.outside
