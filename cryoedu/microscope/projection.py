@@ -126,6 +126,17 @@ def half_shape(box: int, ndim: int, padding: int = PADDING, most: int | None = N
     return (full if ndim == 3 else 1, full, most + 1)
 
 
+def window(values: Array, shape: tuple[int, int, int], ndim: int) -> Array:
+    """The part of a half plane or volume (…, N, …, N//2 + 1) that one of ``shape`` holds."""
+    xp = namespace(values)
+    for axis in range(-ndim, -1):
+        whole, length = values.shape[axis], shape[axis]
+        if length < whole:
+            kept = np.r_[: (length + 1) // 2, whole - length // 2 : whole]
+            values = xp.take(values, xp.asarray(kept), axis=axis)
+    return values[..., : shape[-1]]
+
+
 def _as(values: np.ndarray, x: Array) -> Array:
     xp = namespace(x)
     return xp.asarray(values, dtype=x.dtype)
