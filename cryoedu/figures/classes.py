@@ -157,7 +157,7 @@ def two_options(agreement: Mapping[tuple[str, float], ArrayLike], shares: Mappin
 
 
 def contents(table: ArrayLike, kinds: Sequence[str]) -> Figure:
-    """What is in each class: table (K, kinds) of image counts, drawn as a bar of stacked kinds for each class, from 1."""
+    """What is in each class: table (K, kinds) of image counts, drawn as one bar of stacked kinds for each class."""
     counts = np.asarray(table, dtype=float)
     figure = new_figure(9.6, 2.9)
     ax = figure.subplots()
