@@ -189,7 +189,7 @@ show(ccf_and_pdf(angles, [ccf[s] for s in snrs], [gamma[s][particle] for s in sn
 #
 # The next cell gives you the chalk. The particle is on the left above, the reference that you turn below it. Every
 # control works with the mouse and with the arrow keys (Tab moves on to the next one). ▼ is the true rotation. (The CCF is
-# drawn as a *correlation* here: divided by the lengths of both pictures, so that the same axis serves every SNR.)
+# drawn as a *correlation* here: divided by the lengths of both pictures, so that 1 would be a perfect match.)
 #
 # 1. Start at SNR 0.1 and turn the reference over the peak. Watch CCF and PDF together.
 # 2. **Predict**, then try: what happens to the CCF when you make σ three times larger? And to the PDF?
