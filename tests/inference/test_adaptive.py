@@ -80,6 +80,7 @@ def angular_distance_of(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return angular_distance(euler_to_matrix(a), euler_to_matrix(b))
 
 
+@pytest.mark.slow
 def test_two_levels_below_thirty_degrees_find_what_a_dense_grid_of_seven_finds():
     """The same errors as from 36,864 orientations, by following at most a hundred of 576."""
     experiment = simulate(Specimen(blobs(3, 1, 24), 4.0), 30, seed=2, snr=5.0, progress=False)
@@ -93,6 +94,7 @@ def test_two_levels_below_thirty_degrees_find_what_a_dense_grid_of_seven_finds()
     assert errors["adaptive"] < 1.15 * errors["dense"] < 8.0
 
 
+@pytest.mark.slow
 def test_refinement_with_four_levels_comes_closer_than_its_coarse_grid():
     experiment = simulate(Specimen(blobs(3, 1, 24), 4.0), 150, seed=3, snr=5.0, shift_sigma=3.0, progress=False)
     truth = experiment.specimens[0].density

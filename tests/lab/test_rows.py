@@ -146,6 +146,7 @@ def test_the_image_of_a_row_is_found_below_the_served_folder_and_nowhere_else(pr
             tables.picture(ask)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_rows_take_little_memory(tmp_path):
     """They are sorted on the server, which holds where rows begin and one column, not the file."""
     line = "{0:06d}@stacks/particles.mrcs " + " ".join(f"{i}.125" for i in range(25)) + " {1}\n"
