@@ -96,23 +96,36 @@ def asked_of(folder: Path) -> tuple[list[str], Path]:
         except (IndexError, KeyError, ValueError):
             raise InputError(f"{folder} does not say how its run was started") from None
     given = parsed(words)
-    if not place.is_absolute() or (place / given["o"]).resolve() != folder.resolve():
+    if "\0" in f"{place}{given['o']}" or not place.is_absolute() or (place / given["o"]).resolve() != folder.resolve():
         raise InputError(f"the run in {folder} was started for the folder {given['o']}: a copy cannot go on, unless "
                          "from a shell, with its new place after --o")
+    return words, place
+
+
+def resumable(folder: Path) -> tuple[list[str], Path]:
+    """As `asked_of`. Raises InputError too if the run would go to a machine that nobody but its record has named.
+
+    Whoever a Dask client talks to can have it run any program; and the folder of a run may come from a stranger.
+    """
+    words, place = asked_of(folder)
+    cluster = parsed(words).get("cluster")
+    if cluster is not None and not cluster.isdecimal():
+        raise InputError(f"the run in {folder} computes on the cluster at {cluster}: resume it from a shell, if you "
+                         "know that machine")
     return words, place
 
 
 def resume(folder: Path) -> Status:
     """Start the run in ``folder`` again where it was stopped, or anew if it was stopped in its first iteration.
 
-    Raises InputError if it is going on or finished, or as `asked_of`.
+    Raises InputError if it is going on or finished, or as `resumable`.
     """
     from cryoedu.records import CHECKPOINT
 
     said = recorded(folder)
     if said is not None and said.state == "finished":
         raise InputError(f"the run in {folder} is finished: there is nothing left to do")
-    words, place = asked_of(folder)
+    words, place = resumable(folder)
     if not place.is_dir():
         raise InputError(f"the folder {place}, in which the run was started, is gone: resume it from a shell")
     words = [word for word in words if word not in ("--resume", "--overwrite")]
@@ -134,7 +147,11 @@ def stop(folder: Path) -> None:
     if not status.here:
         raise InputError(f"the run in {folder} is going on at {status.host}: stop it there")
     words, _ = asked_of(folder)
-    if psutil.Process(status.process).cmdline()[-len(words):] != words:
+    try:
+        same = psutil.Process(status.process).cmdline()[-len(words):] == words
+    except psutil.Error:  # it has just ended, or is somebody else's
+        same = False
+    if not same:
         raise InputError(f"process {status.process} is not the run in {folder}: it is left alone")
     os.kill(status.process, signal.SIGTERM)
     if status.state == "starting":  # it ends at once, and says nothing

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 MOST_ROWS = 200  # of a table
+LARGEST_JOB = 1 << 24  # bytes of a record that can be right
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,8 @@ def read_job(folder: Path) -> dict[str, Any]:
     """What run_job.json holds: what was asked for, each start, whether it ended. InputError if it cannot be read."""
     path = folder / JOB
     try:
+        if path.stat().st_size > LARGEST_JOB:
+            raise ValueError
         job = json.loads(path.read_text(encoding="utf-8"))
         return {"asked": dict(job["asked"]), "starts": [dict(start) for start in job["starts"]],
                 "finished": bool(job["finished"])}

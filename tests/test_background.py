@@ -16,7 +16,7 @@ import psutil
 import pytest
 from commandline import cryoedu
 
-from cryoedu.background import asked_of, parsed, resume, start, stop
+from cryoedu.background import asked_of, parsed, resumable, resume, start, stop
 from cryoedu.errors import InputError
 from cryoedu.records import outputs_of
 from cryoedu.status import STATUS, Status, recorded, status_of, watched, write_status
@@ -197,7 +197,9 @@ HOSTILE = {
     "help": ["refine3d", "--help"], "an unknown option": ["align2d", "a.star", "--o", "{folder}", "--execute", "x"],
     "another folder": ["align2d", "a.star", "--o", "/tmp"], "a folder above": ["align2d", "a.star", "--o", ".."],
     "two folders": ["align2d", "a.star", "--o", "{folder}", "-o", "/tmp"], "a shell": ["align2d", "a.star; rm -rf /"],
-    "python": ["-c", "import os"], "a path": ["/bin/sh", "x.sh"]}
+    "python": ["-c", "import os"], "a path": ["/bin/sh", "x.sh"],
+    "a byte 0": ["align2d", "a.star", "--o", "{folder}\0"],
+    "a machine of theirs": ["align2d", "a.star", "--o", "{folder}", "--cluster", "tcp://evil.example:8786"]}
 
 
 @pytest.mark.parametrize("words", HOSTILE.values(), ids=HOSTILE)
@@ -213,6 +215,17 @@ def test_only_a_job_of_its_own_in_its_own_folder_is_resumed(tmp_path, monkeypatc
     (tmp_path / "run_job.json").write_text(json.dumps({"asked": {}, "finished": False, "starts": starts}))
     with pytest.raises(InputError):
         resume(tmp_path)
+
+
+def test_a_run_on_workers_of_this_machine_is_resumed_here_and_one_on_a_cluster_can_be_stopped_here(tmp_path):
+    """A Dask scheduler can have its client run anything: only who knows the machine that a record names goes there."""
+    words = ("align2d", "a.star", "--o", str(tmp_path), "--cluster")
+    write_status(tmp_path, Status("stopped", arguments=(*words, "2"), place=str(tmp_path)))
+    assert resumable(tmp_path)[0][-1] == "2"
+    write_status(tmp_path, Status("stopped", arguments=(*words, "tcp://node07:8786"), place=str(tmp_path)))
+    with pytest.raises(InputError, match=r"the cluster at tcp://node07:8786: resume it from a shell"):
+        resumable(tmp_path)
+    assert asked_of(tmp_path)[0][-1] == "tcp://node07:8786"
 
 
 def test_what_is_started_is_this_cryoedu_and_no_module_beside_it(tmp_path, monkeypatch):
@@ -254,8 +267,9 @@ def test_a_log_that_leads_elsewhere_is_not_written(tmp_path):
 
 
 def test_options_are_read_as_the_command_reads_them():
-    given = parsed(["refine3d", "a.star", "-o", "x", "--reference", "m.mrc", "--iter", "7"])
-    assert (str(given["o"]), given["iterations"]) == ("x", 7)
+    for folder in ("-o", "--o", "--project"):
+        given = parsed(["refine3d", "a.star", folder, "x", "--reference", "m.mrc", "--iter", "7"])
+        assert (str(given["o"]), given["iterations"]) == ("x", 7)
     for wrong, says in (({"k": 0}, "k"), ({"nonsense": 3}, "nonsense"), ({"psi_step": "x"}, "psi-step")):
         with pytest.raises(InputError, match=says):
             start("classify2d", "a.star", o="x", **wrong)

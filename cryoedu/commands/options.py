@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cryoedu.records import RunFolder
 
 Star = Annotated[Path, typer.Argument(help="particles: a STAR file of RELION 3.0 or 3.1", show_default=False)]
-Output = Annotated[Path, typer.Option("--o", "-o", help="folder for the results", show_default=False)]
+Output = Annotated[Path, typer.Option("--o", "-o", "--project", help="folder for the results", show_default=False)]
 Iterations = Annotated[int, typer.Option("--iter", min=1, help="number of iterations")]
 Fudge = Annotated[
     float, typer.Option("--tau2-fudge", min=0.0, help="T of the regularised likelihood; 0 switches the prior off")

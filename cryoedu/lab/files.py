@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import math
 import tempfile
 import threading
 import zlib
@@ -20,7 +21,7 @@ from cryoedu.particles.mrc import HEADER_BYTES, Header, header_record, parse_hea
 MOST_UNPACKED = 512 * 10**6  # bytes that a packed file may take on the disk of the server
 CHUNK = 1 << 20
 OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
-UNKNOWN = 1 << 62  # the length of what is packed, until it is unpacked
+UNKNOWN = 1 << 80  # the length of what is packed, until it is unpacked
 _one_at_a_time = threading.Lock()
 
 
@@ -32,7 +33,7 @@ def open_mrc(path: Path) -> tuple[Header, Any]:
     packed = _opener(path) is not None
     raw = b"".join(_contents(path, HEADER_BYTES))
     header = parse_header(raw, path, UNKNOWN, path.stat().st_mtime_ns) if packed else read_header(path)
-    size = header.offset + header.dtype.itemsize * int(np.prod(header.shape, dtype=np.int64))
+    size = header.offset + header.dtype.itemsize * math.prod(header.shape)
     if packed and size > MOST_UNPACKED:
         raise InputError(f"{path} would take {size / 1e9:.1f} GB unpacked, and only up to {MOST_UNPACKED / 1e9:.1f} GB "
                          "are unpacked to be looked at: unpack it first, with gunzip or bunzip2")
@@ -49,7 +50,7 @@ def pixels(header: Header) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def _unpacked(header: Header) -> np.ndarray:
-    wanted = header.offset + header.dtype.itemsize * int(np.prod(header.shape, dtype=np.int64))
+    wanted = header.offset + header.dtype.itemsize * math.prod(header.shape)
     with tempfile.TemporaryFile() as file:  # it has no name, and goes when nothing maps it any more
         try:
             for chunk in _contents(header.path, wanted):

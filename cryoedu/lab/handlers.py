@@ -103,6 +103,11 @@ class Handler(APIHandler):
         except InputError as error:
             self.set_status(400)
             made = {"message": str(error).replace(f"{getattr(self.contents_manager, 'root_dir', '')}{os.sep}", "")}
+        except (OSError, MemoryError) as error:  # a disk that is gone, a file that is being replaced
+            self.log.warning("cryoedu: %s", self.request.uri, exc_info=True)
+            self.set_status(500)
+            why = getattr(error, "strerror", None) or "its memory is full"
+            made = {"message": f"the server could not do this ({why.lower()}): try again, its log says more"}
         kind = "application/octet-stream" if isinstance(made, bytes) else "application/json"
         await self.finish(made if isinstance(made, bytes) else json.dumps(made, allow_nan=False), set_content_type=kind)
 

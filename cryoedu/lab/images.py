@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from cryoedu.errors import InputError
 from cryoedu.lab.files import UNKNOWN, open_mrc, pixels
 from cryoedu.lab.handlers import Handler, handler, pack
-from cryoedu.lab.pictures import grey, image_power, limits, map_power, profile, shrink, statistics, whole_plane
+from cryoedu.lab.pictures import (
+    READ,
+    grey,
+    image_power,
+    limits,
+    map_power,
+    profile,
+    read_few,
+    shrink,
+    statistics,
+    whole_plane,
+)
 from cryoedu.particles.mrc import Header
 
 LARGEST = 1024  # pixels on a side of a picture
@@ -68,15 +79,18 @@ def density(header: Header) -> NDArray[Any]:
 def gallery(ask: Handler) -> bytes:
     """Images ``first`` and the next, ``count`` in all, of at most ``size`` pixels, uint8 (k, h, w).
 
-    Each is scaled to its mean ± ``sigmas`` standard deviations, or all from ``low`` to ``high``.
+    Each is scaled to its mean ± ``sigmas`` standard deviations, or all from ``low`` to ``high``.  ``factors`` and
+    ``sampled`` as in `plane`.
     """
     stack = pixels(open_mrc(ask.file())[0])
     first = ask.number("first", 0, 0, len(stack) - 1)
+    chosen = stack[first : first + ask.number("count", 1, 1, MOST_SHOWN)]
     images = []
-    for image in stack[first : first + ask.number("count", 1, 1, MOST_SHOWN)]:
-        small, factors, _ = shrink(image, ask.number("size", 128, 8, LARGEST))
+    for image in chosen:  # together they read no more than one picture may
+        small, factors, sampled = shrink(image, ask.number("size", 128, 8, LARGEST), READ // len(chosen))
         images.append(grey(small, *_range(ask, small)))
-    return pack({"shape": [len(images), *images[0].shape], "factor": factors[0]}, np.stack(images))
+    return pack({"shape": [len(images), *images[0].shape], "factors": list(factors), "sampled": sampled},
+                np.stack(images))
 
 
 def _range(ask: Handler, values: NDArray[np.floating]) -> tuple[float, float]:
@@ -88,7 +102,8 @@ def plane(ask: Handler) -> bytes:
     """A picture of section ``at`` across ``axis`` (z, y or x) of the data, or of a rectangle in it, uint8 (h, w).
 
     left, top, width, height: the rectangle, in pixels; 0 for width and height is all.  size, sigmas, low, high: as in
-    `gallery`.  ``factors`` says how many pixels went into one, down and right; ``sampled``: only one of them did.
+    `gallery`.  ``factors`` says how many pixels are one in the picture, down and right; ``sampled``: some of them were
+    not read.
     """
     header = open_mrc(ask.file())[0]
     axis = ask.text("axis", "z")
@@ -129,6 +144,7 @@ def spectrum(ask: Handler) -> bytes:
         n = min(TILE, min(stack.shape[1:]) // 2 * 2)
         _check_box(n)
         corners = _tiles(stack.shape[1], stack.shape[2], n, TILES if len(chosen) == 1 else 1)
+        read_few(stack[0, :n, :n])
         power = half = image_power((stack[i, y : y + n, x : x + n] for i in chosen for y, x in corners), n)
         of = f"image {chosen[0] + 1}" if len(chosen) == 1 else f"the mean of {len(chosen)} images"
         of += f", mean of {len(corners)} squares of {n} pixels" if len(corners) > 1 else f", {n} pixels"
@@ -153,9 +169,11 @@ def _tiles(height: int, width: int, n: int, most: int) -> list[tuple[int, int]]:
 
 def volume(ask: Handler) -> bytes:
     """A map of at most 128 voxels on a side to draw surfaces of: uint16 (z, y, x) from ``low`` to ``high``."""
-    small, factors, sampled = shrink(density(open_mrc(ask.file())[0]), SURFACE_BOX)
-    if min(small.shape) < 2:
-        raise InputError("a map of less than 2 voxels on a side has no surface: look at its slices")
+    whole = density(open_mrc(ask.file())[0])
+    if min(whole.shape) < 2 * math.ceil(max(whole.shape) / SURFACE_BOX):
+        raise InputError(f"{' x '.join(map(str, whole.shape[::-1]))} voxels are too thin for a surface: look at the "
+                         "slices")
+    small, factors, sampled = shrink(whole, SURFACE_BOX)
     numbers = np.nan_to_num(small, posinf=0.0, neginf=0.0)
     low, high = float(numbers.min()), float(numbers.max())
     levels = np.rint((numbers - low) * (65535 / (high - low) if high > low else 0.0)).astype("<u2")

@@ -21,38 +21,42 @@ PLACES = 64  # of a large file that its statistics are taken from
 def block_means(values: NDArray[Any], factors: tuple[int, ...]) -> NDArray[np.float32]:
     """Means of values (…) over blocks of so many along each axis, in float32; what does not fill a block is left out.
 
-    A band of the first axis is in memory at a time.
+    A band of the first axis is in memory at a time; of a block that is larger, one row.
     """
     kept = [n // f for n, f in zip(values.shape, factors)]
     if max(factors) == 1:
         return np.asarray(values, dtype=np.float32)
-    inner = values[:, *(slice(0, f * k) for f, k in zip(factors[1:], kept[1:]))]
     out = np.empty(kept, dtype=np.float32)
-    rows = max(1, BAND // max(factors[0] * math.prod(values.shape[1:]), 1))
+    block = factors[0] * math.prod(values.shape[1:])
+    if block > BAND and values.ndim > 1:
+        for i in range(kept[0]):
+            rows = (block_means(row, factors[1:]) for row in values[factors[0] * i : factors[0] * (i + 1)])
+            out[i] = sum(rows, start=np.zeros(kept[1:])) / factors[0]
+        return out
+    inner = values[:, *(slice(0, f * k) for f, k in zip(factors[1:], kept[1:]))]
+    count = max(1, BAND // max(block, 1))
     blocks = [part for pair in zip(kept[1:], factors[1:]) for part in pair]
     axes = tuple(range(1, 2 * len(kept), 2))
-    for start in range(0, kept[0], rows):
-        band = np.asarray(inner[factors[0] * start : factors[0] * min(start + rows, kept[0])], dtype=np.float32)
-        out[start : start + rows] = band.reshape(-1, factors[0], *blocks).mean(axis=axes)
+    for start in range(0, kept[0], count):
+        band = np.asarray(inner[factors[0] * start : factors[0] * min(start + count, kept[0])], dtype=np.float32)
+        out[start : start + count] = band.reshape(-1, factors[0], *blocks).mean(axis=axes)
     return out
 
 
-def shrink(values: NDArray[Any], most: int) -> tuple[NDArray[np.float32], tuple[int, ...], bool]:
-    """Values (…) with at most ``most`` along every axis; by which factors, and whether the rest was left out.
+def shrink(values: NDArray[Any], most: int, read: int = READ) -> tuple[NDArray[np.float32], tuple[int, ...], bool]:
+    """Values (…) with at most ``most`` along every axis; by which factors, and whether some of them were left out.
 
-    Blocks are averaged, unless that would read more than `READ` bytes from disk: then every so many-th value is taken.
+    Blocks are averaged. Where that would read more than ``read`` bytes from disk, only every so many-th row is.
     """
-    least, left_out = math.ceil(max(values.shape) / most), reads(values) > READ
-    if reads(values) < sum(n * abs(stride) for n, stride in zip(values.shape, values.strides)) / 4 or left_out:
-        read_few(values)
-    if left_out:  # along the last axis values share pages, so that leaving some out saves nothing
-        saving = values.ndim - (abs(values.strides[-1]) < PAGE)
-        least = max(least, math.ceil((reads(values) / READ) ** (1 / max(saving, 1))))
-    factors = tuple(min(least, n) for n in values.shape)
-    if not left_out:
-        return block_means(values, factors), factors, False
-    taken = values[tuple(slice(0, f * (n // f), f) for n, f in zip(values.shape, factors))]
-    return np.asarray(taken, dtype=np.float32), factors, True
+    saving = values.ndim - (abs(values.strides[-1]) < PAGE)  # leaving out neighbours on one page saves nothing
+    step = max(1, math.ceil((reads(values) / read) ** (1 / max(saving, 1))))
+    inner = math.ceil(max(values.shape) / most / step)  # of those that are taken, how many are averaged
+    factors = tuple(min(step * inner, n) for n in values.shape)
+    taken = values[tuple(slice(0, f * (n // f), step if axis < saving else 1)
+                         for axis, (n, f) in enumerate(zip(values.shape, factors)))]
+    read_few(taken)
+    blocks = tuple(math.ceil(f / step) if axis < saving else f for axis, f in enumerate(factors))
+    return block_means(taken, blocks), factors, step > 1
 
 
 def reads(values: NDArray[Any]) -> int:
@@ -62,7 +66,10 @@ def reads(values: NDArray[Any]) -> int:
 
 
 def read_few(values: NDArray[Any]) -> None:
-    """Tell the system that of these values, mapped from a file, few are read: else it reads 128 kB around each."""
+    """If these values lie far apart in a file that is mapped, say so to the system: else it reads 128 kB around each.
+    """
+    if 4 * reads(values) > sum(n * abs(stride) for n, stride in zip(values.shape, values.strides)):
+        return
     whole: Any = values
     while isinstance(whole, np.ndarray):
         whole = whole.base
@@ -88,19 +95,19 @@ def grey(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.ui
 def statistics(stack: NDArray[Any], most: int = 4 * 10**6) -> dict[str, float | int | None]:
     """Lowest and highest value, mean and standard deviation of a stack (N, h, w), from about ``most`` numbers at most.
 
-    Of a larger one `PLACES` runs of rows are read, evenly spread: a disk finds few places quickly, and many slowly.
+    Of a larger one `PLACES` runs of numbers are read, evenly spread: a disk finds few places quickly, and many slowly.
     ``share`` says how much was measured, ``broken`` how many were no numbers.
     """
-    rows = stack.reshape(-1, stack.shape[-1])
-    run = max(1, (len(rows) if stack.size <= most else min(len(rows), most // rows.shape[1])) // PLACES)
-    starts = range(0, len(rows), run) if stack.size <= most \
-        else np.unique(np.linspace(0, len(rows) - run, PLACES).astype(np.int64)).tolist()
-    if stack.size > most:
-        read_few(stack)
+    flat = stack.reshape(-1)
+    run = max(1, min(flat.size, most) // PLACES)
+    starts = range(0, flat.size, run) if flat.size <= most \
+        else np.linspace(0, flat.size - run, PLACES).astype(np.int64).tolist()
+    if flat.size > most:
+        read_few(flat[:: flat.size // PLACES])
     total, squares, low, high, finite, seen = 0.0, 0.0, math.inf, -math.inf, 0, 0
     shift: float | None = None
     for start in starts:
-        values = np.asarray(rows[start : start + run], dtype=np.float64)
+        values = np.asarray(flat[start : start + run], dtype=np.float64)
         good = values[np.isfinite(values)]
         seen += values.size
         if not good.size:

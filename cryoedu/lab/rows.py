@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from cryoedu.errors import InputError
 
 LARGEST = 2 * 10**9  # bytes of a file
-MOST_TABLES, MOST_COLUMNS = 2000, 500
-LONGEST = 1 << 16  # bytes of a line
+MOST_LINES, MOST_TABLES, MOST_COLUMNS = 10**7, 2000, 500
+LONGEST, LONGEST_NAME = 1 << 16, 200  # bytes of a line, of a name
 CHUNK = 1 << 24
-TOKEN = re.compile(rb"""(["'])(.*?)\1(?=\s|$)|(\S+)""")
+TOKEN = re.compile(rb"""(["'])(.*?)(?:\1(?=\s|$)|$)|(\S+)""")  # no quote is looked for twice: long lines stay quick
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +51,8 @@ class Table:
                                      "characters: this is no STAR file as programs write it")
                 yield values(file.read(size))
 
-    def column(self, number: int) -> NDArray[np.float64] | NDArray[np.bytes_]:
-        """A whole column (N,), as float64 if all of it are numbers, else as bytes."""
+    def column(self, number: int) -> NDArray[np.float64] | NDArray[np.object_]:
+        """A whole column (N,), as float64 if all of it are numbers, else as objects, which are bytes."""
         return _column(self, number)
 
     def problem(self) -> str | None:
@@ -66,7 +66,8 @@ class Table:
 
 
 def values(line: bytes) -> list[bytes]:
-    """The values in a line: words, or what stands between quotation marks; a comment ends them."""
+    """The values in a line: words, or what stands between quotation marks (or from one to the end); a comment ends
+    them."""
     if not any(mark in line for mark in (b'"', b"'", b"#")):
         return line.split()
     words = [(m[2] if m[1] else m[3], not m[1] and m[3].startswith(b"#")) for m in TOKEN.finditer(line)]
@@ -97,7 +98,7 @@ def _tables(path: Path, size: int, changed: int) -> tuple[Table, ...]:
                          "permissions") from None
     if (content[:4096] == 0).any():
         raise InputError(f"{path} is not a STAR file, but a binary one: give the STAR file that belongs to it")
-    starts, ends = _lines(content)
+    starts, ends = _lines(path, content)
     heads = [int(i) for i in _beginning(content, starts, b"data_")]
     if not heads:
         raise InputError(f"{path} is not a STAR file: it has no line that begins with data_")
@@ -107,9 +108,14 @@ def _tables(path: Path, size: int, changed: int) -> tuple[Table, ...]:
                  for first, last in zip(heads, [*heads[1:], len(starts)]))
 
 
-def _lines(content: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _lines(path: Path, content: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where the lines begin and end."""
-    found = [np.flatnonzero(content[at : at + CHUNK] == 10) + at for at in range(0, len(content), CHUNK)]
+    found: list[NDArray[np.int64]] = []
+    for at in range(0, len(content), CHUNK):
+        found.append(np.flatnonzero(content[at : at + CHUNK] == 10) + at)
+        if sum(map(len, found)) > MOST_LINES:
+            raise InputError(f"{path} has more than {MOST_LINES:,} lines, the most that are shown: take some of its "
+                             "particles, for example with relion_star_handler")
     ends = np.concatenate([*found, [len(content)]]).astype(np.int64)
     return np.concatenate([[0], ends[:-1] + 1]).astype(np.int64), ends
 
@@ -127,7 +133,7 @@ def _table(path: Path, content: NDArray[np.uint8], starts: NDArray[np.int64], en
     def line(i: int) -> bytes:
         return bytes(content[starts[i] : min(ends[i], starts[i] + LONGEST)]).strip()
 
-    name = line(0)[5:].split(b"#")[0].decode("utf-8", "replace").strip()[:200]
+    name = line(0)[5:].split(b"#")[0].decode("utf-8", "replace").strip()[:LONGEST_NAME]
     at = 1
     while at < len(starts) and (not line(at) or line(at).startswith(b"#")):
         at += 1
@@ -135,7 +141,7 @@ def _table(path: Path, content: NDArray[np.uint8], starts: NDArray[np.int64], en
     if at < len(starts) and line(at).split() == [b"loop_"]:
         columns = []
         while (at := at + 1) < len(starts) and line(at).startswith(b"_"):
-            columns.append(line(at).split()[0][1:].decode("utf-8", "replace"))
+            columns.append(line(at).split()[0][1:].decode("utf-8", "replace")[:LONGEST_NAME])
         if not 0 < len(columns) <= MOST_COLUMNS:
             raise InputError(f"{path}: table data_{name} has {len(columns)} columns, where 1 to {MOST_COLUMNS} can be "
                              "shown: correct it or write it again")
@@ -149,8 +155,8 @@ def _table(path: Path, content: NDArray[np.uint8], starts: NDArray[np.int64], en
     return Table(path, name, tuple(columns), starts[rows], ends[rows])
 
 
-@lru_cache(maxsize=8)
-def _column(table: Table, number: int) -> NDArray[np.float64] | NDArray[np.bytes_]:
+@lru_cache(maxsize=3)
+def _column(table: Table, number: int) -> NDArray[np.float64] | NDArray[np.object_]:
     found = []
     for i, row in enumerate(table.rows(range(len(table)))):
         if len(row) <= number:
@@ -160,4 +166,4 @@ def _column(table: Table, number: int) -> NDArray[np.float64] | NDArray[np.bytes
     try:
         return np.array([float(value) for value in found], dtype=np.float64)
     except ValueError:
-        return np.array(found, dtype=np.bytes_)
+        return np.array(found, dtype=object)  # one long word does not make all of them long

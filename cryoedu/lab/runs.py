@@ -11,6 +11,7 @@ import math
 import os
 import re
 import shlex
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.background import LOG, asked_of, resume, stop
+from cryoedu.background import LOG, resumable, resume, stop
 from cryoedu.errors import InputError
 from cryoedu.lab.handlers import Handler, below, handler, pack
 from cryoedu.lab.pictures import grey, shrink
@@ -30,7 +31,8 @@ from cryoedu.status import STATUS, Status, recorded, status_of
 JOB, HISTORY, REPORT = "run_job.json", "run_history.csv", "run_report.html"
 MOST_FOLDERS, DEEPEST, MOST_RUNS = 3000, 6, 200  # of a walk
 MOST_ROWS, MOST_CLASSES, LOG_BYTES = 2000, 48, 6000  # shown of one run
-LARGEST_TABLE = 50 * 10**6  # bytes
+LARGEST_HISTORY, LARGEST_MODEL = 8 * 10**6, 20 * 10**6  # bytes
+LONGEST = 1000  # characters of what a run says of itself
 PICTURE = 128  # pixels on a side, at most
 MODEL = re.compile(r"run_it(\d{3,9})_model\.star")
 COLUMNS = ("iteration", "log_likelihood", "resolution_angstrom", "fsc_resolution_angstrom", "changed_classes",
@@ -107,9 +109,10 @@ def summary(folder: Path, root: Path) -> dict[str, Any]:
 
 
 def _told(status: Status) -> dict[str, Any]:
-    return {"state": status.state, "message": status.message, "iteration": status.iteration, "updated": status.updated,
-            "iterations": status.iterations, "job": status.arguments[0] if status.arguments else "",
-            "elsewhere": status.host if status.going_on and not status.here else ""}
+    return {"state": status.state[:LONGEST], "message": status.message[:LONGEST], "updated": status.updated[:LONGEST],
+            "iteration": status.iteration, "iterations": status.iterations,
+            "job": status.arguments[0][:LONGEST] if status.arguments else "",
+            "elsewhere": status.host[:LONGEST] if status.going_on and not status.here else ""}
 
 
 def _relative(path: Path, root: Path) -> str:
@@ -155,7 +158,7 @@ def detail(folder: Path, root: Path, since: str = "") -> dict[str, Any]:
 def _command(folder: Path) -> tuple[str, str]:
     """The exact command of a run, and why it cannot be resumed ("" if it can)."""
     try:
-        words, _ = asked_of(folder)
+        words, _ = resumable(folder)
     except InputError as error:
         said = recorded(folder)
         return shlex.join(["cryoedu", *said.arguments]) if said and said.arguments else "", str(error)
@@ -163,12 +166,19 @@ def _command(folder: Path) -> tuple[str, str]:
 
 
 def read_columns(path: Path) -> dict[str, list[float | None]]:
-    """The columns of numbers of run_history.csv, None for what is empty or no finite number; its last rows."""
-    if path.stat().st_size > LARGEST_TABLE:
+    """The columns of run_history.csv that are shown, None for what is empty or no finite number; its last rows."""
+    if path.stat().st_size > LARGEST_HISTORY:
         raise InputError(f"{path} is too large to be the history of a run: look at it from a shell")
     with open(path, encoding="utf-8", errors="replace", newline="") as file:
-        rows = list(csv.DictReader(file))[-MOST_ROWS:]
-    return {name: [_number(row.get(name)) for row in rows] for name in (rows[0] if rows else ()) if name}
+        lines = csv.reader(file)
+        try:
+            names = next(lines, [])
+            rows = deque(filter(None, lines), MOST_ROWS)
+        except csv.Error as error:
+            raise InputError(f"{path} is damaged ({error}): restore it, or run again") from None
+    classes = [name for name in names if name.startswith("class_weight_")][:MOST_CLASSES]
+    shown = {name: names.index(name) for name in (*COLUMNS, *classes) if name in names} if rows else {}
+    return {name: [_number(row[i] if i < len(row) else None) for row in rows] for name, i in shown.items()}
 
 
 def _number(text: Any) -> float | None:
@@ -183,7 +193,7 @@ def read_curves(path: Path) -> dict[str, Any]:
     """Frequencies (1/Å), SSNR by class and, from two halves, their FSC, from a run_itNNN_model.star."""
     from gemmi import cif
 
-    if path.stat().st_size > LARGEST_TABLE:
+    if path.stat().st_size > LARGEST_MODEL:
         raise InputError(f"{path} is too large to be the model of a run: look at it from a shell")
     try:
         blocks = {block.name: block for block in cif.read_string(path.read_text(encoding="utf-8"))}
@@ -192,7 +202,7 @@ def read_curves(path: Path) -> dict[str, Any]:
 
     def column(k: int, name: str) -> list[float | None]:
         block = blocks.get(f"model_class_{k}")
-        return [_number(value) for value in block.find_values(f"_rln{name}")] if block is not None else []
+        return [_number(v) for v in islice(block.find_values(f"_rln{name}"), MOST_ROWS)] if block is not None else []
 
     ssnr = [column(k, "SsnrMap") for k in range(1, MOST_CLASSES + 1) if f"model_class_{k}" in blocks]
     fsc = column(1, "GoldStandardFsc")
@@ -225,6 +235,9 @@ def pictures(folder: Path, number: int) -> bytes:
         shown = [_central(read_header(path).pixels()) for path in maps[:MOST_CLASSES]]
     if not shown:
         raise InputError(f"{folder} holds no pictures of iteration {number}")
+    if len({shape := view.shape for views in shown for view in views}) > 1 or shape[0] != shape[1]:
+        raise InputError(f"the pictures of iteration {number} in {folder} are not all squares of one size: a run of "
+                         "cryoedu does not leave such")
     levels = np.stack([[_levels(view) for view in views] for views in shown])
     return pack({"shape": list(levels.shape)}, levels)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cryoedu.errors import InputError
+from cryoedu.lab.files import open_mrc
 from cryoedu.lab.handlers import Handler, below, handler
 from cryoedu.lab.rows import Table, read_tables
 from cryoedu.particles.mrc import split_name
@@ -116,14 +117,15 @@ def _numbers(table: Table, ask: Handler, which: str) -> np.ndarray:
 def picture(ask: Handler) -> dict[str, Any]:
     """The image that row ``row`` (from 0) names: its file as Jupyter writes it, and which of its images (from 0).
 
-    The file is looked for from the folder of the STAR file, and from each folder above it up to the one that Jupyter
+    Raises InputError if there is none, or if its file is broken. The file is looked for from the folder of the STAR file, and from each folder above it up to the one that Jupyter
     serves; an absolute name has to be below that one.
     """
     table = _table(ask)
-    row = next(table.rows([ask.number("row", 0, 0, len(table) - 1)]))
+    number = ask.number("row", 0, 0, len(table) - 1)
+    row = next(table.rows([number]))
     column = _image_column(table, row)
     if column is None:
-        raise InputError(f"row {ask.text('row')} of this table names no image")
+        raise InputError(f"row {number + 1} of this table names no image")
     index, name = split_name(_shown(row[column]))
     top = str(below(ask.root(), "", folder=True))
     folder = posixpath.dirname(ask.text("path").strip("/"))
@@ -135,9 +137,13 @@ def picture(ask: Handler) -> dict[str, Any]:
     for base in bases if not name.startswith("/") else []:
         place = posixpath.normpath(posixpath.join(base, name))
         try:
-            below(ask.root(), place, hidden=ask.contents_manager.allow_hidden)
+            found = below(ask.root(), place, hidden=ask.contents_manager.allow_hidden)
         except InputError:
             continue
+        count = open_mrc(found)[0].shape[0]
+        if index is not None and index > count:
+            raise InputError(f"{place} holds {count} images, but row {number + 1} names number {index}: it may be the "
+                             "stack of another STAR file")
         return {"path": place, "at": (index or 1) - 1, "name": _shown(row[column])}
     raise InputError(f"{name} is neither in {folder or 'the folder that Jupyter serves'} nor in a folder above it that "
                      "Jupyter serves: put it there, or start Jupyter in the folder of the project")

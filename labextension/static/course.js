@@ -56,7 +56,7 @@ async function fill({ shared, app, documents, root, widget }) {
   let course = { stamp: "", lessons: [], next: null };
   const says = statusLine(), whole = h("p", {}), bar = h("progress", { max: 1, "aria-label": "exercises done" });
   const onward = button("", () => open(course.next ?? "0")), index = button("Index of the course", () => open("index"));
-  const kernels = h("span", {}), free = button("Shut down the others…", shutDownOthers);
+  const kernels = h("p", { tabindex: "-1" }), free = button("Shut down the others…", shutDownOthers);
   const list = h("ol", { class: "cryoedu-lessons" });
   const update = keyed(list, (item) => lessonRow(item.found, { open, again }));
   const problem = alertLine();
@@ -117,7 +117,7 @@ async function fill({ shared, app, documents, root, widget }) {
       await Promise.all(closing.map((session) => sessions.shutdown(session.id)));
       says.say(`${several(closing.length, "kernel")} shut down.`);
     });
-    free.focus();
+    (free.disabled ? kernels : free).focus();
   }
 
   async function again(number) {

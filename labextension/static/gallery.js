@@ -1,7 +1,7 @@
 // The images of a stack, a page at a time; a click, or Enter, opens one.
 
 import { choice, controls, h, number, paint, player, slider, statusLine, tickBox } from "./common.js";
-import { latest } from "./parts.js";
+import { coarser, latest } from "./parts.js";
 
 const SIZES = [[72, 60], [128, 24], [256, 6]];  // pixels of an image, images of a page
 
@@ -14,14 +14,15 @@ function gallery({ get, file, known, failed, ends }, onOpen) {
     const [k, down, right] = about.shape, scale = shown / Math.max(height, width);
     grid.replaceChildren(...Array.from({ length: k }, (_, i) => {
       const canvas = h("canvas", { width: right, height: down, "aria-hidden": "true",
-        style: `width:${Math.round(width * scale)}px;height:${Math.round(height * scale)}px` });
+        style: `width:${Math.max(8, Math.round(width * scale))}px;height:${Math.max(8, Math.round(height * scale))}px` });
       paint(canvas, data.subarray(i * down * right, (i + 1) * down * right));
       const open = h("button", { type: "button", "aria-label": `image ${first + i + 1}` }, canvas, String(first + i + 1));
       open.addEventListener("click", () => onOpen(first + i));
       return open;
     }));
-    says.say(`Images ${first + 1} to ${first + k} of ${count}, ` + (alike ? "all on one scale of greys."
-      : `each from its mean − ${number(sigmas)} σ (black) to + ${number(sigmas)} σ (white).`));
+    says.say(`Images ${first + 1} to ${first + k} of ${count}, ` + (alike ? "all on one scale of greys"
+      : `each from its mean − ${number(sigmas)} σ (black) to + ${number(sigmas)} σ (white)`) +
+      `${coarser(about, "pixels")}.`);
   }
 
   const draw = latest(async (signal) => {

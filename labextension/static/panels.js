@@ -41,7 +41,7 @@ function whileShown(widget, seconds, look) {
 
 async function sure(shared, { title, text, yes, checkbox = null }) {  // a question; null for no, else { ticked }
   const { Dialog, showDialog } = await shared("@jupyterlab/apputils");
-  const answer = await showDialog({ title, body: text, checkbox,
+  const answer = await showDialog({ title, body: text, checkbox, defaultButton: 0,  // Enter alone does nothing
     buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: yes })] });
   return answer.button.accept ? { ticked: Boolean(answer.isChecked) } : null;
 }

@@ -8,6 +8,7 @@
 //   tabs(label, { name: () => element, … })                       → { box, show(name) }; made when first shown
 //   const get = asking(ask, root, before)                         await get(address, query, signal) is what came, JSON or
 //                                                                 packed; the root is aria-busy while an answer is due
+//   coarser(about, "pixels")                              how a picture was made smaller, in words; empty if it was not
 //   alertLine() → { box, say(words) }                             a screen reader says it at once; empty is hidden
 
 import { h } from "./common.js";
@@ -95,9 +96,14 @@ function tabs(label, panels) {
   return { box, show };
 }
 
+function coarser({ factors, sampled }, what) {
+  const by = Math.max(...factors), block = `${factors.map(() => by).join(" × ")} ${what}`;
+  return by === 1 ? "" : sampled ? `, made of some of each ${block}` : `, made of means of ${block}`;
+}
+
 function alertLine() {
   const box = h("p", { role: "alert", class: "cryoedu-alert" });
   return { box, say: (words) => { box.textContent = words; } };
 }
 
-export { alertLine, asking, latest, packed, server, tabs };
+export { alertLine, asking, coarser, latest, packed, server, tabs };

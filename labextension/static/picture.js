@@ -2,14 +2,14 @@
 // pixels than are shown.
 
 import { button, buttons, controls, h, number, paint, player, slider, statusLine } from "./common.js";
-import { latest } from "./parts.js";
+import { coarser, latest } from "./parts.js";
 
 const SHOWN = 560, SENT = 640, LEAST = 8;  // CSS pixels of the longer side, pixels asked for, pixels at most enlarged
 
 function pictureView({ get, file, failed, ends }) {
   const [count, height, width] = file.shape, longer = Math.max(height, width), scale = SHOWN / longer;
   const canvas = h("canvas", { tabindex: "0", role: "img", class: "cryoedu-zoom", "data-lm-suppress-shortcuts": "true",
-    style: `width:${Math.round(width * scale)}px;height:${Math.round(height * scale)}px` });
+    style: `width:${Math.max(8, Math.round(width * scale))}px;height:${Math.max(8, Math.round(height * scale))}px` });
   const says = statusLine();
   let [at, sigmas, zoom, left, top] = [0, 3, 1, 0, 0];
 
@@ -17,20 +17,19 @@ function pictureView({ get, file, failed, ends }) {
 
   const draw = latest(async (signal) => {
     const [w, tall] = part();
-    left = Math.max(0, Math.min(width - w, Math.round(left)));
-    top = Math.max(0, Math.min(height - tall, Math.round(top)));
-    const query = { at, left, top, width: w, height: tall, size: SENT, sigmas };
+    left = Math.max(0, Math.min(width - w, left));
+    top = Math.max(0, Math.min(height - tall, top));
+    const [x, y] = [Math.round(left), Math.round(top)];  // left and top keep the small steps of a slow mouse
+    const query = { at, left: x, top: y, width: w, height: tall, size: SENT, sigmas };
     const { about, data } = await get("mrc/plane", query, signal);
     if (signal.aborted) return;
     [canvas.height, canvas.width] = about.shape;
     paint(canvas, data);
-    const where = zoom === 1 ? "whole" : `pixels ${left} to ${left + w - 1} across, ${top} to ${top + tall - 1} down`;
+    const where = zoom === 1 ? "whole" : `pixels ${x} to ${x + w - 1} across, ${y} to ${y + tall - 1} down`;
     const words = `image ${at + 1} of ${count}, ${where}`;
     canvas.setAttribute("aria-label", words);
-    const by = about.factors[0];
-    const reduced = by === 1 ? "" : about.sampled ? `, every ${by}th pixel` : `, means of ${by} × ${by} pixels`;
-    says.say(`${words[0].toUpperCase()}${words.slice(1)}${reduced}. Black is ${number(about.range[0], 3)}, white ` +
-      `${number(about.range[1], 3)}.`);
+    says.say(`${words[0].toUpperCase()}${words.slice(1)}${coarser(about, "pixels")}. Black is ` +
+      `${number(about.range[0], 3)}, white ${number(about.range[1], 3)}.`);
   }, failed);
 
   function enlarge(by, x = 0.5, y = 0.5) {  // what is at this place of the canvas stays there

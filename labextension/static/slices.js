@@ -1,7 +1,7 @@
 // A map as three slices at right angles through one voxel, which a crosshair shows.
 
 import { controls, h, imagePanel, number, row, slider, statusLine } from "./common.js";
-import { latest } from "./parts.js";
+import { coarser, latest } from "./parts.js";
 
 // what is seen across each axis: the axes that run right and down
 const CUTS = { z: ["x", "y"], y: ["x", "z"], x: ["y", "z"] };
@@ -29,8 +29,9 @@ function slices({ get, file, known, failed, ends }) {
         marks: [["line", { x1: x, x2: x, y1: 0, y2: panel.canvas.height, class: "truth" }],
                 ["line", { x1: 0, x2: panel.canvas.width, y1: y, y2: y, class: "truth" }]] });
     }
+    const [coarsest] = Object.values(panels).sort((a, b) => b.factors[0] - a.factors[0]);
     says.say(`Slices through x ${at.x}, y ${at.y}, z ${at.z}; the middle is at ${Math.floor(nx / 2)}, ` +
-      `${Math.floor(ny / 2)}, ${Math.floor(nz / 2)}.`);
+      `${Math.floor(ny / 2)}, ${Math.floor(nz / 2)}${coarsest ? coarser(coarsest, "voxels") : ""}.`);
   }
 
   const drawing = (axis) => latest(async (signal) => {
@@ -54,7 +55,7 @@ function slices({ get, file, known, failed, ends }) {
         } });
       stage.append(...Object.keys(CUTS).filter((name) => panels[name]).map((name) => panels[name].box));
     }
-    Object.assign(panels[axis], { pixels: data, factors: about.factors, at: query.at });
+    Object.assign(panels[axis], { pixels: data, factors: about.factors, sampled: about.sampled, at: query.at });
     cross();
   }, failed);
   const draws = Object.fromEntries(Object.keys(CUTS).map((axis) => [axis, drawing(axis)]));

@@ -130,6 +130,7 @@ function plotView({ get, table, at, failed, ends }) {
 function rowPicture({ get, asked, table, at, failed, ends }, openFile) {
   const box = h("div", { class: "cryoedu-picked" }), says = statusLine(0), stage = row();
   let sigmas = 3, shown = null;
+  const none = (error) => { stage.replaceChildren(); says.say(""); box.hidden = true; failed(error); };
 
   const draw = latest(async (signal) => {
     const { path, at: index, name, which } = shown;
@@ -142,14 +143,14 @@ function rowPicture({ get, asked, table, at, failed, ends }, openFile) {
     panel.draw({ pixels: data, words: `image of row ${which}, ${name}` });
     stage.replaceChildren(panel.box);
     says.say(`Row ${which} of table ${table.name} is ${name}, ${file.shape[2]} × ${file.shape[1]} pixels.`);
-  }, failed);
+  }, none);
 
   const pick = latest(async (signal, which) => {
     const found = await get("star/picture", { table: at, row: which - 1 }, signal);
     shown = { ...found, which };
     box.hidden = false;
     await draw();
-  }, (error) => { stage.replaceChildren(); says.say(""); box.hidden = true; failed(error); });
+  }, none);
 
   const contrast = slider({ label: "contrast", min: 0.5, max: 8, step: 0.5, value: sigmas, show: (v) => `± ${v} σ`,
     onInput: (v) => { sigmas = v; draw(); } });

@@ -2,6 +2,7 @@
 
 import { controls, h, number, slider, statusLine } from "./common.js";
 import { shade, surfaceNet, turned } from "./mesh.js";
+import { coarser } from "./parts.js";
 
 const SIZE = 420, COLOUR = [0x3d, 0x8f, 0xd1];  // as in plots.js
 const STEPS = 100;
@@ -46,10 +47,10 @@ function surface({ get, file, failed, ends }) {
       const words = `Surface at ${level.toFixed(1)} σ above the mean (${number(mean + level * sigma, 3)}), seen from rot ` +
         `${rot.toFixed(0)}°, tilt ${tilt.toFixed(0)}°`;
       canvas.setAttribute("aria-label", words);
-      const share = enclosed / values.length, by = Math.max(...about.factors);
+      const share = enclosed / values.length;
       says.say(`${words}. It encloses ${number(100 * share)} % of the box` + (file.voxel[0]
-        ? `, ${number(enclosed * voxel[0] * voxel[1] * voxel[2] / 1000, 3)} nm³` : "") + (by === 1 ? "." : about.sampled
-        ? `; drawn from every ${by}th voxel.` : `; drawn from means of up to ${by} × ${by} × ${by} voxels.`));
+        ? `, ${number(enclosed * voxel[0] * voxel[1] * voxel[2] / 1000, 3)} nm³` : "") +
+        `${coarser(about, "voxels")}.`);
     }
 
     function turn(across, down) {

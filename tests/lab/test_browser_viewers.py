@@ -101,6 +101,19 @@ def test_a_stack_is_paged_and_an_image_of_it_enlarged_with_keys(viewer, folder):
     page.keyboard.press("0")
     assert "whole" in words(page)
 
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    assert "pixels 12 to 19 across, 12 to 19 down" in words(page)
+    box = page.locator(".cryoedu-zoom").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - box["width"] / 4, y + box["height"] / 8, steps=100)  # a hundredth of a pixel at a time counts
+    page.mouse.up()
+    assert "pixels 14 to 21 across, 11 to 18 down" in words(page)
+    page.mouse.wheel(0, 100)
+    page.wait_for_function("document.querySelector('.cryoedu-zoom').ariaLabel.includes('13 to 22 across')")  # about it
+
 
 def test_what_the_header_says_is_text_and_never_markup(viewer, folder):
     write_stack(np.random.default_rng(1).standard_normal((2, 16, 16)), folder / "evil.mrcs", 1.0)
@@ -230,6 +243,26 @@ def test_rows_of_a_star_file_their_order_their_plot_and_their_images(viewer, fol
     page.get_by_label("table", exact=True).select_option(index=0)
     calm(page)
     assert page.locator(".cryoedu-table tbody tr").count() == 2
+
+
+def test_no_row_keeps_the_image_of_another(viewer, either, folder):
+    """Who looks for bad particles must not throw away good ones."""
+    shutil.copy(RELION / "particles.mrcs", folder)
+    names = ("1@particles.mrcs", "201@particles.mrcs", "1@nowhere.mrcs")
+    (folder / "few.star").write_text("data_particles\nloop_\n_rlnImageName\n_rlnB\n" +
+                                     "".join(f"{name} 1\n" for name in names))
+    page = viewer("few.star", ".cryoedu-table tbody tr")
+    lines = page.locator(".cryoedu-table tbody tr")
+    for row, told in ((1, "particles.mrcs holds 200 images, but row 2 names number 201"),
+                      (2, "nowhere.mrcs is neither in the folder")):
+        lines.nth(0).click()
+        page.wait_for_selector(".cryoedu-picked canvas")
+        calm(page)
+        assert page.get_by_role("alert").is_hidden()
+        lines.nth(row).click()
+        page.get_by_role("alert").filter(has_text=told).wait_for()
+        assert page.locator(".cryoedu-picked").is_hidden() and page.locator(".cryoedu-picked canvas").count() == 0
+    either.console = [line for line in either.console if "400 (Bad Request)" not in line]
 
 
 def test_markup_in_a_star_file_stays_text(viewer, folder):

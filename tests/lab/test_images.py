@@ -53,6 +53,18 @@ def test_every_mode_and_byte_order_gives_the_same_picture(tmp_path, ramps, mode,
     assert np.abs(shown - ramps[1:4] * 255 / 23).max() <= 0.51
 
 
+def test_a_header_that_promises_more_than_there_are_bytes_in_the_world_is_refused(tmp_path):
+    """The product of its sides does not fit into 64 bits."""
+    claims = np.frombuffer(write(tmp_path / "a.mrc", np.zeros((2, 4, 4), np.float32)).read_bytes()[:1024], "<i4").copy()
+    claims[:3] = 1 << 24
+    (tmp_path / "huge.mrc").write_bytes(claims.tobytes() + bytes(1000))
+    (tmp_path / "huge.mrc.gz").write_bytes(gzip.compress(claims.tobytes() + bytes(1000)))
+    with pytest.raises(InputError, match="is truncated: its header promises 16777216 sections"):
+        images.summary(tmp_path / "huge.mrc")
+    with pytest.raises(InputError, match=r"would take \d+\.\d GB unpacked"):
+        images.summary(tmp_path / "huge.mrc.gz")
+
+
 @pytest.mark.parametrize("packing, ending", [(gzip.compress, ".gz"), (bz2.compress, ".bz2")])
 def test_a_packed_file_shows_what_the_plain_one_does(tmp_path, ramps, packing, ending):
     plain = write(tmp_path / "a.mrcs", ramps.astype(np.float32), stack=True)
@@ -117,6 +129,27 @@ def test_what_is_no_number_is_black_and_counted_and_never_stops_the_picture(tmp_
     for at in (0, 1, "all"):
         about, _ = unpacked(images.spectrum(Ask(tmp_path, path="a.mrcs", at=at)))
         json.dumps(about, allow_nan=False)
+
+
+def test_the_images_of_a_page_share_what_may_be_read(tmp_path, monkeypatch):
+    """Two dozen frames of a movie are as many gigabytes."""
+    stack = np.random.default_rng(8).integers(0, 100, (6, 64, 64)).astype(np.int16)
+    write(tmp_path / "a.mrcs", stack, stack=True)
+    monkeypatch.setattr(images, "READ", 3 * 64 * 64 * 2)
+    asked = {"path": "a.mrcs", "size": 16, "low": 0, "high": 255}
+    about, shown = unpacked(images.gallery(Ask(tmp_path, **asked, count=3)))
+    assert not about["sampled"] and about["factors"] == [4, 4]
+    assert np.abs(shown - stack[:3].reshape(3, 16, 4, 16, 4).mean(axis=(2, 4))).max() <= 0.51
+    about, shown = unpacked(images.gallery(Ask(tmp_path, **asked, count=6)))
+    assert about["sampled"] and about["factors"] == [4, 4]
+    assert np.abs(shown - stack[:, ::2].reshape(6, 16, 2, 16, 4).mean(axis=(2, 4))).max() <= 0.51
+
+
+def test_what_is_too_thin_for_a_surface_is_not_read(tmp_path, monkeypatch):
+    write(tmp_path / "a.map", np.zeros((3, 300, 300), np.float32))
+    monkeypatch.setattr(images, "shrink", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(InputError, match="300 x 300 x 3 voxels are too thin for a surface"):
+        images.volume(Ask(tmp_path, path="a.map"))
 
 
 def test_a_part_of_an_image_and_its_means(tmp_path):

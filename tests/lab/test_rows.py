@@ -85,6 +85,36 @@ def test_a_row_that_is_cut_short_is_named_and_the_others_are_shown(tmp_path):
         tables.page(Ask(tmp_path, path="long.star"))
 
 
+def test_a_quotation_mark_that_is_never_closed_takes_the_rest_of_the_line(tmp_path):
+    """To look for its end again from every word would keep the server busy for hours, with one line of 60 kB."""
+    star(tmp_path, LOOP + "1 " + "'a " * 20_000 + "\n2 'b c\n")
+    cells = tables.page(Ask(tmp_path, path="a.star"))["cells"]
+    assert [len(row) for row in cells] == [2, 2] and cells[1] == ["2", "b c"]
+
+
+def test_one_long_word_does_not_make_a_whole_column_long(tmp_path):
+    star(tmp_path, LOOP + "1 a\n" * 2000 + "2 " + "b" * 60_000 + "\n")
+    tracemalloc.start()
+    found = tables.page(Ask(tmp_path, path="a.star", sort=1, descending="true", count=1))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found["numbers"] == [2001] and found["cells"][0][1] == "b" * tables.LONGEST and peak < 5e6
+
+
+def test_more_lines_than_memory_holds_are_refused(tmp_path, monkeypatch):
+    """Two gigabytes of empty lines would be thirty of places where lines begin."""
+    monkeypatch.setattr(rows, "MOST_LINES", 100)
+    star(tmp_path, LOOP + "1 a\n" * 101)
+    with pytest.raises(InputError, match=r"has more than 100 lines.*take some of its particles"):
+        tables.overview(Ask(tmp_path, path="a.star"))
+
+
+def test_long_names_are_cut(tmp_path):
+    star(tmp_path, f"data_{'t' * 9000}\nloop_\n_{'c' * 9000}\n_rlnB\n1 2\n")
+    (table,) = tables.overview(Ask(tmp_path, path="a.star"))
+    assert table["name"] == "t" * 200 and table["columns"] == ["c" * 200, "rlnB"]
+
+
 def test_order_of_numbers_and_of_words(tmp_path):
     star(tmp_path, LOOP + "10 b\n9 a\nnan c\n-1e1 b\n")
 
@@ -144,6 +174,17 @@ def test_the_image_of_a_row_is_found_below_the_served_folder_and_nowhere_else(pr
     else:
         with pytest.raises(InputError):
             tables.picture(ask)
+
+
+@pytest.mark.parametrize("row, name, words", [
+    (1, "201@job.mrcs", r"job/job\.mrcs holds 200 images, but row 2 names number 201"),
+    (0, "", "row 1 of this table names no image"), (0, "1@cut.mrcs", r"cut\.mrcs is truncated")])
+def test_a_row_whose_image_is_not_there_is_told_by_its_number(project, row, name, words):
+    (project / "job" / "cut.mrcs").write_bytes((RELION / "particles.mrcs").read_bytes()[:5000])
+    first = name if row == 0 else "1@job.mrcs"
+    star(project / "job", f"data_particles\nloop_\n_rlnImageName\n_rlnB\n{first} 1\n{name} 2\n")
+    with pytest.raises(InputError, match=words):
+        tables.picture(Ask(project, path="job/a.star", row=row))
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.cookiejar
 import json
 import os
+import tracemalloc
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -164,6 +165,53 @@ def test_the_end_of_a_long_log_as_a_terminal_would_show_it(tmp_path):
     assert runs.tail(log) == "step 3\n[31mred�\nend"
     log.write_bytes(b"one\ntwo")
     assert runs.tail(log) == "one\ntwo"
+
+
+def test_a_history_that_no_run_leaves_takes_no_memory(tmp_path):
+    """A megabyte of names is a line of as many values for each of thousands of rows."""
+    write_status(tmp_path, Status("stopped"))
+    history = tmp_path / "run_history.csv"
+    names = ["iteration", *(f"x{i}" for i in range(100_000)), *(f"class_weight_{k}" for k in range(100))]
+    history.write_text(",".join(names) + "\n" + "1\n" * 100_000)
+    tracemalloc.start()
+    told = runs.detail(tmp_path, tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert told["history"] == {"iteration": [1.0] * runs.MOST_ROWS} and len(told["weights"]) == runs.MOST_CLASSES
+    assert peak < 50e6
+    history.write_text("iteration,class_weight_1\n")
+    assert runs.detail(tmp_path, tmp_path)["history"] == {}
+    history.write_text("iteration\n" + "1" * 200_000)
+    with pytest.raises(InputError, match=r"run_history\.csv is damaged"):
+        runs.detail(tmp_path, tmp_path)
+    history.write_text("1\n" * (runs.LARGEST_HISTORY // 2 + 1))
+    with pytest.raises(InputError, match="too large to be the history"):
+        runs.detail(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("shapes", [[(1, 8, 8), (1, 9, 9)], [(4, 8, 8)], [(1, 8, 9)]], ids=["two", "no cube", "oblong"])
+def test_pictures_that_do_not_fit_together_are_told_in_a_sentence(tmp_path, shapes):
+    write_status(tmp_path, Status("stopped"))
+    for k, shape in enumerate(shapes, 1):
+        mrcfile.write(tmp_path / f"run_it001_class{k:03d}.mrc", np.zeros(shape, np.float32))
+    with pytest.raises(InputError, match="not all squares of one size"):
+        runs.pictures(tmp_path, 1)
+
+
+def test_what_a_run_says_of_itself_is_cut(tmp_path):
+    """Two hundred runs that each say a megabyte are a list that no browser holds."""
+    write_status(tmp_path, Status("failed", message="x" * 500_000, arguments=("y" * 400_000,)))
+    assert len(json.dumps(runs.listed(tmp_path, tmp_path))) < 5000
+
+
+def test_a_record_of_gigabytes_is_not_read(tmp_path):
+    with open(tmp_path / "run_job.json", "wb") as file:
+        file.truncate(3 * 10**9)
+    tracemalloc.start()
+    told = runs.detail(tmp_path, tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert told["state"] == "failed" and "run_job.json is damaged" in told["message"] and peak < 10e6
 
 
 @pytest.fixture(scope="module")
