@@ -363,7 +363,8 @@ class_explorer(history, truth, names=["whole", "large"])
 
 # %%
 gamma = whole_posterior(some, ml.model, search, radius=10).sum(axis=3)     # over shifts
-sure, pose = gamma.sum(axis=2).max(axis=1), gamma.sum(axis=1).max(axis=1)  # of the class, of the orientation
+sure = gamma.sum(axis=2).max(axis=1)                                       # of the class
+pose = gamma.sum(axis=1).max(axis=1)                                       # of the orientation
 settled = (truth[:100] == 0) & (sure > 0.99)
 chosen = [int(np.argmin(np.where(settled, pose, 1))), int(np.argmin(sure))]
 show(class_and_pose(gamma[chosen], [f"particle {i + 1}\n({names[truth[i]]})" for i in chosen],

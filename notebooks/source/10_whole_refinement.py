@@ -357,7 +357,8 @@ sharpening_weights = carry_on("10.5", sharpening_weights)
 final, sharpened = step.model.maps[0], {}
 for b_factor in (0, 500, 3000):
     sharpened[f"B = {b_factor}"] = shellwise(final, sharpening_weights(frequencies, fsc, b_factor), 3)
-    print(f"B = {b_factor:4} Å²: detail of 17 Å is made {np.exp(b_factor / 4 / 17**2):4.1f} times as strong")
+    stronger = np.exp(b_factor / 4 / 17**2)
+    print(f"B = {b_factor:4} Å²: detail of 17 Å is made {stronger:4.1f} times as strong")
 show(map_views(list(sharpened.values()), list(sharpened), pixel_size=pixel_size))
 
 # %% [markdown]
