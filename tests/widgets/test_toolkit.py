@@ -127,6 +127,19 @@ def test_a_plot_survives_every_number(page, log):
         assert not any(word in html for word in ("NaN", "undefined", "Infinity")), (values, html)
 
 
+@pytest.mark.parametrize("low, high", [(-2.1e6, -4e5), (1.1e5, 4.9e5), (1e-5, 6e-5), (0, 0.0024), (-3, 7)])
+def test_what_stands_at_an_axis_is_the_value_there(page, low, high):
+    """A log-likelihood of -1,500,000 that is called -2e6 stands beside another -2e6."""
+    page.evaluate(PLOT, {})
+    page.evaluate(f"plot.draw({{ values: [[{low}, {high}], [{low}], [{low}]], y: [{low}, {high}] }})")
+    ticks = page.locator(".cryoedu-plot text[text-anchor=end]").evaluate_all(
+        "all => all.map(e => [Number(e.textContent), Number(e.previousSibling.getAttribute('y1'))])")
+    (first, y0), *_, (last, y1) = ticks
+    assert len({value for value, _ in ticks}) == len(ticks) >= 3
+    for value, y in ticks:
+        assert value == pytest.approx(first + (y - y0) / (y1 - y0) * (last - first), abs=0.01 * (last - first))
+
+
 def test_a_click_on_a_plot_gives_the_value_there(page):
     page.evaluate("""() => { window.picked = [];
         for (const [x, log] of [[[0, 10], ""], [[1, 100], "x"]]) {

@@ -51,7 +51,8 @@ function logTicks(low, high) {  // powers of ten, or 1, 2, 5 times them where th
 
 function tickWords(value) {
   const size = Math.abs(value);
-  return size > 0 && (size < 1e-3 || size >= 1e5) ? value.toExponential(0).replace("e+", "e") : number(value, 4);
+  return size > 0 && (size < 1e-3 || size >= 1e5) ? Number(value.toPrecision(3)).toExponential().replace("e+", "e")
+    : number(value, 4);
 }
 
 function axisMap(low, high, log, from, to) {  // value → coordinate, kept inside the frame
