@@ -117,8 +117,8 @@ def _numbers(table: Table, ask: Handler, which: str) -> np.ndarray:
 def picture(ask: Handler) -> dict[str, Any]:
     """The image that row ``row`` (from 0) names: its file as Jupyter writes it, and which of its images (from 0).
 
-    Raises InputError if there is none, or if its file is broken. The file is looked for from the folder of the STAR file, and from each folder above it up to the one that Jupyter
-    serves; an absolute name has to be below that one.
+    The file is looked for from the folder of the STAR file, and from each folder above it up to the one that Jupyter
+    serves; an absolute name has to be below that one.  Raises InputError if there is none, or if it is broken.
     """
     table = _table(ask)
     number = ask.number("row", 0, 0, len(table) - 1)
