@@ -1,4 +1,4 @@
-"""The pictures of lab.md, lab_course.md and lab_runs.md: what JupyterLab shows, taken by a headless Chromium.
+"""The pictures of lab.md and lab_*.md: what JupyterLab shows, taken by a headless Chromium.
 
     python docs/pictures.py [NAME …]
 
@@ -134,8 +134,24 @@ def lab_runs(lab: Any) -> None:
     lab.page.wait_for_selector(".cryoedu-image canvas")
 
 
+def lab_magics(lab: Any) -> None:
+    """A map, particles and an answer in a notebook."""
+    lab.page.set_viewport_size({"width": 900, "height": 900})
+    lab.notebook(
+        "notebook.ipynb",
+        '%load_ext cryoedu\nfrom cryoedu.datasets import load\n\nribosome = load("ribosome-80S", box=64)\nribosome',
+        "%cryoedu check 3.1 5",
+        "from cryoedu.microscope.experiment import simulate\n\n"
+        "experiment = simulate(ribosome, 60, seed=1, snr=0.5, progress=False)\nexperiment.particles",
+        shows=".jp-OutputArea-output img")
+    for cell in (1, 2):
+        lab.run(cell)
+    lab.page.evaluate("window.jupyterapp.commands.execute('application:toggle-left-area')")
+
+
 SCENES: dict[str, Callable[[Any], None]] = {
-    scene.__name__: scene for scene in (gallery, spectrum, slices, surface, star, lab_course, lab_runs)}
+    scene.__name__: scene for scene in (gallery, spectrum, slices, surface, star, lab_course, lab_runs,
+                                      lab_magics)}
 
 
 def save(png: bytes, path: Path) -> None:

@@ -71,7 +71,8 @@ function tabs(label, panels) {
   function show(name) {
     const at = names.indexOf(name);
     if (!made[name]) {
-      made[name] = h("div", { role: "tabpanel", "aria-labelledby": `${id}-${at}` });
+      made[name] = h("div", { role: "tabpanel", id: `${id}-${at}-panel`, "aria-labelledby": `${id}-${at}` });
+      buttons[at].setAttribute("aria-controls", made[name].id);
       box.append(made[name]);
       made[name].append(panels[name]());
     }
