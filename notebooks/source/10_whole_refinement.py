@@ -273,7 +273,7 @@ show(directions(step.posterior.angles))
 # %% [markdown]
 # **Explain.** The halves agree further and further, so finer shells are used, which makes the orientations better, and so
 # on. Where nothing gets better for two iterations, the orientations are sampled more finely, and it goes on in a step (here
-# in iterations 7 and 9). The second picture shows from where the particles were seen: all directions occur, with
+# in iterations 7 and 8). The second picture shows from where the particles were seen: all directions occur, with
 # some unevenness that is chance. (A picture with few spots would be a warning: see the missing cone of lesson 7.)
 
 # %% [markdown]
