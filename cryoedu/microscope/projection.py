@@ -52,7 +52,7 @@ def padded_fourier(maps: Array, shape: tuple[int, int, int], padding: int) -> Ar
     """Maps (K, n, …) padded with zeros and transformed, centre at the origin: half volumes of ``shape``.
 
     Axis by axis, as products with a matrix of waves (`_waves`). Only the frequencies that are wanted are computed, and
-    nothing is padded: for 64 voxels at shell 5 a hundredth of the work of a padded FFT, and not more at Nyquist.
+    nothing is padded: for 64 voxels at shell 5 a hundredth of the numbers that a padded FFT goes through.
     """
     xp = namespace(maps)
     ndim, box = maps.ndim - 1, maps.shape[-1]
