@@ -34,6 +34,7 @@ QUANTITIES: dict[str, tuple[str, Callable[[float], str]]] = {
     "median_angle": ("median error of the orientations", lambda v: f"{v:.2f}°"),
     "median_shift": ("median error of the shifts", lambda v: f"{v:.2f} Å"),
     "lost": ("orientations off by more than 10°", percent),
+    "views": ("likeness of the views in a 2D class, from 0 to 1", lambda v: f"{v:.2f}"),
     "seconds": ("wall time", lambda v: f"{v:.0f} s"),
     "cpu_seconds": ("processor time", lambda v: f"{v:.0f} s"),
     "memory": ("peak memory of the largest process", lambda v: f"{v:.0f} MB"),

@@ -18,6 +18,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
@@ -25,6 +26,7 @@ import numpy as np
 import timed
 
 from cryoedu import threads
+from cryoedu.arrays import on_gpu
 from cryoedu.datasets import load
 from cryoedu.geometry.grids import Search, search_2d, search_3d
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
@@ -54,39 +56,41 @@ PARTS = {  # of a profile: functions and all that they call
 }
 
 
-def median_seconds(work: Callable[[], Any], repeats: int = REPEATS) -> float:
-    """Wall time of ``work``, which was run once before."""
-    work()
+def median_seconds(work: Callable[[], Any], xp: ModuleType) -> float:
+    """Wall time of ``work``, which was run once before, until a GPU has done it."""
     took = []
-    for _ in range(repeats):
+    for _ in range(REPEATS + 1):
         started = time.perf_counter()
         work()
+        if on_gpu(xp):
+            xp.cuda.Device().synchronize()
         took.append(time.perf_counter() - started)
-    return statistics.median(took)
+    return statistics.median(took[1:])
 
 
-def matrix_peak() -> float:
-    """GFLOP/s of products of 2048 × 2048 matrices in float32, one in each core at a time."""
-    count = threads.cores()
-    pairs = [tuple(np.random.default_rng(i).standard_normal((2, 2048, 2048), dtype=np.float32)) for i in range(count)]
-    many = pairs * 4
-
-    def work() -> None:
-        for _ in threads.in_threads(lambda pair: pair[0] @ pair[1], many, np):
-            pass
-
-    return len(many) * 2 * 2048**3 / median_seconds(work) / 1e9
+def at_once(work: Callable[[Any], Any], items: Sequence[Any], xp: ModuleType) -> float:
+    """Median seconds of ``work`` on all items, one in each core at a time (on a GPU one after another)."""
+    return median_seconds(lambda: [None for _ in threads.in_threads(work, items, xp)], xp)
 
 
-def copy_bandwidth() -> float:
-    """GB/s, read and written, of copies that no cache can hold, one in each core at a time."""
-    arrays = [(np.zeros(2**25, dtype=np.float32), np.ones(2**25, dtype=np.float32)) for _ in range(threads.cores())]
+def matrix_peak(xp: ModuleType) -> float:
+    """GFLOP/s of products of large square matrices in float32."""
+    size, count = (8192, 1) if on_gpu(xp) else (2048, threads.cores())
+    rng = np.random.default_rng(0)
+    pairs = [tuple(xp.asarray(rng.standard_normal((2, size, size), dtype=np.float32))) for _ in range(count)]
+    return 4 * count * 2 * size**3 / at_once(lambda pair: pair[0] @ pair[1], pairs * 4, xp) / 1e9
 
-    def work() -> None:
-        for _ in threads.in_threads(lambda pair: np.copyto(*pair), arrays, np):
-            pass
 
-    return sum(2 * a.nbytes for a, _ in arrays) / median_seconds(work) / 1e9
+def copy_bandwidth(xp: ModuleType) -> float:
+    """GB/s, read and written, of copies that no cache can hold."""
+    count = 1 if on_gpu(xp) else threads.cores()
+    size = 2**29 if on_gpu(xp) else 2**25
+    arrays = [(xp.zeros(size, dtype=xp.float32), xp.ones(size, dtype=xp.float32)) for _ in range(count)]
+
+    def copy(pair: tuple[Any, Any]) -> None:
+        pair[0][...] = pair[1]
+
+    return 2 * 4 * size * count / at_once(copy, arrays, xp) / 1e9
 
 
 def operations(particles: Particles, model: Model, search: Search, space: FourierSpace) -> float:
@@ -109,23 +113,63 @@ def profile(step: Callable[[], Any]) -> dict[str, float]:
     return found
 
 
-def slices_against_memory(maps: np.ndarray) -> list[str]:
+def slices_against_memory(maps: np.ndarray, xp: ModuleType) -> list[str]:
     """Rows: GB/s of extraction and insertion, counting what they must touch, beside a plain copy."""
     space, rotations = FourierSpace(BOX, 3, PIXEL, 15), search_3d(2).rotations
-    half = transform(maps, PADDING)
+    half = xp.asarray(transform(maps, PADDING))
     shape, parts = half.shape[1:], space.parts
     slices = extract(half, rotations, parts.kx, parts.ky, PADDING)
-    weights = np.abs(slices)
-    copy = copy_bandwidth()
-    read = median_seconds(lambda: extract(half, rotations, parts.kx, parts.ky, PADDING))
-    added = median_seconds(lambda: insert(slices, weights, rotations, parts.kx, parts.ky, PADDING, shape))
+    weights = xp.abs(slices)
+    copy = copy_bandwidth(xp)
+    read = median_seconds(lambda: extract(half, rotations, parts.kx, parts.ky, PADDING), xp)
+    added = median_seconds(lambda: insert(slices, weights, rotations, parts.kx, parts.ky, PADDING, shape), xp)
     rows = []
     # extraction: 8 neighbours read, one value written; insertion: a value and its weight read, 8 of each read, written
     for name, seconds, touched in (("extraction", read, 9 * 8), ("insertion", added, 12 + 2 * 8 * 12)):
         speed = slices.size * touched / seconds / 1e9
-        rows.append(f"| {name} of {len(rotations)} × {len(maps)} slices | {1e9 * seconds / slices.size:.1f} | "
+        rows.append(f"| {name} of {len(rotations)} × {len(maps)} slices | {1e9 * seconds / slices.size:.2f} | "
                     f"{speed:.1f} | {copy:.1f} |")
-    return rows
+    return ["Slices (15 shells), counting the bytes that interpolation must touch, beside a copy of arrays that",
+            "no cache holds. Most neighbours come from a cache, so that more than the copy's is possible.", "",
+            "| | ns a value | GB/s | copy, GB/s |", "|---" * 4 + "|", *rows]
+
+
+def shares(images: int, cases: Sequence[str], xp: ModuleType, to_reach: int) -> list[str]:
+    """The tables for one array library: share of the peak, on the CPU a profile, and slices."""
+    ribosome = [load(name, box=BOX, pixel_size=PIXEL) for name in ("ribosome-80S", "ribosome-large-subunit")]
+    made = simulate(ribosome, images, seed=1, noise=coloured, defocus=(10_000, 20_000), shift_sigma=4.0)
+    maps = np.stack([s.density for s in ribosome])
+    profiles, measured = {}, {}
+    for name in cases:
+        ndim, classes, search, shells = CASES[name]
+        references = maps if ndim == 3 else np.stack([maps[i % 2].sum(axis=i // 2 % 3) for i in range(classes)])
+        model, space = start_model(made.particles, references), FourierSpace(BOX, ndim, PIXEL, shells)
+
+        def step(model: Model = model, search: Search = search, space: FourierSpace = space) -> None:
+            expectation(made.particles, model, search, space, MAXIMUM_LIKELIHOOD, xp=xp, budget=BUDGET)
+
+        peak, seconds = matrix_peak(xp), median_seconds(step, xp)
+        speed = operations(made.particles, model, search, space) / seconds / 1e9
+        measured[f"{name}, {shells} shells"] = (seconds, speed, peak)
+        if not on_gpu(xp):  # a GPU computes while Python goes on: a profile of Python would blame the wrong lines
+            profiles[name] = profile(step)
+        print(f"{name}: {seconds:.2f} s, {speed:.0f} of {peak:.0f} GFLOP/s", flush=True)
+    peak = max(found for *_, found in measured.values())
+    lines = [f"| expectation step | seconds | GFLOP/s | peak, GFLOP/s | share, % (to reach: {to_reach}) |",
+             "|---" * 5 + "|"]
+    lines += [f"| {name} | {seconds:.2f} | {speed:.0f} | {peak:.0f} | {100 * speed / peak:.0f} |"
+              for name, (seconds, speed, _) in measured.items()]
+    if profiles:
+        lines += ["", "Where the processor time of a step in one thread goes, %:", "",
+                  "| | " + " | ".join(profiles) + " |", "|---" * (1 + len(profiles)) + "|"]
+        lines += [f"| {part} | " + " | ".join(f"{100 * found[part]:.0f}" for found in profiles.values()) + " |"
+                  for part in [*PARTS, "the rest"]]
+    return [*lines, "", *slices_against_memory(maps, xp)]
+
+
+def what(images: int) -> str:
+    """What is measured, for the head of a table."""
+    return (f"{images} images of {BOX} px, {len(search_2d(5, **SHIFTS).shifts)} shifts. Medians of {REPEATS}.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -135,38 +179,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), metavar="NAME")
     parser.add_argument("--table", type=Path, default=TABLE)
     asked = parser.parse_args(arguments)
-    lines = ["# The expectation step against the machine", "",
-             f"Written by `python benchmarks/peak_share.py`: {asked.images} images of {BOX} px, "
-             f"{len(search_2d(5, **SHIFTS).shifts)} shifts, NumPy on the CPU. Medians of {REPEATS}.", "",
-             f"Machine: {timed.machine()}; load before the first: {os.getloadavg()[0]:.1f}. On a GPU: not measured.",
-             "", f"| expectation step | seconds | GFLOP/s | peak, GFLOP/s | share, % (to reach: {TO_REACH}) |",
-             "|---" * 5 + "|"]
-    ribosome = [load(name, box=BOX, pixel_size=PIXEL) for name in ("ribosome-80S", "ribosome-large-subunit")]
-    made = simulate(ribosome, asked.images, seed=1, noise=coloured, defocus=(10_000, 20_000), shift_sigma=4.0)
-    profiles, measured = {}, {}
-    for name in asked.cases:
-        ndim, classes, search, shells = CASES[name]
-        maps = np.stack([s.density for s in ribosome])
-        references = maps if ndim == 3 else np.stack([maps[i % 2].sum(axis=i // 2 % 3) for i in range(classes)])
-        model, space = start_model(made.particles, references), FourierSpace(BOX, ndim, PIXEL, shells)
-
-        def step(model: Model = model, search: Search = search, space: FourierSpace = space) -> None:
-            expectation(made.particles, model, search, space, MAXIMUM_LIKELIHOOD, xp=np, budget=BUDGET)
-
-        peak, seconds = matrix_peak(), median_seconds(step)
-        speed = operations(made.particles, model, search, space) / seconds / 1e9
-        profiles[name], measured[f"{name}, {shells} shells"] = profile(step), (seconds, speed, peak)
-        print(f"{name}: {seconds:.2f} s, {speed:.0f} of {peak:.0f} GFLOP/s", flush=True)
-    peak = max(found for *_, found in measured.values())
-    lines += [f"| {name} | {seconds:.2f} | {speed:.0f} | {peak:.0f} | {100 * speed / peak:.0f} |"
-              for name, (seconds, speed, _) in measured.items()]
-    lines += ["", "Where the processor time of a step in one thread goes, %:", "",
-              "| | " + " | ".join(profiles) + " |", "|---" * (1 + len(profiles)) + "|"]
-    lines += [f"| {part} | " + " | ".join(f"{100 * shares[part]:.0f}" for shares in profiles.values()) + " |"
-              for part in [*PARTS, "the rest"]]
-    lines += ["", "Slices (15 shells), counting the bytes that interpolation must touch, beside a copy of arrays that",
-              "no cache holds. Most neighbours come from a cache, so that more than the copy's is possible.", "",
-              "| | ns a value | GB/s | copy, GB/s |", "|---" * 4 + "|", *slices_against_memory(maps)]
+    head = ["# The expectation step against the machine", "",
+            f"Written by `python benchmarks/peak_share.py`: {what(asked.images)}", "",
+            f"Machine: {timed.machine()}; load before the first: {os.getloadavg()[0]:.1f}. On a GPU: [gpu.md](gpu.md).",
+            ""]
+    lines = head + shares(asked.images, asked.cases, np, TO_REACH)
     print("\n".join(lines[-2:]))
     asked.table.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

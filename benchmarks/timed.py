@@ -89,5 +89,10 @@ def machine() -> str:
     return f"{names[0] if names else platform.processor()}, {cores} core{'s' if cores > 1 else ''}"
 
 
+def peak_memory() -> int:
+    """The most bytes that this process has held so far (Linux)."""
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+
+
 if __name__ == "__main__":
     sys.exit(wait_for(Path(sys.argv[1]), sys.argv[2:]))

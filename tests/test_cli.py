@@ -41,6 +41,7 @@ def simulated(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_from_a_map_to_particles_and_back(simulated, tmp_path):
     """The first vertical slice: projected, made noisy, written, read again, reconstructed, compared."""
     cryoedu("reconstruct", simulated / "truth_data.star", "--o", tmp_path / "map.mrc")
@@ -78,6 +79,7 @@ def test_classify2d_writes_what_relion_reads(simulated, tmp_path):
         assert mrc.data.shape == (2, 32, 32)
 
 
+@pytest.mark.slow
 def test_align2d_and_maxcc(simulated, tmp_path):
     for extra in ([], ["--maxcc"]):
         folder = tmp_path / f"out{len(extra)}"
@@ -87,6 +89,7 @@ def test_align2d_and_maxcc(simulated, tmp_path):
         assert "class weights: 1.000" in text
 
 
+@pytest.mark.slow
 def test_classify3d_with_the_truth_and_the_oracle_beside_it(simulated, tmp_path):
     options = ["--iter", 2, "--healpix-order", 0, "--offset-range", 4, "--first-resolution", 30, "--strict-highres", 16]
     text = cryoedu(
@@ -129,6 +132,7 @@ def test_classify3d_with_the_truth_and_the_oracle_beside_it(simulated, tmp_path)
     )
 
 
+@pytest.mark.slow
 def test_a_point_group_from_a_shell(simulated, tmp_path):
     """--sym must reach the engine, in a reconstruction as in a refinement: what comes out looks the same turned."""
     cryoedu("reconstruct", simulated / "truth_data.star", "--o", tmp_path / "map.mrc", "--sym", "C2")
@@ -139,6 +143,7 @@ def test_a_point_group_from_a_shell(simulated, tmp_path):
         assert np.abs(density - density[:, ::-1, ::-1]).max() < 0.02 * np.abs(density).max()
 
 
+@pytest.mark.slow
 def test_offsets_and_scales_from_a_shell(tmp_path):
     """--offset-sigma is kept as it is given, and --scale leaves a correction for each micrograph in the model file."""
     import starfile
@@ -199,6 +204,7 @@ def test_a_reference_of_another_pixel_size_is_refused(tmp_path):
         assert words in text and name in text
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_written(simulated, tmp_path):
     """Stopped after its first iteration, a run leaves whole files and no temporary ones."""
     import signal

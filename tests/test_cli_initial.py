@@ -23,6 +23,7 @@ def sim(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["sgd", "shc"])
 def test_maps_poses_report_and_how_far_it_came(sim, tmp_path, capsys, algorithm):
     """Everything that a person needs to judge a start, in files that RELION and ChimeraX open."""
@@ -41,6 +42,7 @@ def test_maps_poses_report_and_how_far_it_came(sim, tmp_path, capsys, algorithm)
     assert "Directions of view" in page and "initial-model" in page
 
 
+@pytest.mark.slow
 def test_a_run_that_converges_between_two_that_are_written_keeps_its_last(sim, tmp_path, monkeypatch):
     """Hill climbing ends by itself; what it ended with must not be lost."""
     import itertools

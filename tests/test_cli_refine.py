@@ -62,6 +62,7 @@ def last_of(folder: Path) -> int:
     return read_checkpoint(folder / "run_checkpoint.npz").number
 
 
+@pytest.mark.slow
 def test_it_ends_when_nothing_gets_better_and_says_how_far_it_came(refined):
     folder, said = refined
     assert 3 < last_of(folder) < 9  # of the 9 that it was allowed
@@ -72,6 +73,7 @@ def test_it_ends_when_nothing_gets_better_and_says_how_far_it_came(refined):
     assert re.search(r"map\.mrc: FSC 0\.5 against the truth at .* Å", said) and "true hand" in said
 
 
+@pytest.mark.slow
 def test_what_it_leaves_has_relion_s_names_and_halves(refined):
     """Whoever goes on in another program needs the halves unfiltered and the particles' half in the STAR file."""
     folder, _ = refined
@@ -96,6 +98,7 @@ def test_what_it_leaves_has_relion_s_names_and_halves(refined):
     assert len(fsc) == BOX // 2 + 1 and fsc[1:4].min() > 0.9 and fsc.max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("relion_image_handler") is None, reason="RELION is not installed")
 def test_relion_reads_it(refined, tmp_path):
     """The correlations that it reads from the model file are those that it finds between the two halves."""
@@ -111,11 +114,13 @@ def test_relion_reads_it(refined, tmp_path):
     np.testing.assert_allclose(ours[1:-1], theirs[1 : len(ours) - 1], atol=0.02)
 
 
+@pytest.mark.slow
 def test_the_page_shows_the_halves(refined):
     page = (refined[0] / "run_report.html").read_text()
     assert "Fourier shell correlation" in page and "FSC 0.143 between halves" in page
 
 
+@pytest.mark.slow
 def test_folds_at_known_poses_with_a_mask_that_follows(work, tmp_path, capsys):
     assert cryoedu("classify3d", work / "two" / "truth_data.star", "--reference", work / "map.mrc", "--o", tmp_path,
                    *FOLDS, "--solvent-mask", "auto", "--truth", work / "two" / "truth_data.star") == ""
@@ -133,6 +138,7 @@ def test_folds_at_known_poses_with_a_mask_that_follows(work, tmp_path, capsys):
     assert "What is real of the differences" in (tmp_path / "run_report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_search_around_the_poses_in_the_file_mends_them(work, tmp_path, capsys):
     """Angles that are off by some degrees come back, those of the file being where the search is centred."""
     rng = np.random.default_rng(1)
@@ -150,6 +156,7 @@ def test_a_search_around_the_poses_in_the_file_mends_them(work, tmp_path, capsys
     assert errors[1][0] < 0.75 * errors[0][0]
 
 
+@pytest.mark.slow
 def test_point_groups_in_folds(work, tmp_path):
     """--sym reaches the folds: each map, and that of all, is symmetric."""
     assert cryoedu("classify3d", work / "two" / "truth_data.star", "--reference", work / "map.mrc", "--o", tmp_path,
@@ -194,6 +201,7 @@ def test_bad_input_of_a_refinement_gets_one_sentence(work, tmp_path, options, wo
     assert words in said and said.startswith("cryoedu: ") and "\n" not in said
 
 
+@pytest.mark.slow
 def test_a_run_cut_off_between_its_end_and_the_note_of_it_is_finished(refined, work, tmp_path, capsys):
     """Power fails after the last checkpoint: --resume must not begin again, nor fail because there is nothing to do."""
     folder = tmp_path / "cut"
@@ -206,6 +214,7 @@ def test_a_run_cut_off_between_its_end_and_the_note_of_it_is_finished(refined, w
     assert '"finished": true' in (folder / "run_job.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_mask_of_the_same_field_on_finer_pixels_serves(work, tmp_path):
     """Masks are often drawn on the map of another program, on its pixels."""
     write_map(soft_sphere(2 * BOX, PIXEL / 2, 100), tmp_path / "mask.mrc", PIXEL / 2)

@@ -16,6 +16,8 @@ from commandline import cryoedu
 from cryoedu.errors import InputError
 from cryoedu.report import _sections, read_history, read_results, write_report
 
+pytestmark = pytest.mark.slow
+
 RELION = Path(__file__).parent / "data" / "relion"
 SPACE = ["--reference", RELION / "map.mrc", "--healpix-order", 0, "--offset-range", 4, "--strict-highres", 16]
 

@@ -21,6 +21,8 @@ from cryoedu.checkpoints import read_checkpoint
 from cryoedu.particles import read_map, write_map
 from cryoedu.records import RunFolder, outputs_of
 
+pytestmark = pytest.mark.slow
+
 RELION = Path(__file__).parent / "data" / "relion"
 PLANE = ["--psi-step", 30, "--offset-range", 4, "--iter", 4]
 SPACE = ["--reference", "map.mrc", "--healpix-order", 0, "--offset-range", 4, "--strict-highres", 16, "--iter", 3]

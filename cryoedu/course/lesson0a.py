@@ -184,7 +184,7 @@ EXERCISES = (
               "np.maximum(density, 0) removes negative values; np.where(support, a, b) takes a inside and b outside.",
               "return np.where(support, np.maximum(density, 0), 0)"), with_known_object),
     Exercise("A.4", "Write the hybrid input–output step.", judge_hybrid,
-             "A small change of one line, and the climb no longer stops at the first top.",
+             "A small change of one line, and the search no longer stops in the first valley.",
              ("Which pixels obey? Those inside the support where fitted is not negative: support & (fitted >= 0).",
               "There, take fitted. Elsewhere, take density - beta * fitted.",
               "return np.where(support & (fitted >= 0), fitted, density - beta * fitted)"), hybrid_step),

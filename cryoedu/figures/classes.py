@@ -43,6 +43,7 @@ def posterior_map(gammas: ArrayLike, *, names: Sequence[str], titles: Sequence[s
                     f"single value is {one.max():.2f}")
     axes[0].set_yticks(range(len(names)), names)
     axes[0].set_ylabel("class")
+    axes[0].legend(loc="lower left", fontsize=8, markerscale=0.6)
     return describe(figure, f"Probability of each class and rotation for one image; the truth is class "
                             f"{names[truth[0]]} at {truth[1]:.0f}°. {'; '.join(said)}.")
 
@@ -164,10 +165,11 @@ def contents(table: ArrayLike, kinds: Sequence[str]) -> Figure:
     for fill, name, column in zip(FILLS, kinds, counts.T, strict=False):
         ax.bar(x, column, bottom=bottom, width=0.8, label=name, edgecolor="white", linewidth=0.5, **fill)
         bottom += column
-    ax.set(xlabel="class", ylabel="images", xticks=x)
+    ax.set(xlabel="class", ylabel="images")
+    ax.set_xticks(x, [str(k) for k in x + 1])
     ax.legend(fontsize=9)
     said = [f"class {k}: " + ", ".join(f"{int(n)} {name}" for n, name in zip(row, kinds, strict=True) if n)
-            for k, row in enumerate(counts)]
+            for k, row in enumerate(counts, start=1)]
     return describe(figure, f"What is in each class, which only a simulation can tell. {'; '.join(said)}.")
 
 

@@ -95,7 +95,7 @@ def _rectangle(corner: tuple[float, float], width: float, height: float, **style
 
 
 def transfer(frequencies: ArrayLike, curves: Mapping[str, ArrayLike]) -> Figure:
-    """CTFs (bins,) by name against the spatial frequency (bins,) in 1/Å."""
+    """CTFs (bins,) by their defocus, in words, against the spatial frequency (bins,) in 1/Å."""
     q = np.asarray(frequencies, dtype=float)
     figure = new_figure(7.6, 2.9)
     ax = figure.subplots()
@@ -108,8 +108,8 @@ def transfer(frequencies: ArrayLike, curves: Mapping[str, ArrayLike]) -> Figure:
     ax.axhline(0, color="#555555", linewidth=0.8)
     ax.set(xlabel="spatial frequency (1/Å): coarse on the left, fine on the right", ylabel="CTF", ylim=(-1.08, 1.08),
            xlim=(0, q[-1]))
-    ax.legend(fontsize=8, loc="lower left", framealpha=0.9)
-    return describe(figure, f"CTF against spatial frequency. {'; '.join(said)}.")
+    ax.legend(title="defocus", fontsize=8, title_fontsize=8, loc="lower left", framealpha=0.9)
+    return describe(figure, f"CTF against spatial frequency, by defocus. {'; '.join(said)}.")
 
 
 def averaging(counts: ArrayLike, measured: ArrayLike, sigma: float) -> Figure:

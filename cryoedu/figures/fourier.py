@@ -53,9 +53,9 @@ def curves(u: ArrayLike, lines: Mapping[str, ArrayLike], *, ylabel: str, marks: 
     if limits:
         ax.set_ylim(*limits)
     if title:
-        ax.set_title(title, fontsize=10)
+        ax.set_title(title, fontsize=10, pad=22 if len(lines) > 1 else None)
     if len(lines) > 1:
-        ax.legend(fontsize=8, loc="best")
+        ax.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(lines), frameon=False)
     resolution_axis(ax)
     return describe(figure, f"{ylabel} against resolution: {'; '.join(lines)}. {alt}")
 
@@ -81,7 +81,8 @@ def planes(fields: ArrayLike, labels: Sequence[str], *, pixel_size: float, scale
             r = n * pixel_size / d
             ax.plot(n // 2 + r * np.cos(turn), n // 2 + r * np.sin(turn), color="white", linewidth=0.9, linestyle="--")
             if c == 0:
-                ax.text(n // 2 + 0.72 * r, n // 2 - 0.72 * r, f"{d:g} Å", color="white", fontsize=7.5)
+                ax.text(n // 2 + 0.72 * r, n // 2 - 0.72 * r, f"{d:g} Å", color="white", fontsize=7.5,
+                        bbox={"facecolor": "#00224e", "edgecolor": "none", "alpha": 0.75, "pad": 1})
         ax.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.5, -0.5))
         ax.set_xlabel(axes[0], fontsize=9, labelpad=1)
     if images is not None:

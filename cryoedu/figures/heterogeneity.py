@@ -70,7 +70,7 @@ def class_and_pose(gamma: ArrayLike, particles: Sequence[str], classes: Sequence
             seen = np.flatnonzero(weights[i, k] > 1e-3)
             axes[i, k].vlines(seen, 0, weights[i, k, seen], color=LINES[k % 4]["color"], linewidth=1.6)
             axes[i, k].plot(seen, weights[i, k, seen], markersize=4, **{**LINES[k % 4], "linestyle": ""})
-            axes[i, k].set(xlim=(-8, orientations + 7), ylim=(0, 1.18 * float(weights[i].max())))
+            axes[i, k].set(xlim=(-8, orientations + 7), ylim=(0, 1.35 * float(weights[i].max())))
             axes[i, k].text(0.985, 0.93, f"sum {shares[k]:.2f}", transform=axes[i, k].transAxes, fontsize=9,
                             ha="right", va="top")
         axes[i, 0].set_ylabel(f"{particles[i]}\nΓ", fontsize=9)

@@ -78,7 +78,7 @@ def noise_portrait_curve(counts: ArrayLike, predicted: ArrayLike, measured: Mapp
         ax.plot(at, values, **{**style, "linestyle": "", "markersize": 6}, label=name)
         said.append(f"{name}: {np.asarray(values)[-1]:.2f} with {np.asarray(at)[-1]:.0f} images")
     if threshold is not None:
-        ax.axhline(threshold, color="#555555", linestyle=":", linewidth=1.2)
+        ax.axhline(threshold, color="#555555", linestyle=":", linewidth=1.2, label=f"correlation {threshold:g}")
     ax.set(xscale="log", xlabel="images averaged, M", ylabel="correlation with the portrait", ylim=(-0.1, 1.02))
     ax.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
     ax.legend(fontsize=8.5, loc="upper left")

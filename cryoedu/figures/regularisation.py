@@ -38,7 +38,7 @@ def shrinking(factors: ArrayLike, errors: Mapping[int, ArrayLike], predicted: Ma
         said.append(f"{name}: error {np.interp(1, c, values):.2f} at factor 1, lowest {values.min():.2f} at "
                     f"{c[values.argmin()]:.2f}")
     ax.axvline(1, color="#555555", linestyle=":", linewidth=1.2)
-    ax.text(1.01, 0.97, "the plain mean", transform=ax.get_xaxis_transform(), fontsize=9, va="top")
+    ax.text(1, 1.02, "the plain mean", transform=ax.get_xaxis_transform(), fontsize=9, ha="center")
     ax.plot([], [], marker="*", markersize=12, color="white", markeredgecolor="black", linestyle="",
             label="SSNR/(1 + SSNR)")
     ax.set(xlabel="factor c by which the mean is multiplied", ylabel="mean squared error", yscale="log")
@@ -140,9 +140,15 @@ def ssnr_maps(maps: ArrayLike, *, columns: Sequence[str], rows: Sequence[str] = 
             place = ", ".join(x for x in (rows[r] if r < len(rows) else "", columns[c]) if x)
             said.append(f"{place.replace(chr(10), ' ')}: the SSNR is above 1 in {(plane > 0).mean():.0%}")
     ticks = (-1 / (4 * length / n), 0.0, 1 / (4 * length / n))
-    corner = cells[-1, 0]
-    corner.set_xticks(ticks, ["", "0", f"1/{4 * length / n:.0f}"], fontsize=8)
-    corner.set_xlabel(f"frequency along {axes[0]} (1/Å)", fontsize=8.5)
+    names = [f"−1/{4 * length / n:.0f}", "0", f"1/{4 * length / n:.0f}"]
+    for ax in cells[-1]:
+        ax.set_xticks(ticks, names, fontsize=8)
+        ax.set_xlabel(f"along {axes[0]} (1/Å)", fontsize=8.5)
+    for ax in cells[:, -1]:
+        ax.yaxis.tick_right()
+        ax.yaxis.set_label_position("right")
+        ax.set_yticks(ticks, names, fontsize=8)
+        ax.set_ylabel(f"along {axes[1]} (1/Å)", fontsize=8.5)
     assert drawn is not None
     bar = figure.colorbar(drawn, ax=cells, label="SSNR (white line: 1)", shrink=0.9, extend="both")
     bar.set_ticks([-2, -1, 0, 1, 2], labels=["0.01", "0.1", "1", "10", "100"])

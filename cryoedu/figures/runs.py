@@ -98,13 +98,15 @@ def fsc_curves(frequencies: ArrayLike, curves: Mapping[str, ArrayLike], *, thres
     figure = new_figure(6.4, 3.6)
     ax = figure.subplots()
     said = []
-    for style, (name, values) in zip(styles(len(curves)), curves.items()):
+    marks = [line["marker"] for line in LINES] if len(curves) <= len(LINES) else [None] * len(curves)
+    for style, mark, (name, values) in zip(styles(len(curves)), marks, curves.items()):
         curve = np.asarray(values, dtype=float)[1:]
-        ax.plot(q, curve, label=name, **style)
+        ax.plot(q, curve, label=name, markersize=3.5, **{**style, "marker": mark})
         under = np.flatnonzero(curve < threshold)
         said.append(f"{name} falls below {threshold:g} at {1 / q[under[0]]:.1f} Å" if len(under)
                     else f"{name} stays above {threshold:g}")
     ax.axhline(threshold, color="#555555", linestyle=":", linewidth=1.4)
+    ax.text(1.01, threshold, f"{threshold:g}", transform=ax.get_yaxis_transform(), fontsize=8.5, va="center")
     ax.axhline(0, color="#999999", linewidth=0.8)
     ax.set(ylabel="FSC", ylim=(-0.15, 1.05))
     if len(curves) < 9:

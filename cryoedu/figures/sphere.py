@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
+AXES = "→ rot, −180° to 180°; ↓ tilt, 0° to 180°"
 
 
 def search_grids(orders: Sequence[int]) -> Figure:
     """The directions of HEALPix grids of these ``orders``, one map for each."""
     import healpix
 
-    figure = new_figure(3.2 * len(orders), 2.1)
+    figure = new_figure(3.2 * len(orders), 2.3)
     said = []
     for ax, order in zip(_maps(figure, len(orders)), orders, strict=True):
         nside = 2**order
@@ -34,6 +35,7 @@ def search_grids(orders: Sequence[int]) -> Figure:
         ax.plot(np.radians(_wrapped(rot)), np.radians(latitude), "o", color="#0072b2", clip_on=False,
                 markersize=6 / (order + 1) ** 0.7)
         ax.set_title(f"order {order}: {len(rot)} directions, {60 / nside:g}° apart", fontsize=9)
+        ax.set_xlabel(AXES, fontsize=7.5)
         said.append(f"order {order}: {len(rot)} directions about {60 / nside:g} degrees apart")
     return describe(figure, f"Directions of view on Mollweide maps of the sphere, evenly spread. {'; '.join(said)}.")
 
@@ -48,7 +50,7 @@ def posteriors_on_sphere(probabilities: ArrayLike, titles: Sequence[str], *, tru
     values = np.atleast_2d(np.asarray(probabilities, dtype=float))
     places = None if truth is None else np.broadcast_to(np.asarray(truth, dtype=float)[..., :2], (len(values), 2))
     rows = -(-len(values) // columns)
-    figure = new_figure(3.25 * columns, 2.35 * rows)
+    figure = new_figure(3.25 * columns, 2.6 * rows + 0.3)
     axes, said = _maps(figure, len(values), columns), []
     for i, (ax, row, title) in enumerate(zip(axes, values, titles, strict=True)):
         rot, latitude, picture = on_map(row)
@@ -63,10 +65,13 @@ def posteriors_on_sphere(probabilities: ArrayLike, titles: Sequence[str], *, tru
             ax.plot(*_point(places[i]), "^", color="white", markersize=6, markeredgecolor="#222222", label="true")
             words += f", {angle_between(best, places[i]):.0f}° from the truth"
         ax.set_title(title, fontsize=9.5)
+        ax.set_xlabel(AXES, fontsize=7.5)
         bar = figure.colorbar(drawn, ax=ax, orientation="horizontal", shrink=0.62, aspect=28, pad=0.03)
         bar.set_ticks([0, float(row.max())], labels=["0", f"{row.max():.2g}"], fontsize=8)
+        bar.set_label("probability", fontsize=8, labelpad=-9)
         said.append(words)
-    axes[0].legend(fontsize=7, loc="lower left", bbox_to_anchor=(-0.1, -0.12), facecolor="#555555", labelcolor="white")
+    figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=2, loc="outside lower center",
+                  facecolor="#555555", labelcolor="white")
     return describe(figure, "Probability of each direction of view, on Mollweide maps of the sphere; the scale of each "
                             f"runs from 0 to its highest value. {'. '.join(said)}.")
 

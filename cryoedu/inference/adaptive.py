@@ -30,7 +30,7 @@ from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.model import Model, Posterior, unseen
 from cryoedu.inference.offsets import prior_centres
 from cryoedu.inference.spaces import FourierSpace
-from cryoedu.microscope.projection import PADDING, transform
+from cryoedu.microscope.projection import PADDING, reach, transform
 from cryoedu.microscope.slices import extract
 from cryoedu.particles.particles import Particles
 from cryoedu.threads import in_threads
@@ -98,7 +98,7 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
     """The expectation step of a maximum-likelihood refinement from the coarse grid ``search`` to its finest level."""
     coarse = adaptive.space(0, space, search.angular_step)
     started = _significant(particles, model, search, adaptive, coarse, xp, budget, lambda share: tick(0.5 * share))
-    half = transform(xp.asarray(model.maps), PADDING)
+    half = transform(xp.asarray(model.maps), most=reach(space.parts))
     split = len(subdivision(search.angular_step, in_plane=space.ndim == 2))
     slices, left = [], budget // 2
     for level in range(1, adaptive.levels + 1):

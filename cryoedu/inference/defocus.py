@@ -27,7 +27,7 @@ from cryoedu.inference.model import Floats, Model, check_model, signal_power
 from cryoedu.inference.scales import micrograph_groups
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.ctf import ctf_components
-from cryoedu.microscope.projection import PADDING, transform
+from cryoedu.microscope.projection import PADDING, reach, transform
 from cryoedu.microscope.slices import extract
 from cryoedu.particles.particles import Particles
 
@@ -172,8 +172,9 @@ def _comparison(particles: Particles, model: Model, resolution: float | None,
                          f"{'no classes' if classes is None else f'class {int(classes.max()) + 1}'}: give one map for "
                          "each class, or a single one")
     known, rotations, ctf = classes, euler_to_matrix(particles.angles), particles.ctf
-    half, space = transform(xp.asarray(model.maps), PADDING), _space(particles, model, resolution)
+    space = _space(particles, model, resolution)
     parts = space.parts
+    half = transform(xp.asarray(model.maps), most=reach(parts))
 
     def compare(rows: NDArray[np.int64]) -> tuple[Array, Array, Array]:
         optics = particles.optics[int(particles.optics_group[rows[0]])]

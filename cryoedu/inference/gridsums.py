@@ -20,11 +20,18 @@ from numpy.typing import NDArray
 
 from cryoedu.arrays import Array, namespace, to_numpy
 from cryoedu.geometry.euler import Floats
-from cryoedu.geometry.fourier import fourier, inverse
+from cryoedu.geometry.fourier import multiplicity
 from cryoedu.geometry.symmetry import symmetry_operators
 from cryoedu.inference.maximisation import Equations, mirrored_plane
 from cryoedu.inference.spaces import FourierSpace
-from cryoedu.microscope.projection import PADDING, cut, half_shape, pad, transform_adjoint
+from cryoedu.microscope.projection import (
+    PADDING,
+    half_shape,
+    padded_fourier,
+    padded_fourier_adjoint,
+    reach,
+    transform_adjoint,
+)
 from cryoedu.microscope.slices import insert
 
 BATCH = 4096  # slices inserted at a time
@@ -34,7 +41,7 @@ BATCH = 4096  # slices inserted at a time
 class GridSums:
     """What the maximisation needs, as `cryoedu.inference.expectation.Sums`, with slices already inserted.
 
-    inserted, weights: (K, Z, Y, X//2 + 1) on the padded grid, without DC.
+    inserted, weights: (K, Z, Y, X) on the padded grid as far as slices reach, without DC.
     dc: (K, 2) numerator and weight of DC.
     """
 
@@ -74,16 +81,18 @@ class GridSums:
         """The normal equations; the grid that was searched has no part in them."""
         ndim, box = space.ndim, space.box
         weights = mirrored_plane(self.weights, ndim)
-        half = (box * PADDING) ** ndim / 2
         xp = namespace(weights)
         numerator, weight = (xp.asarray(column.reshape(-1, *[1] * ndim), dtype=weights.dtype) for column in self.dc.T)
+        shape = half_shape(box, ndim, most=weights.shape[-1] - 1)
+        # as often as components stand in the full transform, by halves: each independent one counts once
+        twice = multiplicity(box * PADDING, 1)[: weights.shape[-1]]
+        counted = weights * xp.asarray(twice / 2, dtype=weights.dtype)
 
         def curvature(maps: Array) -> Array:
-            wide = fourier(pad(maps, box * PADDING, ndim), ndim)
             mean = weight * xp.sum(maps, axis=tuple(range(1, ndim + 1)), keepdims=True)
-            return half * cut(inverse(wide * weights, ndim), box, ndim) + mean
+            return padded_fourier_adjoint(counted * padded_fourier(maps, shape, PADDING), box, PADDING) + mean
 
-        precision = _halved(weights, ndim)
+        precision = _on_own_grid(weights, box, ndim)
         precision.reshape(len(precision), -1)[:, 0] += 2 * self.dc[:, 1]  # DC has no mate: see `mirrored_plane`
         return Equations(transform_adjoint(self.inserted, box, ndim) + numerator, precision, curvature)
 
@@ -92,7 +101,8 @@ class Inserter:
     """Collects slices and inserts them in batches, class by class, at all poses that ``symmetry`` makes the same."""
 
     def __init__(self, space: FourierSpace, classes: int, xp: ModuleType, symmetry: str = "C1") -> None:
-        shape = (classes, *half_shape(space.box, space.ndim))
+        self.shape = half_shape(space.box, space.ndim, most=reach(space.parts))
+        shape = (classes, *self.shape)
         self.space, self.xp, self.operators = space, xp, symmetry_operators(symmetry)
         self.inserted, self.weights = xp.zeros(shape, dtype=xp.complex64), xp.zeros(shape, dtype=xp.float32)
         self.dc = np.zeros((classes, 2))
@@ -110,14 +120,14 @@ class Inserter:
 
     def flush(self) -> None:
         """Insert what waits."""
-        parts, shape = self.space.parts, half_shape(self.space.box, self.space.ndim)
+        parts = self.space.parts
         for k, lots in enumerate(self.waiting):
             if lots:
                 numerator, denominator = (self.xp.concat([lot[i] for lot in lots], axis=0)[None, ...] for i in (0, 1))
                 rotations = np.concatenate([lot[2] for lot in lots])
                 for operator in self.operators:
                     sums, weights = insert(numerator, denominator, rotations @ operator, parts.kx[1:], parts.ky[1:],
-                                           PADDING, shape)
+                                           PADDING, self.shape)
                     self.inserted[k, ...] += sums[0, ...]
                     self.weights[k, ...] += weights[0, ...] if weights is not None else 0.0
                 lots.clear()
@@ -132,11 +142,18 @@ class Inserter:
         return GridSums(inserted, weights, self.dc, squares, counts, shift_square, log_likelihood)
 
 
-def _halved(weights: Array, ndim: int) -> NDArray[np.float32]:
+def _on_own_grid(weights: Array, box: int, ndim: int) -> NDArray[np.float32]:
     """Weights on the padded grid as weights on the maps' own: each takes its share of the neighbours between."""
     w = to_numpy(weights)
+    own = np.zeros((len(w), *[box] * (ndim - 1), box // 2 + 1), dtype=np.float32)
+    at: list[NDArray[np.int64]] = [np.arange(len(w))]
     for axis in range(1, ndim):
-        w = np.take(w + (np.roll(w, 1, axis) + np.roll(w, -1, axis)) / 2, range(0, w.shape[axis], PADDING), axis)
+        frequency = np.fft.fftfreq(w.shape[axis], 1 / w.shape[axis]).round().astype(int)
+        even = np.flatnonzero(frequency % PADDING == 0)
+        w = np.take(w + (np.roll(w, 1, axis) + np.roll(w, -1, axis)) / 2, even, axis)
+        at.append(frequency[even] // PADDING)
     before = np.concatenate([w[..., 1:2], w[..., :-1]], axis=-1)
     after = np.concatenate([w[..., 1:], w[..., -2:-1]], axis=-1)
-    return np.asarray((w + (before + after) / 2)[..., ::PADDING], dtype=np.float32)
+    w = (w + (before + after) / 2)[..., ::PADDING]
+    own[np.ix_(*at, np.arange(w.shape[-1]))] = w
+    return own

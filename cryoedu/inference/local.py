@@ -26,7 +26,7 @@ from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.model import Model, Posterior, unseen
 from cryoedu.inference.offsets import log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
-from cryoedu.microscope.projection import PADDING, transform
+from cryoedu.microscope.projection import PADDING, reach, transform
 from cryoedu.microscope.slices import extract
 from cryoedu.particles.particles import Particles
 
@@ -52,7 +52,7 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
                       assignment: Assignment, *, xp: ModuleType, budget: int,
                       tick: Tick = lambda share: None) -> tuple[Posterior, GridSums]:
     """One expectation step over all particles, each around its own pose."""
-    half = transform(xp.asarray(model.maps), PADDING)
+    half = transform(xp.asarray(model.maps), most=reach(space.parts))
     sigma2 = model.sigma2[:, space.bins]
     inserter = Inserter(space, model.classes, xp, search.symmetry)
     count, classes, steps = len(particles), model.classes, len(search.shifts)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 State = Mapping[str, NDArray[Any]]
 PARTS = ("maps", "sigma2", "tau2", "class_weights", "offset_sigma")
 SPACES = {"fourier": FourierSpace, "real": RealSpace}
+POWER_BLOCK = 2**18  # pixels of images that are transformed at a time for the first noise
 
 
 def refine(particles: Particles, model: Model, search: Search | LocalSearch, *, iterations: int = 25,
@@ -303,20 +304,25 @@ def opening(first: int, last: int, iterations: int) -> list[int]:
 
 def noise_power(particles: Particles, space: str = "fourier", *, most: int = 2000) -> Floats:
     """A first σ² (G, bins): the power of the images of each optics group, signal included."""
-    rows: list[Floats] = []
+    out = np.full((len(particles.optics), particles.box // 2 + 1 if space == "fourier" else 1), np.nan)
     for g in range(len(particles.optics)):
         of_group = np.flatnonzero(particles.optics_group == g)
-        if len(of_group) == 0:
-            rows.append(np.full(particles.box // 2 + 1 if space == "fourier" else 1, np.nan))
-            continue
-        images = np.asarray(particles.images[of_group[:: max(len(of_group) // most, 1)][:most]], dtype=np.float32)
-        if space == "real":
-            rows.append(np.asarray([images.var(dtype=np.float64)]))
-        else:
-            power = np.asarray(np.mean(np.abs(fourier(images)) ** 2, axis=0, dtype=np.float64))
-            rows.append(0.5 * radial_mean(power, particles.box, 2))
-    out = np.stack(rows)
+        if len(of_group):
+            out[g] = _power_of(particles, of_group[:: max(len(of_group) // most, 1)][:most], space)
     return np.where(np.isnan(out), np.nanmean(out, axis=0), out)
+
+
+def _power_of(particles: Particles, rows: NDArray[np.int64], space: str) -> Floats:
+    """Power (bins,) of these images, of which only some are in memory at a time."""
+    size = max(POWER_BLOCK // particles.box**2, 1)
+    blocks = (np.asarray(particles.images[rows[first : first + size]], dtype=np.float32)
+              for first in range(0, len(rows), size))
+    if space == "real":
+        moments = [(x.sum(dtype=np.float64), np.square(x, dtype=np.float64).sum()) for x in blocks]
+        mean, square = np.sum(moments, axis=0) / (len(rows) * particles.box**2)
+        return np.asarray([square - mean**2])
+    power = sum(np.sum(np.abs(fourier(x)) ** 2, axis=0, dtype=np.float64) for x in blocks)
+    return 0.5 * radial_mean(np.asarray(power) / len(rows), particles.box, 2)
 
 
 def start_model(particles: Particles, maps: NDArray[np.floating], *, space: str = "fourier",

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoedu.arrays import Array, namespace, to_numpy
-from cryoedu.geometry.fourier import fourier, inverse, radial_mean, shells
+from cryoedu.geometry.fourier import multiplicity, radial_mean, shells
 from cryoedu.inference.spaces import FourierSpace
-from cryoedu.microscope.projection import half_shape
+from cryoedu.microscope.projection import half_shape, padded_fourier, padded_fourier_adjoint, window
 from cryoedu.microscope.slices import insert
 
 WEAK = 1e-2  # of a shell's mean weight
@@ -79,22 +79,25 @@ def solve(space: FourierSpace, equations: Equations, prior: NDArray[np.float64] 
     xp = namespace(start)
     ndim, box = space.ndim, space.box
     half = box**ndim / 2  # ½ Σ over the full transform is the sum over independent components
-    shell = shells(box, ndim)
-    band = xp.asarray(shell <= space.radius, dtype=start.dtype)
-    ridge = None if prior is None else xp.asarray(prior[:, np.minimum(shell, box // 2)], dtype=start.dtype)
+    shape = half_shape(box, ndim, 1, space.radius)
+    shell = window(shells(box, ndim), shape, ndim)
+    band = shell <= space.radius
+    ridge = None if prior is None else xp.asarray((prior[:, np.minimum(shell, box // 2)]) * band, dtype=start.dtype)
 
-    mean = radial_mean(to_numpy(equations.weight), box, ndim)[:, np.minimum(shell, box // 2)]
-    floor = xp.asarray(0.1 * mean + 1e-12 * mean.max(), dtype=start.dtype)
-    stiffness = xp.maximum(xp.asarray(equations.weight), floor) + (0.0 if ridge is None else ridge)
-    gain = band / (half * stiffness + xp.finfo(start.dtype).tiny)
+    mean = radial_mean(to_numpy(equations.weight), box, ndim)
+    floor = xp.asarray(0.1 * mean[:, np.minimum(shell, box // 2)] + 1e-12 * mean.max(), dtype=start.dtype)
+    stiffness = xp.maximum(window(xp.asarray(equations.weight), shape, ndim), floor) + (0.0 if ridge is None else ridge)
+    gain = xp.asarray(band, dtype=start.dtype) / (half * stiffness + xp.finfo(start.dtype).tiny)
+    undone = xp.asarray(window(multiplicity(box, ndim), shape, ndim) / box**ndim, dtype=start.dtype)
+
+    def filtered(maps: Array, factor: Array) -> Array:
+        """Maps with each component multiplied by a factor, zero beyond the shells that are used."""
+        return padded_fourier_adjoint(factor * undone * padded_fourier(maps, shape, 1), box, 1)
 
     def normal(maps: Array) -> Array:
         """Minus the Hessian of Q times ``maps``."""
         out = equations.curvature(maps)
-        return out if ridge is None else out + half * inverse(fourier(maps, ndim) * ridge, ndim)
-
-    def precondition(maps: Array) -> Array:
-        return inverse(fourier(maps, ndim) * gain, ndim)
+        return out if ridge is None else out + half * filtered(maps, ridge)
 
     def dot(a: Array, b: Array) -> Array:
         total = xp.sum(xp.astype(a, xp.float64) * xp.astype(b, xp.float64), axis=tuple(range(1, ndim + 1)))
@@ -104,16 +107,16 @@ def solve(space: FourierSpace, equations: Equations, prior: NDArray[np.float64] 
         """top / bottom, and 0 for a class that no particle belongs to: less than 1e-20 nat is to be gained there."""
         return xp.where(bottom > 1e-20, top / xp.maximum(bottom, xp.asarray(1e-20, dtype=bottom.dtype)), 0.0 * top)
 
-    maps = inverse(fourier(start, ndim) * band, ndim)
+    maps = filtered(start, xp.asarray(band, dtype=start.dtype))
     residual = equations.gradient - normal(maps)
-    direction = step = precondition(residual)
+    direction = step = filtered(residual, gain)
     energy = dot(residual, step)
     for _ in range(steps):
         curved = normal(direction)
         length = ratio(energy, dot(direction, curved))
         maps = maps + xp.astype(length, start.dtype) * direction
         residual = residual - xp.astype(length, start.dtype) * curved
-        step = precondition(residual)
+        step = filtered(residual, gain)
         last, energy = energy, dot(residual, step)
         direction = step + xp.astype(ratio(energy, last), start.dtype) * direction
     return maps

@@ -19,7 +19,7 @@ from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles.particles import Particles
 
-BLOCK = 1024
+BLOCK = 256
 
 
 def oracle(truth: Particles, specimens: Sequence[Specimen], sigma2: NDArray[np.float64],

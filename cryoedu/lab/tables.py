@@ -118,7 +118,7 @@ def picture(ask: Handler) -> dict[str, Any]:
     """The image that row ``row`` (from 0) names: its file as Jupyter writes it, and which of its images (from 0).
 
     The file is looked for from the folder of the STAR file, and from each folder above it up to the one that Jupyter
-    serves; an absolute name has to be below that one. Raises InputError if there is none, or if it is broken.
+    serves; an absolute name has to be below that one.  Raises InputError if there is none, or if it is broken.
     """
     table = _table(ask)
     number = ask.number("row", 0, 0, len(table) - 1)

@@ -8,12 +8,13 @@ An image (a 2D reference) is the same with one layer, and its "projections" are 
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
 
 from cryoedu.arrays import Array, namespace
-from cryoedu.geometry.fourier import Components, fourier, inverse, multiplicity
+from cryoedu.geometry.fourier import Components
 
 PADDING = 2
 
@@ -28,25 +29,64 @@ def _gridding_correction(box: int, padding: int, ndim: int) -> np.ndarray:
     return out
 
 
-def transform(maps: Array, padding: int = PADDING) -> Array:
-    """Half volumes (K, Z, Y, X//2 + 1), ready for slices, of maps (K, n, n, n); (K, 1, Y, X//2 + 1) of (K, n, n)."""
+def transform(maps: Array, padding: int = PADDING, most: int | None = None) -> Array:
+    """Half volumes (K, Z, Y, X), ready for slices, of maps (K, n, n, n); (K, 1, Y, X) of (K, n, n).
+
+    most: the frequency on the padded grid up to which they go along each axis (default: Nyquist); see `half_shape`.
+    """
     xp = namespace(maps)
     ndim, box = maps.ndim - 1, maps.shape[-1]
     corrected = maps * _as(_gridding_correction(box, padding, ndim), maps)
-    half = fourier(pad(corrected, box * padding, ndim), ndim)
+    half = padded_fourier(corrected, half_shape(box, ndim, padding, most), padding)
     return half if ndim == 3 else xp.expand_dims(half, axis=1)
 
 
 def transform_adjoint(half: Array, box: int, ndim: int, padding: int = PADDING) -> Array:
     """The adjoint of `transform`: maps (K, n, …) from half volumes, for the real inner products of both sides."""
     xp = namespace(half)
-    wide = box * padding
-    flat = half if ndim == 3 else xp.squeeze(half, axis=1)
-    # `inverse` counts a component as often as it stands in the full transform, the adjoint counts it once
-    real = xp.float32 if half.dtype == xp.complex64 else xp.float64
-    full = inverse(flat * xp.asarray(wide**ndim / multiplicity(wide, ndim), dtype=real), ndim)
-    maps = cut(full, box, ndim)
+    maps = padded_fourier_adjoint(half if ndim == 3 else xp.squeeze(half, axis=1), box, padding)
     return maps * _as(_gridding_correction(box, padding, ndim), maps)
+
+
+def padded_fourier(maps: Array, shape: tuple[int, int, int], padding: int) -> Array:
+    """Maps (K, n, …) padded with zeros and transformed, centre at the origin: half volumes of ``shape``.
+
+    Axis by axis, as products with a matrix of waves (`_waves`). Only the frequencies that are wanted are computed, and
+    nothing is padded: for 64 voxels at shell 5 a hundredth of the numbers that a padded FFT goes through.
+    """
+    xp = namespace(maps)
+    ndim, box = maps.ndim - 1, maps.shape[-1]
+    out = xp.astype(maps, xp.complex64 if maps.dtype == xp.float32 else xp.complex128)
+    for axis in range(ndim, 0, -1):  # x first: half of its frequencies are enough
+        length = shape[axis - ndim + 2]
+        out = _times(_as(_waves(box, length, axis == ndim, padding), out), out, axis)
+    return out
+
+
+def padded_fourier_adjoint(half: Array, box: int, padding: int) -> Array:
+    """The adjoint of `padded_fourier`: maps (K, n, …), for the real inner products of both sides."""
+    ndim, out = half.ndim - 1, half
+    for axis in range(1, ndim + 1):
+        out = _times(_as(_waves(box, half.shape[axis], axis == ndim, padding).conj().T, out), out, axis)
+    return namespace(half).real(out)
+
+
+@lru_cache(maxsize=64)
+def _waves(box: int, length: int, half: bool, padding: int) -> np.ndarray:
+    """exp(-2πi k x / N) (length, n) for the frequencies k of an axis on the padded grid, x counted from the centre."""
+    k = np.arange(length) if half else np.fft.fftfreq(length, 1 / length).round()
+    return np.exp(-2j * np.pi * np.outer(k, np.arange(box) - box // 2) / (box * padding))
+
+
+def _times(matrix: Array, x: Array, axis: int) -> Array:
+    """A matrix (m, n) applied along an axis of ``x`` of length n."""
+    xp = namespace(x)
+    before, after = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
+    if after == 1:
+        out = xp.reshape(x, (before, x.shape[axis])) @ matrix.T
+    else:
+        out = matrix @ xp.reshape(x, (before, x.shape[axis], after))
+    return xp.reshape(out, (*x.shape[:axis], matrix.shape[0], *x.shape[axis + 1 :]))
 
 
 def project(maps: Array, rotations: np.ndarray, parts: Components, padding: int = PADDING) -> Array:
@@ -57,7 +97,7 @@ def project(maps: Array, rotations: np.ndarray, parts: Components, padding: int 
     """
     from cryoedu.microscope.slices import extract
 
-    return extract(transform(maps, padding), rotations, parts.kx, parts.ky, padding)
+    return extract(transform(maps, padding, reach(parts, padding)), rotations, parts.kx, parts.ky, padding)
 
 
 def backproject(slices: Array, rotations: np.ndarray, parts: Components, ndim: int, padding: int = PADDING) -> Array:
@@ -67,32 +107,34 @@ def backproject(slices: Array, rotations: np.ndarray, parts: Components, ndim: i
     """
     from cryoedu.microscope.slices import insert
 
-    sums, _ = insert(slices, None, rotations, parts.kx, parts.ky, padding, half_shape(parts.box, ndim, padding))
+    shape = half_shape(parts.box, ndim, padding, reach(parts, padding))
+    sums, _ = insert(slices, None, rotations, parts.kx, parts.ky, padding, shape)
     return transform_adjoint(sums, parts.box, ndim, padding)
 
 
-def half_shape(box: int, ndim: int, padding: int = PADDING) -> tuple[int, int, int]:
-    """Shape of a half volume for maps (ndim 3) or images (ndim 2) of ``box`` pixels."""
+def reach(parts: Components, padding: int = PADDING) -> int:
+    """The highest frequency on the padded grid that slices of these components touch along an axis, turned anyhow."""
+    return math.floor(padding * math.sqrt(int((parts.kx**2 + parts.ky**2).max()))) + 1
+
+
+def half_shape(box: int, ndim: int, padding: int = PADDING, most: int | None = None) -> tuple[int, int, int]:
+    """Shape of a half volume for maps (ndim 3) or images (ndim 2) of ``box`` pixels, which holds the frequencies up to
+    ``most`` along each axis (default: Nyquist): those of x from 0, the others in the order of the FFT."""
     wide = box * padding
-    return (wide if ndim == 3 else 1, wide, wide // 2 + 1)
+    most = wide // 2 if most is None else min(most, wide // 2)
+    full = min(2 * most + 1, wide)
+    return (full if ndim == 3 else 1, full, most + 1)
 
 
-def pad(x: Array, wide: int, ndim: int) -> Array:
-    """Zeros around the last ``ndim`` axes, the centre n // 2 going to wide // 2."""
-    xp = namespace(x)
-    before = (wide - x.shape[-1]) // 2
-    for axis in range(-ndim, 0):
-        shape = list(x.shape)
-        shape[axis] = before
-        zeros = xp.zeros(tuple(shape), dtype=x.dtype)
-        x = xp.concat([zeros, x, zeros], axis=axis)
-    return x
-
-
-def cut(x: Array, box: int, ndim: int) -> Array:
-    """The middle ``box`` pixels of the last ``ndim`` axes of (K, …): what `pad` put zeros around."""
-    first = x.shape[-1] // 2 - box // 2
-    return x[(slice(None), *[slice(first, first + box)] * ndim)]
+def window(values: Array, shape: tuple[int, int, int], ndim: int) -> Array:
+    """The part of a half plane or volume (…, N, …, N//2 + 1) that one of ``shape`` holds."""
+    xp = namespace(values)
+    for axis in range(-ndim, -1):
+        whole, length = values.shape[axis], shape[axis]
+        if length < whole:
+            kept = np.r_[: (length + 1) // 2, whole - length // 2 : whole]
+            values = xp.take(values, xp.asarray(kept), axis=axis)
+    return values[..., : shape[-1]]
 
 
 def _as(values: np.ndarray, x: Array) -> Array:

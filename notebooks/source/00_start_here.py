@@ -201,8 +201,9 @@ print(progress_file())
 # forget("0")
 # ```
 #
-# `progress()` shows the whole course, `progress(0)` one lesson. In the file browser on the left, the folder `solutions`
-# holds each lesson with all answers and all outputs. Look there *after* you have tried.
+# `progress()` shows the whole course, `progress(0)` one lesson. In JupyterLab, the hat at the left edge opens a panel that
+# shows the same, and opens the lessons. In the file browser on the left, the folder `solutions` holds each lesson with all
+# answers and all outputs. Look there *after* you have tried.
 
 # %% [markdown]
 # ## Summary

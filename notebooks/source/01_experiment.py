@@ -663,7 +663,7 @@ print(f"true orientations: {agrees_to(known_fsc):.0f} Å")
 # |---|---|---|---|
 # | RELION | `relion_project` | `relion_reconstruct` | `relion_refine`: *3D auto-refine* |
 # | cryoSPARC | – | job *Homogeneous Reconstruction Only* | job *Homogeneous Refinement* |
-# | SIMPLE | `simulate_particles` | `reconstruct3D` | `refine3D` |
+# | SIMPLE | `reproject` | `reconstruct3D` | `refine3D` |
 # | XMIPP | `xmipp_angular_project_library` | `xmipp_reconstruct_fourier` | `xmipp_angular_projection_matching`, in rounds |
 #
 # In RELION's STAR files the orientation is `rlnAngleRot`, `rlnAngleTilt` and `rlnAnglePsi`, the angles of this lesson, and

@@ -164,7 +164,7 @@ check("2.1", number_of_images)
 # $$\mathrm{CCF}(\varphi) = \sum_j X_j \, (A_\varphi)_j$$
 #
 # Smallest squared distance and highest CCF are the same rotation. This is why the lecture names *maximum
-# cross-correlation* and *least squares* in one breath.
+# cross-correlation*, **maxCC** for short, and *least squares* in one breath.
 #
 # ### ✏️ Exercise 2.2: write the CCF
 #
@@ -593,7 +593,8 @@ check("2.6", images_needed)
 # %% [markdown]
 # ### The more places, the stronger the bias
 #
-# **Predict.** If we try 16 times as many places, will $m$ be 16 times, 4 times or 1.2 times as large?
+# **Predict.** If we try 1,024 places in place of 64, 16 times as many, will $m$ be 16 times, 4 times or 1.3 times as
+# large?
 
 # %%
 for step in (32, 16, 8, 4, 2):
@@ -608,8 +609,8 @@ for step in (32, 16, 8, 4, 2):
           f"{predicted_correlation(highest, d, 1000):.2f}, measured {correlation(average, face):.2f}")
 
 # %% [markdown]
-# **Explain.** $m$ grows slowly, and always stays below $\sqrt{2 \ln H}$. But it starts early: with four places there is
-# bias already. A 3D refinement compares each image in many thousands of places, and each of them is a chance for the
+# **Explain.** $m$ grows slowly, from 2.3 for 64 places to 3.0 for 1,024, and always stays below $\sqrt{2 \ln H}$. But it
+# starts early: with four places there is bias already. A 3D refinement compares each image in many thousands of places, and each of them is a chance for the
 # noise.
 #
 # With 1,024 places, only 2 pixels apart, the measured value falls a little short of the prediction. Neighbouring places

@@ -2,10 +2,10 @@
 # # Lesson 3: ML alignment
 #
 # **The question.** Each image shows the same particle, turned by an angle that nobody knows, and drowned in noise.
-# Do we have to decide how each one is turned?
+# Do we have to decide how each one is turned? The answer is called **maximum likelihood**, ML for short.
 #
 # **After this lesson you can**
-# - turn the CCF of an image into a PDF over its rotations, and say what σ does to it,
+# - turn the CCF of an image into a PDF (the probability of each of its rotations), and say what σ does to it,
 # - write both steps of ML alignment, in a few lines each,
 # - show that the likelihood climbs, and that σ is learned from the images,
 # - say from which SNR on maxCC and ML part, and why maxCC invents contrast,
@@ -68,7 +68,7 @@ show(image_grid(rows, rows=[f"SNR {snr}" for snr in snrs], columns=["the particl
 
 # %% [markdown]
 # **Explain.** At SNR 1 you see it, at 0.1 you guess, at 0.01 there is nothing to see. Cryo-EM images live in the lower
-# two rows. All three rows hold the same particles in the same rotations: only the noise differs.
+# two rows. All three rows hold the same particles in the same rotations: they only differ in how strong the noise is.
 
 # %% [markdown]
 # ## 2. Option 1: choose. The CCF
@@ -142,8 +142,9 @@ check("3.1", odds)
 #   {\sum_{\varphi'} P(X_i \mid \varphi', \Theta)\, P(\varphi' \mid \Theta)}$$
 #
 # $P(\varphi \mid \Theta)$ is what we know before we look: here all $R$ rotations are equally likely, $1/R$, so it cancels.
-# $\Gamma_{i\varphi}$ is what we know after: one number for each image and rotation, and those of one image add up to 1.
-# To compute it is the **E-step** (E for expectation).
+# $\Gamma_{i\varphi}$ is what we know after: one number for each image and rotation, and those of one image add up to 1. As a
+# function of $\varphi$ it is the **PDF** (probability density function) that the lecturer draws on the board. To compute it
+# is the **E-step** (E for expectation).
 #
 # ### ✏️ Exercise 3.2: write the E-step
 #
@@ -187,7 +188,8 @@ show(ccf_and_pdf(angles, [ccf[s] for s in snrs], [gamma[s][particle] for s in sn
 # ### At the board
 #
 # The next cell gives you the chalk. The particle is on the left above, the reference that you turn below it. Every
-# control works with the mouse and with the arrow keys (Tab moves on to the next one). ▼ is the true rotation.
+# control works with the mouse and with the arrow keys (Tab moves on to the next one). ▼ is the true rotation. (The CCF is
+# drawn as a *correlation* here: divided by the lengths of both pictures, so that 1 would be a perfect match.)
 #
 # 1. Start at SNR 0.1 and turn the reference over the peak. Watch CCF and PDF together.
 # 2. **Predict**, then try: what happens to the CCF when you make σ three times larger? And to the PDF?
@@ -402,7 +404,8 @@ def log_likelihood(images, references, sigma):
 check("3.6", log_likelihood)
 
 # %% [markdown]
-# Here is the whole of ML alignment. It is four lines, and three of them call what you wrote.
+# Here is the whole of ML alignment. Each round takes four lines, and three of them call what you wrote. (A fifth one,
+# `history.append`, takes notes for the picture.)
 
 # %%
 log_likelihood = carry_on("3.6", log_likelihood)
@@ -445,8 +448,8 @@ show(climb(runs, true_sigma=1.0))
 # **Explain.** σ is nearly right after a single round, wherever it starts. It cannot be far off: nearly all the variance
 # of these images *is* noise. The likelihood climbs quickly at first, then slowly, as the reference sharpens. With σ five
 # times too large, the first Γ is nearly flat and the first average nearly round, so that run begins with a detour.
-# The three runs come close to one another, but not quite to the same place: expectation maximisation finds the nearest
-# top, and cannot see whether there is a higher one.
+# After twenty rounds the three runs are within a few nats of one another, and still climbing a little. They need not end at
+# the same place: expectation maximisation finds the nearest top, and cannot see whether there is a higher one.
 #
 # That no step ever lowers the likelihood is a theorem, if both steps are exact. Turning an image back on a grid of pixels
 # is not quite the exact M-step. Here it was good enough: count the steps above.

@@ -178,10 +178,10 @@ pose = (truth[particle], experiment.truth.angles[particle, 2] % 360)
 show(posterior_map(maps, names="ABCD", titles=[f"SNR {snr}" for snr in snrs], truth=pose))
 
 # %% [markdown]
-# **Explain.** At SNR 0.3 one class and one rotation take all. At lower SNR the probability spreads over rotations and
-# over classes alike: a class is just one more thing that we do not know. And Γ knows how much it does not know: it
-# claims about as many right classes as there are. Even with perfect references, some images cannot be classified at SNR
-# 0.03.
+# **Explain.** At SNR 0.3 one class takes all, in two neighbouring rotations: the true one lies between them. At lower SNR
+# the probability spreads over rotations and over classes alike: a class is just one more thing that we do not know. And
+# Γ knows how much it does not know: it claims about as many right classes as there are. Even with perfect references,
+# some images cannot be classified at SNR 0.03.
 
 # %% [markdown]
 # ## 3. The M-step: K averages and K weights
@@ -289,8 +289,8 @@ def classify(images, averages, rounds):
 # %% [markdown]
 # ## 4. How to begin?
 #
-# We need K first averages. The plain mean of all images is a round blob, and it owes nothing to anybody's opinion. For
-# one class it was a good start. Why not take it K times?
+# We need K first averages. The plain mean of all images is a round blob, and it owes nothing to anybody's opinion. Why
+# not take it K times?
 #
 # **Predict.** Four classes start from the same blob. What will the four averages look like after five rounds?
 
@@ -329,7 +329,7 @@ runs[1] = classify(images, random_starts(images, 4, seed=1), rounds=15)
 stages = {"start": random_starts(images, 4, seed=1),
           **{f"round {n}": runs[1][n - 1]["averages"] for n in (1, 2, 4, 8, 15)}}
 show(image_grid(np.stack(list(stages.values()), axis=1), columns=list(stages),
-                rows=[f"class {k}" for k in range(4)], size=1.3, pixel_size=whole.pixel_size,
+                rows=[f"class {k}" for k in range(1, 5)], size=1.3, pixel_size=whole.pixel_size,
                 alt="Four nearly equal blobs become four different views within a few rounds."))
 
 # %% [markdown]
@@ -342,12 +342,13 @@ show(image_grid(np.stack(list(stages.values()), axis=1), columns=list(stages),
 # ## 5. Is it right?
 #
 # We made these images, so we can look at the truth. The **contingency table** counts how many images of each view ended
-# up in each class (every image in its most probable one).
+# up in each class (every image in its most probable one). We count classes from 1, as the programs do in their files; in
+# Python's arrays the first one is number 0.
 
 # %%
 found = runs[1][-1]["classes"]
 print("           view A  view B  view C  view D")
-for k, row in enumerate(contingency(found, truth)):
+for k, row in enumerate(contingency(found, truth), start=1):
     print(f"class {k}  " + "".join(f"{n:8d}" for n in row))
 
 # %% [markdown]
@@ -407,13 +408,13 @@ for seed in sorted(runs):
 
 worst = min(runs, key=lambda seed: runs[seed][-1]["log L"])
 print(f"\nseed {worst}:    view A  view B  view C  view D")
-for k, row in enumerate(contingency(runs[worst][-1]["classes"], truth)):
+for k, row in enumerate(contingency(runs[worst][-1]["classes"], truth), start=1):
     print(f"class {k}  " + "".join(f"{n:8d}" for n in row))
-show(image_grid(runs[worst][-1]["averages"], columns=[f"class {k}" for k in range(4)],
+show(image_grid(runs[worst][-1]["averages"], columns=[f"class {k}" for k in range(1, 5)],
                 pixel_size=whole.pixel_size, alt="The worst run: sharp all the same."))
 
 # %% [markdown]
-# **Explain.** Two of the five runs find all four views. Three are **stuck**. Look at the worst one: class 0 holds view
+# **Explain.** Two of the five runs find all four views. Three are **stuck**. Look at the worst one: class 1 holds view
 # C together with view B, while view A sits in two classes. To get out, one class would have to give up its share of A
 # and take over C. No small step leads there, and expectation maximisation only takes small steps uphill. It is a
 # **local optimum**: the curve is flat, and more rounds do not help.
@@ -439,8 +440,7 @@ print(f"agreement {agreement(end.posterior.classes, truth):.2f}, class weights",
 
 # %% [markdown]
 # Now watch this run turn by turn, through the eyes of four images: one of each view. *first*, *back*, *step* and *play*
-# move through the iterations; every control also works with the arrow keys. (The picture counts classes from 1, as the
-# programs do. Python counts from 0.)
+# move through the iterations; every control also works with the arrow keys.
 #
 # 1. Go to the *first* frame. Γ of the image is spread over all rotations and all classes. Why?
 # 2. *Step*. What becomes definite first: the class, or the rotation?
@@ -520,10 +520,10 @@ show(class_averages(scan[8].model.maps[order], [f"{w:.0%}" for w in weights],
 # **Explain.**
 #
 # - **The likelihood rises with K**, as it should: a model with more classes can do all that one with fewer can. Up to K
-#   = 4 every class brings thousands. After that, some 270 each. That is hardly more than what *noise alone* brings: an
-#   average has some 450 free numbers here (its Fourier components within shell 12), and a free number that follows
-#   nothing but noise raises log L by one half on average. The dotted line shows that slope. So look for the *kink*, not
-#   for the highest value.
+#   = 4 every class brings 1,600 or more. After that it is some 280 each, on average. That is hardly more than what
+#   *noise alone* brings: an average has some 450 free numbers here (its Fourier components within shell 12), and a free
+#   number that follows nothing but noise raises log L by one half on average. The dotted line shows that slope. So look
+#   for the *kink*, not for the highest value.
 # - **K = 5 is lower than K = 4.** At its highest top it could not be. So this run is stuck, and we know it without
 #   knowing the truth. Another seed is due.
 # - **Purity** reaches 1.00 at K = 4 and comes back to it, so it cannot say when to stop. **Agreement** falls when K is
@@ -630,8 +630,8 @@ how = {"iterations": 15, "radii": opening(6, 11, 12), "memory": "24 MB"}  # from
 
 model, hidden = end.model, end.posterior
 order = np.argsort(-model.class_weights)               # the largest class first
-classes = np.argsort(order)[hidden.classes]            # so that class 0 is the largest
-labels = [f"class {k}: {model.class_weights[c]:.1%}" for k, c in enumerate(order)]
+classes = np.argsort(order)[hidden.classes] + 1        # so that class 1 is the largest
+labels = [f"class {k}: {model.class_weights[c]:.1%}" for k, c in enumerate(order, start=1)]
 show(class_averages(model.maps[order], labels, pixel_size=picked.pixel_size))
 
 # %% [markdown]
@@ -640,7 +640,7 @@ show(class_averages(model.maps[order], labels, pixel_size=picked.pixel_size))
 
 # %%
 print("class  share  images  P(class)  P(best pose)")
-for k, c in enumerate(order):
+for k, c in enumerate(order, start=1):
     mine = classes == k
     of_class = hidden.class_probability[mine, c].mean()
     best_pose = hidden.max_probability[mine].mean()
@@ -655,9 +655,9 @@ for k, c in enumerate(order):
 # | P(class) | how sure these images are of their class: the mean of $\sum_\varphi \Gamma_{ik\varphi}$ | |
 # | P(best pose) | the largest single Γ, of class, rotation and shift together; mean | `rlnMaxValueProbDistribution` |
 #
-# **Explain.** Most classes show a ribosome from some side. Class 1 shows nothing: that is where the empty images went.
+# **Explain.** Most classes show a ribosome from some side. Class 2 shows nothing: that is where the empty images went.
 # Its numbers tell a tale, too. These images are sure of their class, P(class) = 1.00, but have no idea how they are
-# turned: P(best pose) is the lowest of all. Classes 9 and 11 are small, bright and smooth, without any structure:
+# turned: P(best pose) is the lowest of all. Classes 10 and 12 are small, bright and smooth, without any structure:
 # bright spots. Nobody told the program what junk is. Junk is just one more thing that images can have in common.
 #
 # ### Select the good classes
@@ -666,7 +666,7 @@ for k, c in enumerate(order):
 # Change it if you see it differently.
 
 # %%
-good = [0, 2, 3, 4, 5, 6, 7, 8, 10]
+good = [1, 3, 4, 5, 6, 7, 8, 9, 11]
 
 # %% [markdown]
 # ### ✏️ Exercise 4.6: what did you keep, and what came along?
@@ -691,15 +691,15 @@ kept, junk = selection(classes, good, kinds < 2)
 print(f"before: junk {np.mean(kinds >= 2):.1%}   after: junk {junk:.1%}, particles kept {kept:.1%}")
 
 names = ["whole ribosome", "large subunit", "empty", "bright spot"]
-table = contingency(classes, kinds)
+table = contingency(classes - 1, kinds)
 show(contents(table, names))
 
 # %% [markdown]
-# **Explain.** Three classes thrown out, and 20 % junk have become 0.5 %. The price: class 9 takes 20 large subunits
+# **Explain.** Three classes thrown out, and 20 % junk have become 0.5 %. The price: class 10 takes 20 large subunits
 # with it, which looked like bright spots from their small side. Nothing is perfect, so one usually does a second round
 # with what was kept.
 #
-# The classes also tell whole ribosomes and large subunits apart, but for some (7 and 10, for instance) only half-way.
+# The classes also tell whole ribosomes and large subunits apart, but for some (8 and 11, for instance) only half-way.
 # Two structures may look alike from one side. To sort *structures* instead of views we need 3D classification: lesson
 # 6.
 #
@@ -737,7 +737,7 @@ for name, result in (("prior off", model), ("T = 2", with_prior.model)):
 # - More classes always promise more likelihood. Past the kink they explain noise.
 # - With K classes, maxCC must divide the CCF by the length of the reference, and at low SNR its class sizes mean
 #   nothing. A less noisy average attracts images: in maxCC, and in ML too.
-# - **Class averages** of real data: views, structures and junk, sorted by themselves. A person selects.
+# - **Class averages** of realistic data: views, structures and junk, sorted by themselves. A person selects.
 #
 # ### What the programs call it
 #
@@ -747,7 +747,7 @@ for name, result in (("prior off", model), ("T = 2", with_prior.model)):
 # | cryoSPARC | *2D Classification*, ML | *Number of 2D classes* | *Force Max over poses/shifts*; *Select 2D Classes* |
 # | SIMPLE | `cluster2D` | `ncls` | `objfun=euclid` or `objfun=cc`, as in lesson 3 |
 # | XMIPP | `xmipp_ml_align2d`, ML | `--nref` | |
-# | XMIPP | `xmipp_classify_CL2D`, correlation | `--nref` | rule against attraction, off with `--classicalMultiref` |
+# | XMIPP | `xmipp_classify_CL2D`, correlation | `--nref` | `--classicalMultiref` switches its rule against attraction off |
 #
 # ### Further reading
 #

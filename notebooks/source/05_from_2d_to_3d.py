@@ -82,7 +82,7 @@ particles, true_map = experiment.particles, experiment.specimens[0].density
 
 rows = {"no noise": images_of(None), "SNR 3": experiment, "SNR 0.1": images_of(0.1)}
 show(image_grid([e.particles.images[:5] for e in rows.values()], rows=list(rows),
-                columns=[f"particle {i}" for i in range(5)], pixel_size=pixel_size,
+                columns=[f"particle {i + 1}" for i in range(5)], pixel_size=pixel_size,
                 alt="Five views of a ribosome: clear without noise and at SNR 3, lost at SNR 0.1."))
 
 # %% [markdown]
@@ -167,14 +167,14 @@ def over_directions(gamma, in_plane):
 check("5.2", over_directions)
 
 # %% [markdown]
-# Now the true map is compared with one particle, on a grid of 7.5° (order 3: 768 directions, 48 rotations each).
+# Now the true map is compared with particle 4 from above, on a grid of 7.5° (order 3: 768 directions, 48 rotations each).
 #
 # **Predict.** How will the three spheres look: at SNR 3, at 0.3, at 0.03? From which side might the ribosome be mistaken?
 
 # %%
 over_directions = carry_on("5.2", over_directions)
 
-i, fine = 3, search_3d(3)
+i, fine = 3, search_3d(3)                               # Python counts from 0
 posteriors = {}
 for snr in (3, 0.3, 0.03):
     e = images_of(snr)
@@ -227,8 +227,9 @@ show(image_grid(list(sums.values()), columns=list(sums), size=1.55, pixel_size=p
                 alt="Central sections: streaks, a blurred blob, then a sharp ribosome."))
 
 # %% [markdown]
-# **Explain.** Streaks first, then a particle, but a blurred one: all prisms cross in the middle, so coarse detail is
-# counted far too often. The M-step of the engine does not just add up; it *solves* for the map whose projections fit best:
+# **Explain.** Streaks first, then a particle, but a blurred one. Each point of it has been smeared along a hundred lines,
+# and around the point these lines are still close together. In other words, coarse detail is counted far too often. The
+# M-step of the engine does not just add up; it *solves* for the map whose projections fit best:
 #
 # $$V^{\text{new}} = \Big( \sum_i \sum_\varphi \Gamma_{i\varphi}\, \mathbf{P}_\varphi^{T} \mathbf{P}_\varphi \Big)^{-1}
 #   \sum_i \sum_\varphi \Gamma_{i\varphi}\, \mathbf{P}_\varphi^{T} X_i$$
@@ -555,7 +556,8 @@ print("gradient descent:", verdict(tracks["noise, gradient descent"].resolution[
 
 # %% [markdown]
 # All runs from the noise map side by side. Choose two, step through, and watch *where* they leave the bad start. (log L
-# is shown only where all particles and all eight shells are looked at: otherwise it cannot be compared.)
+# is shown only where all particles and all eight shells are looked at: otherwise it cannot be compared. And each run is
+# turned, or mirrored, as its end had to be to lie on the truth: so one and the same noise map looks different.)
 
 # %%
 from_noise = {name: t for name, t in tracks.items() if "noise" in name}

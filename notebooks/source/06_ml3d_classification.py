@@ -357,14 +357,16 @@ class_explorer(history, truth, names=["whole", "large"])
 # %% [markdown]
 # ### One particle at a time
 #
-# What does $\Gamma_{ik\varphi}$ of a single particle look like? Take one whole ribosome that is sure of its class, and
-# the least sure particle of the first hundred. One row for each particle, one panel for each class. Each stroke is an
-# orientation that the particle may have.
+# What does $\Gamma_{ik\varphi}$ of a single particle look like? From the first hundred we take a whole ribosome that is
+# sure of its class, but not of its orientation; and the one that is least sure of its class. One row for each particle,
+# one panel for each class. Each stroke is an orientation that the particle may have.
 
 # %%
 gamma = whole_posterior(some, ml.model, search, radius=10).sum(axis=3)     # over shifts
-sure = gamma.sum(axis=2).max(axis=1)
-chosen = [int(np.argmax(sure * (truth[:100] == 0))), int(np.argmin(sure))]
+sure = gamma.sum(axis=2).max(axis=1)                                       # of the class
+pose = gamma.sum(axis=1).max(axis=1)                                       # of the orientation
+settled = (truth[:100] == 0) & (sure > 0.99)
+chosen = [int(np.argmin(np.where(settled, pose, 1))), int(np.argmin(sure))]
 show(class_and_pose(gamma[chosen], [f"particle {i + 1}\n({names[truth[i]]})" for i in chosen],
                     ["class 1", "class 2"]))
 
@@ -373,8 +375,9 @@ show(class_and_pose(gamma[chosen], [f"particle {i + 1}\n({names[truth[i]]})" for
 # undecided between the classes, and Γ says so. It goes into both maps, with the weights that you see.
 #
 # The stepper follows these two, and two others, through the run. Their viewing direction is drawn on a map of the
-# sphere. Choose `class 1` or `class 2` under *posterior of* to see the two parts of Γ. (The likelihood goes up and down
-# a little, because the grid of orientations is turned in each iteration.)
+# sphere. Choose `class 1` or `class 2` under *posterior of* to see the two parts of Γ. (The likelihood begins where all
+# frequencies are looked at: before, it cannot be compared. It goes up and down a little, because the grid of orientations
+# is turned in each iteration.)
 
 # %%
 em_stepper(history, particles, search, chosen=[*chosen, 0, 2], truth=experiment.truth)
@@ -533,7 +536,8 @@ print(f"claimed {p.max(axis=1).mean():.0%}, correct {np.mean(p.argmax(axis=1) ==
 show(reliability({"ML3D": calibration(p, truth, edges=(0.5, 0.7, 0.9, 0.98, 1.0))}))
 
 # %% [markdown]
-# **Explain.** The numbers are those of the particles in each bin. Most particles are sure, and right. The points lie
+# **Explain.** The numbers are those of the particles in each bin, the bars one standard error. Most particles are sure,
+# and right. The points lie
 # near the diagonal: these probabilities are honest. Keep this picture in mind. In section 8 you will meet a run that
 # claims as much, and is wrong.
 
@@ -728,8 +732,8 @@ show(self_agreement(counts, {"maps that hold the particle": itself, "maps made w
 # |---|---|---|
 # | RELION | 3D classification, `relion_refine --K` | the same with `--skip_align` |
 # | cryoSPARC | *Heterogeneous Refinement* | *3D Classification* |
-# | SIMPLE | `cluster3D` | |
-# | XMIPP | `xmipp_ml_refine3d` (ML3D), `xmipp_mlf_refine3d` with coloured noise | |
+# | SIMPLE | `cluster3D` | – |
+# | XMIPP | `xmipp_ml_refine3d` (ML3D), `xmipp_mlf_refine3d` with coloured noise | – |
 # | cryoedu | `cryoedu classify3d --k` | the same with `--skip-align` |
 #
 # In RELION's STAR files the class weights $P(k \mid \Theta)$ are `rlnClassDistribution`. If you give RELION one

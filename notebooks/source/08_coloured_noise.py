@@ -424,8 +424,8 @@ for seed in (1, 2, 3):
 # %%
 truth = [specimen.density for specimen in mixed.specimens]
 rows = [truth, averages["white", 1], averages["learned", 1]]
-show(image_grid(rows, rows=["truth", "white noise", "noise learned"], columns=["class 1", "class 2"],
-                size=1.7,
+show(image_grid(rows, rows=["truth", "noise held white", "noise learned"], pixel_size=pixel_size,
+                columns=["class 1", "class 2"], size=1.7,
                 alt="White noise: two clouds. Noise learned: the particle and its mirror."))
 
 # %% [markdown]

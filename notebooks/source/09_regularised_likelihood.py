@@ -163,7 +163,7 @@ V5, V20 = no_prior[4].model.maps[0], no_prior[19].model.maps[0]
 top = truth.max()
 show(image_grid([truth / top, start / top, V5 / top, V20 / top], size=1.9, limits=(-0.5, 1.2),
                 columns=["truth", "start", "5 iterations", "20 iterations"],
-                shared_scale="relative density",
+                shared_scale="relative density", pixel_size=pixel_size,
                 alt="After 20 iterations the average is strong, sharp and full of grain."))
 
 # %%
@@ -449,7 +449,7 @@ def error(V):
 pictures = {"truth": V_true, "one image": X[0], "no prior (ML)": V_ml, "Wiener filter": V_map}
 height = to_real(V_true).max()
 show(image_grid([to_real(F) / height for F in pictures.values()], columns=list(pictures), size=1.9,
-                limits=(-0.6, 1.2), shared_scale="relative density",
+                limits=(-0.6, 1.2), shared_scale="relative density", pixel_size=big.pixel_size,
                 alt="One image shows nothing, the ML map is covered in fine grain, the Wiener map is "
                     "clean."))
 
@@ -641,7 +641,7 @@ show(rounds(gains, alike))
 # %%
 final = {"no prior": V20, **{f"T = {T}": turns[19].model.maps[0] for T, turns in with_prior.items()}}
 show(image_grid([truth / top, *(V / top for V in final.values())], size=1.75, limits=(-0.5, 1.2),
-                columns=["truth", *final], shared_scale="relative density",
+                columns=["truth", *final], shared_scale="relative density", pixel_size=pixel_size,
                 alt="With a prior the background is calm; with a small T the particle is a blur."))
 
 # %%
@@ -771,7 +771,7 @@ for name, (V, F) in results.items():
 # %%
 shown = {"no prior": V20, "T = 1": final["T = 1"], **{name: V for name, (V, F) in results.items()}}
 show(image_grid([truth / top, *(V / top for V in shown.values())], size=1.75, limits=(-0.5, 1.2),
-                columns=["truth", *shown], shared_scale="relative density",
+                columns=["truth", *shown], shared_scale="relative density", pixel_size=pixel_size,
                 alt="The map of the independent halves is calm and shows the particle; the others are "
                     "grainy or blurred."))
 
@@ -865,13 +865,13 @@ def ssnr_3d(count, **options):
 # %%
 one_ctf = {"defocus": (20000, 20000), "astigmatism": 6000}
 kinds = {"all orientations": {}, "seen along z": {"preferred": 20},
-         "one defocus": one_ctf, "one defocus,\nenvelope": {**one_ctf, "b_factor": 1000}}
+         "one astigmatic\nCTF": one_ctf, "the same,\nwith envelope": {**one_ctf, "b_factor": 1000}}
 cuts = [[plane_through_zero(ssnr_3d(count, **options)) for options in kinds.values()]
         for count in (10, 200)]
 show(ssnr_maps(cuts, rows=["10 images", "200 images"], columns=list(kinds), length=64 * 5.5,
                axes=("x", "z"),
                alt="Ten images are single lines. Seen along z, two wide cones around the z axis stay "
-                   "empty. With one defocus there are dark rings. The envelope dims the outside."))
+                   "empty. With one CTF there are dark rings. The envelope dims the outside."))
 
 # %% [markdown]
 # **Explain.** With ten images you see the slices, edge on, as lines through the centre. Between them nothing was
@@ -933,7 +933,7 @@ show(image_grid([across, upwards], rows=["x and y", "x and z"], columns=list(map
 # | RELION | *Regularisation parameter T*, `--tau2_fudge` | `--auto_refine --split_random_halves` |
 # | cryoSPARC | *Non-Uniform Refinement*: the filter differs from place to place | gold-standard FSC, GSFSC |
 # | SIMPLE | `ml_reg=yes` | even and odd pairs, "e/o" |
-# | XMIPP | | `xmipp_resolution_fsc` compares two half maps |
+# | XMIPP | – | `xmipp_resolution_fsc` compares two half maps |
 #
 # In RELION's STAR files τ² is `rlnReferenceTau2`, T is `rlnTau2FudgeFactor`, and the SSNR, averaged over shells, is
 # `rlnSsnrMap`. `--low_resol_join_halves 40` is what lets the halves share everything coarser than 40 Å.

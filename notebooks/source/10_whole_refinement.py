@@ -35,6 +35,7 @@ import numpy as np
 from cryoedu.arrays import library
 from cryoedu.course import carry_on, check, hint, progress
 from cryoedu.datasets import load
+from cryoedu.datasets.junk import with_junk
 from cryoedu.figures import image_grid, show
 from cryoedu.figures.runs import class_averages, directions, fsc_curves, map_views
 from cryoedu.geometry.fourier import shellwise
@@ -45,7 +46,7 @@ from cryoedu.inference.initial import stochastic_gradient_descent
 from cryoedu.inference.jobs import classify2d, classify3d
 from cryoedu.inference.loop import opening
 from cryoedu.microscope.experiment import simulate
-from cryoedu.microscope.noise import add_noise, coloured
+from cryoedu.microscope.noise import coloured
 from cryoedu.particles.star import read_particles, write_particles
 from cryoedu.validation.alignment import score_map
 from cryoedu.validation.classes import agreement, contingency
@@ -77,15 +78,8 @@ made = simulate(states, count, seed=1, snr=0.25, noise=coloured, shift_sigma=5,
                 defocus=(10_000, 30_000), astigmatism=500, b_factor=500, particle_diameter=310,
                 progress=False)
 
-rng = np.random.default_rng(2)
-ice = add_noise(np.zeros((count // 8, box, box), np.float32), made.sigma2, rng)
-images = np.concatenate([made.particles.images, ice])
-kind = np.concatenate([made.truth.classes, np.full(len(ice), 2)])  # 0: 80S, 1: large subunit, 2: ice
-order = rng.permutation(len(images))
-rows = np.where(order < count, order, order % count)               # ice gets somebody's defocus
-data = made.particles.subset_of(rows)
-data = replace(data, images=images[order], ctf=replace(data.ctf, b_factor=np.zeros(len(order))))
-kind = kind[order]
+data, kind = with_junk(made, empty=count // 8, spots=0, seed=2)   # 0: 80S, 1: large subunit, 2: ice
+data = replace(data, ctf=replace(data.ctf, b_factor=np.zeros(len(data))))    # not a word about B
 
 folder = Path(tempfile.mkdtemp())
 write_particles(data, folder / "particles.star")
@@ -279,7 +273,7 @@ show(directions(step.posterior.angles))
 # %% [markdown]
 # **Explain.** The halves agree further and further, so finer shells are used, which makes the orientations better, and so
 # on. Where nothing gets better for two iterations, the orientations are sampled more finely, and it goes on in a step (here
-# in iterations 6 and 8). The second picture shows from where the particles were seen: all directions occur, with
+# in iterations 7 and 8). The second picture shows from where the particles were seen: all directions occur, with
 # some unevenness that is chance. (A picture with few spots would be a warning: see the missing cone of lesson 7.)
 
 # %% [markdown]
@@ -363,12 +357,15 @@ sharpening_weights = carry_on("10.5", sharpening_weights)
 final, sharpened = step.model.maps[0], {}
 for b_factor in (0, 500, 3000):
     sharpened[f"B = {b_factor}"] = shellwise(final, sharpening_weights(frequencies, fsc, b_factor), 3)
+    stronger = np.exp(b_factor / 4 / 17**2)
+    print(f"B = {b_factor:4} Å²: detail of 17 Å is made {stronger:4.1f} times as strong")
 show(map_views(list(sharpened.values()), list(sharpened), pixel_size=pixel_size))
 
 # %% [markdown]
-# **Explain.** With the right $B$ the inner detail has more contrast. With far too much, the last shells drown everything
-# else, and the map turns into grain that looks like detail. Note that the FSC did not change at all: it compares each shell
-# with itself, so no weight can improve it. Sharpening helps the eye, not the data.
+# **Explain.** With the right $B$ the inner detail has a little more contrast: at 17 Å there is not much to undo yet. (At 4 Å
+# it would be a factor of thousands.) With far too much, the last shells drown everything else, and the map turns into grain
+# that looks like detail. Note that the FSC did not change at all: it compares each shell with itself, so no weight can improve
+# it. Sharpening helps the eye, not the data.
 
 # %% [markdown]
 # ## 8. The hand, and the truth
@@ -409,13 +406,14 @@ show(map_views([aligned, truth], ["refined, turned", "truth"], pixel_size=pixel_
 map_viewer([aligned, truth], pixel_size=pixel_size, names=["refined", "truth"])
 
 # %% [markdown]
-# **Explain.** This time the hand is right. It was decided by chance in step 3, and nothing since could change it: every
-# projection of the map fits as well as one of its mirror image. (Another seed may give the other hand. Try it.) In real life
-# one finds the hand from the map itself, as soon as α-helices can be seen, or by tilting the sample. Mirroring costs nothing.
+# **Explain.** This time the hand is wrong: the map is a mirror image of the truth, and was mirrored before it was compared.
+# The hand was decided by chance in section 3, and nothing since could change it: every projection of the map fits as well as
+# one of its mirror image. (Another seed may give the right hand. Try it.) In real life one finds the hand from the map itself,
+# as soon as α-helices can be seen, or by tilting the sample. Mirroring costs nothing.
 #
 # The resolution of the halves in a mask, and the true one in a mask that was made in the same way, differ by a fraction of an
 # ångström. That is what the two halves are for. Note how much the *number* depends on what is counted: the same map has 17 Å
-# in its mask and 20 Å in the whole box. A resolution without a word on the mask says little.
+# in its mask and 19 Å in the whole box. A resolution without a word on the mask says little.
 
 # %% [markdown]
 # ## 9. Ninety thousand particles
@@ -434,7 +432,7 @@ pairs = len(grid.angles) * len(grid.shifts)
 print(f"{len(grid.angles):,} orientations × {len(grid.shifts)} shifts = "
       f"{pairs:,} hypotheses for each class")
 for particles_in_all, K in ((2_000, 2), (91_114, 4)):
-    operations = 2 * 4 * particles_in_all * K * pairs * components_used
+    operations = 2 * 4 * particles_in_all * K * pairs * components_used  # 4 times, and 4 plus
     print(f"{particles_in_all:6,} particles, K = {K}: "
           f"{operations / 1e12:7,.0f} million million operations, "
           f"{operations / 1e11 / 3600:3.0f} h at 10¹¹ a second")
@@ -460,13 +458,13 @@ for particles_in_all, K in ((2_000, 2), (91_114, 4)):
 #
 # ### What the programs call it
 #
-# | step | RELION | cryoSPARC | SIMPLE |
-# |---|---|---|---|
-# | 2D classes | Class2D; *Subset selection* | 2D Classification; Select 2D | `cluster2D` / `abinitio2D` |
-# | initial model | 3D initial reference | Ab-Initio Reconstruction | `initial_3Dmodel` / `abinitio3D` |
-# | 3D classes | Class3D | Heterogeneous Refinement, 3D Classification | – |
-# | refinement | Refine3D (auto-refine) | Homogeneous Refinement | `refine3D` |
-# | mask, FSC, sharpening | PostProcess | in the refinement itself; Sharpening Tools | `postprocess` |
+# | step | RELION | cryoSPARC | SIMPLE | XMIPP (`xmipp_…`) |
+# |---|---|---|---|---|
+# | 2D classes | Class2D; *Subset selection* | 2D Classification; Select 2D | `cluster2D` / `abinitio2D` | `classify_CL2D` |
+# | initial model | 3D initial reference | Ab-Initio Reconstruction | `initial_3Dmodel` / `abinitio3D` | `reconstruct_significant` |
+# | 3D classes | Class3D | Heterogeneous Refinement, 3D Classification | `cluster3D` | `ml_refine3d` |
+# | refinement | Refine3D (auto-refine) | Homogeneous Refinement | `refine3D` | `angular_projection_matching` |
+# | mask, FSC, sharpening | PostProcess | in the refinement itself; Sharpening Tools | `postprocess` | `resolution_fsc`, `volume_correct_bfactor` |
 #
 # The same steps from a shell are `cryoedu classify2d`, `initial-model`, `classify3d` and `refine3d`. Each takes a STAR file.
 # Try them on yours.

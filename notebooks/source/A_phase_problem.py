@@ -310,6 +310,22 @@ print(f"largest difference of the amplitudes: {np.max(np.abs(difference)):.5f}")
 phase_stepper(frame=14)
 
 # %% [markdown]
+# And this is where the four starts end with *hybrid input–output*, for each of the three objects:
+
+# %%
+last = phase_stepper(frame=-1)                                   # after the last iteration
+
+
+def end_of(which, start):
+    last.object, last.start = which, start
+    upright, turned = last.likeness()                            # correlations
+    return "object" if upright > 0.99 else "twin" if turned > 0.99 else "neither"
+
+
+for which, name in enumerate(last.objects):
+    print(f"{name:30}", ", ".join(end_of(which, start) for start in range(4)))
+
+# %% [markdown]
 # **Explain.** With a known outline all four starts succeed, and the twin is gone: it would not fit into the outline.
 # With the square alone most of them fail, even with the better method. **What we know beforehand decides whether the
 # search succeeds.** In practice one runs many starts and keeps the one with the smallest error.
@@ -361,7 +377,7 @@ for n in (64, 40, 36, 32):
 # | goes wrong by | reference bias, local optimum | model bias, local optimum |
 # | cannot be told apart | the particle and the same one turned as a whole | the object and its twin |
 #
-# - Both go back and forth, take what they filled in as *certain* (option 1), and end on the nearest top.
+# - Both go back and forth, take what they filled in as *certain* (option 1), and end at the nearest optimum.
 # - There is an option 2 here, too. Crystallographers do not use the most probable phase, but average over all phases
 #   with their probabilities (Blow and Crick, 1959). How far such an average shrinks is called the *figure of merit* of
 #   the phase. Lesson 3 does the same with rotations.
@@ -388,7 +404,7 @@ for n in (64, 40, 36, 32):
 # - A. V. Oppenheim, J. S. Lim, *The importance of phase in signals*, Proc. IEEE 69, 529 (1981),
 #   [doi:10.1109/PROC.1981.12022](https://doi.org/10.1109/PROC.1981.12022): pictures with the phases of others, and why.
 # - D. M. Blow, F. H. C. Crick, *The treatment of errors in the isomorphous replacement method*, Acta Cryst. 12, 794
-#   (1959): option 2 for phases.
+#   (1959), [doi:10.1107/S0365110X59002274](https://doi.org/10.1107/S0365110X59002274): option 2 for phases.
 #
 # ### Where you stand
 

@@ -63,6 +63,7 @@
 # | Expectation maximisation of V, σ² and τ² | [9](09_regularised_likelihood.ipynb), sections 5 and 6 |
 # | The 3D Wiener filter | [9](09_regularised_likelihood.ipynb), sections 4 and 8; two halves: 7 |
 # | Recapitulating | [10](10_whole_refinement.ipynb) |
+# | Further reading | at the end of each lesson, with DOIs |
 # | (Another famous one: the phase problem in XRD) | [A](A_phase_problem.ipynb) |
 #
 # ## How far you are

@@ -110,11 +110,43 @@ def test_a_refinement_is_judged_against_the_truth(script, tmp_path):
     noise = Specimen(rng.normal(size=density.shape).astype(np.float32), 4.0)
     write_map(noise, tmp_path / "run_half2_class001_unfil.mrc")
     write_tables({"model_general": {"rlnCurrentResolution": 17.5}}, tmp_path / "run_model.star")
-    numbers = script.judge_gold(tmp_path, tmp_path)
+    numbers = script.EXPERIMENTS["gold"].judge(tmp_path, tmp_path)
     assert numbers["lost"] == pytest.approx(0.2)
     assert numbers["median_angle"] < 0.1 and numbers["median_shift"] < 0.1
     assert numbers["reported_resolution"] == 17.5
     assert numbers["true_resolution"] is None and numbers["half_map_resolution"] > 16
+
+
+def test_classes_are_judged_by_how_alike_their_views_are(script, tmp_path):
+    """Classes of one view each score 1; mixed at random, the views cancel."""
+    views = np.repeat([[0.0, 0.0, 0.0], [0.0, 90.0, 0.0], [90.0, 90.0, 0.0]], 20, axis=0)
+    particles = Particles.of(np.zeros((60, 8, 8)), 4.0, angles=views, classes=np.repeat([0, 1, 2], 20))
+    write_particles(particles, tmp_path / "truth.star")
+    write_particles(particles, tmp_path / "run_it001_data.star")
+    judge = script.EXPERIMENTS["iterations_2d"].judge
+    assert judge(tmp_path, tmp_path)["views"] == pytest.approx(1)
+    write_particles(replace(particles, classes=np.tile([0, 1, 2], 20)), tmp_path / "run_it002_data.star")
+    assert judge(tmp_path, tmp_path)["views"] == pytest.approx(np.sqrt(3) / 3, abs=0.05)
+
+
+def test_programs_take_turns_and_one_that_fails_is_left_out(script, tmp_path, monkeypatch):
+    """Two blocks of runs would meet a machine in two states; a program that is broken must not stop the other."""
+    ran = []
+
+    def measure(name, program, seed, *rest):
+        ran.append((program, seed))
+        if program == "relion":
+            raise script.Failed("sorry")
+        return result(program, seed)
+
+    monkeypatch.setattr(script, "measure", measure)
+    monkeypatch.setattr(script, "write_table", lambda work: None)
+    monkeypatch.setattr(script, "versions", lambda: {"relion": "3.1", "cryoedu": "0.1"})
+    (tmp_path / "one_state_64").mkdir()
+    (tmp_path / "one_state_64" / "poses.star").touch()
+    monkeypatch.setattr(sys, "argv", ["", str(tmp_path), "--work", str(tmp_path / "work"), "--only", "gold"])
+    script.main()
+    assert ran == [("relion", 1), ("cryoedu", 1), ("cryoedu", 2), ("cryoedu", 3)]
 
 
 def test_what_a_command_took_is_its_own(script, tmp_path):

@@ -43,7 +43,7 @@ def test_descriptions_tell_what_was_drawn():
     assert "seed 1: -50, agreement 0.80" in alt["seed_runs"]
     assert "K = 4: log L +80, purity 1.00, smallest class 10.0 %" in alt["class_scan"]
     assert "ML at SNR 0.1: 0.80 and 0.70" in alt["two_options"] and "maxCC: 0.75, 0.25" in alt["two_options"]
-    assert "class 0: 3 particle; class 1: 1 particle, 5 junk" in alt["contents"]
+    assert "class 1: 3 particle; class 2: 1 particle, 5 junk" in alt["contents"]
 
 
 def test_the_slope_of_noise_is_drawn_from_four_classes_on():

@@ -54,6 +54,7 @@ def test_quotes_and_brackets_in_a_description_stay_text():
     assert "&quot;quoted&quot; &lt;b&gt;" in page
 
 
+@pytest.mark.slow
 def test_figures_leave_no_window_and_no_global_state():
     """pyplot keeps every figure until it is closed: a long lesson would fill a small seat's memory."""
     import matplotlib.pyplot as plt

@@ -32,6 +32,7 @@ def iteration(number, density, particles, *, radius=8, log_likelihood=-1000.0, p
     return Iteration(number, before, before, posterior, log_likelihood, radius, np.zeros((1, 13)), parts=parts)
 
 
+@pytest.mark.slow
 def test_a_map_in_another_frame_and_hand_is_brought_back(ribosome):
     particles = simulate(ribosome, 4, seed=1, snr=1, progress=False).particles
     away = mirrored(turned(ribosome.density, euler_to_matrix([40, 70, 110])))
@@ -59,6 +60,7 @@ def some_tracks(count=3):
             for k in range(count)}
 
 
+@pytest.mark.slow
 def test_figures_say_what_is_to_be_seen():
     tracks, truth = some_tracks(), np.random.default_rng(1).normal(size=(8, 8, 8))
     ends = show(starts_and_ends(tracks, truth, pixel_size=10.0))

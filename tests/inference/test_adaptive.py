@@ -9,14 +9,18 @@ import pytest
 
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import angular_distance, matrix_to_euler
+from cryoedu.geometry.fourier import fourier, inverse, shells
 from cryoedu.geometry.grids import Search, search_2d, search_3d, shift_subdivision, subdivision
 from cryoedu.inference.adaptive import Adaptive, adaptive_expectation
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
 from cryoedu.inference.expectation import expectation
+from cryoedu.inference.gridsums import Inserter
 from cryoedu.inference.loop import refine, start_model
+from cryoedu.inference.maximisation import mirrored_plane
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
+from cryoedu.microscope.projection import half_shape
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.validation.fsc import fsc
 from cryoedu.validation.poses import pose_errors
@@ -74,12 +78,40 @@ def test_with_everything_kept_it_is_the_dense_search_on_the_finest_grid(ndim, cl
     assert np.linalg.norm(ours - exact) < 0.1 * np.linalg.norm(exact)
 
 
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_sums_up_to_a_shell_are_those_on_the_whole_padded_grid(ndim):
+    """The grid ends where slices end. The curvature is that of a padded FFT, the precision that of all neighbours."""
+    box, radius, wide = 12, 3, 24
+    space, rng = FourierSpace(box, ndim, PIXEL, radius), np.random.default_rng(6)
+    inserter = Inserter(space, 2, np)
+    inserter.add(1, rng.standard_normal((9, len(space.bins))).astype(np.complex64),
+                 rng.random((9, len(space.bins)), dtype=np.float32), search_2d(40).rotations)
+    sums = inserter.sums(np.zeros(1), np.zeros(1), 0.0, 0.0)
+    reached = np.fft.fftfreq(sums.weights.shape[1], 1 / sums.weights.shape[1]).round().astype(int)
+    whole = np.zeros((2, *[wide] * (ndim - 1), wide // 2 + 1), dtype=np.float32)
+    whole[np.ix_([0, 1], *[reached] * (ndim - 1), np.arange(sums.weights.shape[-1]))] = sums.weights
+    maps = rng.standard_normal((2, *[box] * ndim)).astype(np.float32)
+    padded = np.pad(maps, [(0, 0)] + [(box // 2, box // 2)] * ndim)
+    middle = (slice(None), *[slice(box // 2, -(box // 2))] * ndim)
+    expected = wide**ndim / 2 * inverse(fourier(padded, ndim) * mirrored_plane(whole, ndim), ndim)[middle]
+    expected += sums.dc[:, 1].reshape(-1, *[1] * ndim) * maps.sum(axis=tuple(range(1, ndim + 1)), keepdims=True)
+    equations = sums.equations(space)
+    np.testing.assert_allclose(equations.curvature(maps), expected, atol=1e-5 * np.abs(expected).max())
+    everywhere = replace(sums, weights=whole, inserted=np.zeros((2, *half_shape(box, ndim)), dtype=np.complex64))
+    used = shells(box, ndim) <= radius
+    np.testing.assert_allclose(equations.weight[:, used], everywhere.equations(space).weight[:, used], atol=1e-6)
+    without_mean = replace(sums, dc=np.zeros((2, 2))).equations(space).weight
+    dc = (slice(None), *[0] * ndim)
+    np.testing.assert_allclose((equations.weight - without_mean)[dc], 2 * sums.dc[:, 1], rtol=1e-5)
+
+
 def angular_distance_of(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     from cryoedu.geometry.euler import euler_to_matrix
 
     return angular_distance(euler_to_matrix(a), euler_to_matrix(b))
 
 
+@pytest.mark.slow
 def test_two_levels_below_thirty_degrees_find_what_a_dense_grid_of_seven_finds():
     """The same errors as from 36,864 orientations, by following at most a hundred of 576."""
     experiment = simulate(Specimen(blobs(3, 1, 24), 4.0), 30, seed=2, snr=5.0, progress=False)
@@ -93,6 +125,7 @@ def test_two_levels_below_thirty_degrees_find_what_a_dense_grid_of_seven_finds()
     assert errors["adaptive"] < 1.15 * errors["dense"] < 8.0
 
 
+@pytest.mark.slow
 def test_refinement_with_four_levels_comes_closer_than_its_coarse_grid():
     experiment = simulate(Specimen(blobs(3, 1, 24), 4.0), 150, seed=3, snr=5.0, shift_sigma=3.0, progress=False)
     truth = experiment.specimens[0].density

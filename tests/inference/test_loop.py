@@ -11,10 +11,11 @@ import pytest
 from cryoedu.errors import InputError
 from cryoedu.geometry.grids import search_2d, search_3d
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
-from cryoedu.inference.loop import opening, refine, start_model
+from cryoedu.inference.loop import noise_power, opening, refine, start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.specimen import Specimen
+from cryoedu.particles.particles import Particles
 
 BOX = 24
 
@@ -233,6 +234,23 @@ def test_the_memory_budget_holds(ndim, megabytes):
     assert peak < 1.25 * megabytes * 1e6, f"{peak / 1e6:.0f} MB"
 
 
+@pytest.mark.parametrize(("space", "expected"), [("fourier", 64**2 / 2), ("real", 1)])
+def test_the_first_noise_needs_little_memory_and_does_not_depend_on_how_the_images_are_read(space, expected,
+                                                                                             monkeypatch):
+    """It had needed more than eight times the size of the images."""
+    images = 3 + np.random.default_rng(8).normal(size=(1000, 64, 64)).astype(np.float32)
+    particles = Particles.of(images, 5.0)
+    noise_power(particles.subset_of(np.arange(2)), space)  # tables that stay
+    tracemalloc.start()
+    power = noise_power(particles, space)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < images.nbytes
+    assert power[0, -20:] == pytest.approx(expected, rel=0.02)
+    monkeypatch.setattr("cryoedu.inference.loop.POWER_BLOCK", images.size)
+    np.testing.assert_allclose(power, noise_power(particles, space), rtol=1e-9)
+
+
 def test_opening_runs_evenly_between_its_ends():
     assert opening(5, 11, 4) == [5, 7, 9, 11]
 
@@ -241,8 +259,6 @@ def test_maxcc_invents_amplitude_in_noise():
     """The reason for the whole lecture: aligned on pure noise, maxCC returns a reference, ML nearly nothing."""
     rng = np.random.default_rng(0)
     reference = blobs(2)[None]
-    from cryoedu.particles.particles import Particles
-
     noise = Particles.of(rng.standard_normal((1500, BOX, BOX)), 5.0)
     model = start_model(noise, reference * 0.05)  # so faint that every orientation is about as likely
     ml = next(refine(noise, model, search_2d(10), array_library="numpy")).model.maps[0]

@@ -187,6 +187,7 @@ def test_a_row_whose_image_is_not_there_is_told_by_its_number(project, row, name
         tables.picture(Ask(project, path="job/a.star", row=row))
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_rows_take_little_memory(tmp_path):
     """They are sorted on the server, which holds where rows begin and one column, not the file."""
     line = "{0:06d}@stacks/particles.mrcs " + " ".join(f"{i}.125" for i in range(25)) + " {1}\n"

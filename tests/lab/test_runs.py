@@ -37,6 +37,7 @@ def root(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_runs_are_found_however_deep_and_those_that_go_on_come_first(root):
     told = runs.listed(root, root)
     assert [run["path"] for run in told["runs"]] == ["space", "deep/er/plane"] and not told["more"]
@@ -63,6 +64,7 @@ def test_a_search_ends_in_a_disk_full_of_folders(tmp_path, monkeypatch):
     assert runs.find_runs(tmp_path) == ([], True)
 
 
+@pytest.mark.slow
 def test_what_is_shown_of_a_refinement(root):
     told = runs.detail(root / "space", root)
     assert (told["state"], told["iteration"], told["iterations"]) == ("finished", 2, 2)
@@ -74,6 +76,7 @@ def test_what_is_shown_of_a_refinement(root):
     assert runs.detail(root / "space", root, told["stamp"]) == {"stamp": told["stamp"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "count", "views"), [("space", 1, 3), ("deep/er/plane", 2, 1)])
 def test_pictures_of_the_last_iteration(root, name, count, views):
     folder = root / name
@@ -100,6 +103,7 @@ def test_a_large_average_is_made_small_and_a_broken_one_is_drawn(tmp_path):
     assert (np.diff(levels[0, 0, 50].astype(int)) > 0).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_a_run_of_an_older_version_is_stopped_or_finished(root, tmp_path):
     for name in ("run_job.json", "run_history.csv"):
         (tmp_path / name).write_bytes((root / "space" / name).read_bytes())

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from cryoedu.geometry.euler import euler_to_matrix, random_rotations
-from cryoedu.geometry.fourier import components, gather, scatter
+from cryoedu.geometry.fourier import components, fourier, gather, scatter
 from cryoedu.microscope.projection import (
     backproject,
     half_shape,
+    padded_fourier,
     project,
     transform,
     transform_adjoint,
@@ -57,17 +58,45 @@ def test_projection_and_insertion_are_adjoint(ndim, padding):
     assert abs(inner(forward, slices) - inner(maps, back)) < 1e-10 * size
 
 
+@pytest.mark.parametrize("most", [None, 1, 4])
 @pytest.mark.parametrize("padding", [1, 2, 3])
 @pytest.mark.parametrize("ndim", [2, 3])
-def test_transform_and_its_adjoint(ndim, padding):
+def test_transform_and_its_adjoint(ndim, padding, most):
     """Each half of the adjoint by itself, so that a failure says which."""
     n, rng = 10, np.random.default_rng(4)
     maps = rng.standard_normal((2, *(n,) * ndim))
-    half = transform(maps, padding)
-    assert half.shape == (2, *half_shape(n, ndim, padding))
+    half = transform(maps, padding, most)
+    assert half.shape == (2, *half_shape(n, ndim, padding, most))
     other = rng.standard_normal(half.shape) + 1j * rng.standard_normal(half.shape)
     back = transform_adjoint(other, n, ndim, padding)
     assert abs(inner(half, other) - inner(maps, back)) < 1e-10 * np.linalg.norm(half) * np.linalg.norm(other)
+
+
+@pytest.mark.parametrize("most", [None, 3, 9])
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_products_with_waves_are_a_padded_fft(ndim, most):
+    """A product that counts voxels from elsewhere than the FFT does would turn the phases of every slice."""
+    n, wide = 10, 20
+    maps = np.random.default_rng(12).standard_normal((2, *(n,) * ndim))
+    shape = half_shape(n, ndim, 2, most)
+    expected = fourier(np.pad(maps, [(0, 0)] + [(n // 2, n // 2)] * ndim), ndim)
+    kept = np.arange(wide) if most is None else np.r_[: most + 1, wide - most : wide]
+    for axis in range(1, ndim):
+        expected = np.take(expected, kept, axis=axis)
+    np.testing.assert_allclose(padded_fourier(maps, shape, 2), expected[..., : shape[-1]], atol=1e-12)
+
+
+@pytest.mark.parametrize("radius", [1, 4, 7])
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_slices_need_no_frequency_beyond_their_reach(ndim, radius):
+    """Half volumes hold what slices touch and no more: one voxel less would read the wrong side of the map."""
+    n = 16
+    parts, rotations = components(n, radius), poses(ndim, 60)
+    maps = np.random.default_rng(13).standard_normal((2, *(n,) * ndim))
+    whole = extract(transform(maps), rotations, parts.kx, parts.ky, 2)
+    np.testing.assert_allclose(project(maps, rotations, parts), whole, atol=1e-11)
+    sums, _ = insert(whole, None, rotations, parts.kx, parts.ky, 2, half_shape(n, ndim))
+    np.testing.assert_allclose(backproject(whole, rotations, parts, ndim), transform_adjoint(sums, n, ndim), atol=1e-9)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

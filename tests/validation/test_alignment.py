@@ -57,6 +57,7 @@ def test_a_known_displacement_is_found_in_noise_and_in_the_mirror(noise, flip, s
         np.testing.assert_allclose(found.aligned, target, atol=0.08 * target.max())
 
 
+@pytest.mark.slow
 def test_a_poor_start_is_aligned_too():
     """The maps to be scored are the bad ones: 5 shells of signal, and as much that is wrong on the same shells."""
     rng = np.random.default_rng(21)
@@ -71,6 +72,7 @@ def test_a_poor_start_is_aligned_too():
     assert hits == 2
 
 
+@pytest.mark.slow
 def test_a_large_box_needs_no_more_than_its_lower_shells():
     """More voxels than the finest shell looked at must change neither the units nor the answer."""
     rotation, shift = random_rotations(1, np.random.default_rng(31))[0], np.array([9.0, -7.0, 4.0])
@@ -91,6 +93,7 @@ def test_one_hand_only_is_tried_when_asked():
     assert right.correlation > 0.98 > 0.9 > wrong.correlation
 
 
+@pytest.mark.slow
 def test_a_start_from_scratch_is_judged_in_its_best_frame_and_hand():
     """The success rate over random starts counts maps that are right and yet turned or mirrored."""
     rotation = random_rotations(1, np.random.default_rng(41))[0]

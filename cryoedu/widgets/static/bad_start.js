@@ -46,7 +46,8 @@ function render({ model, el }) {
     play.set(frame);
     runs.forEach((run, i) => {
       choices[i].set(run);
-      heads[i].textContent = `${i ? "second" : "first"}: ${names[run]}, iteration ${numbers[at[i]]}`;
+      const when = at[i] === first[run] ? "the start" : `iteration ${numbers[at[i]]}`;
+      heads[i].textContent = `${i ? "second" : "first"}: ${names[run]}, ${when}`;
       panels[i].forEach((panel, c) => {
         const from = (3 * at[i] + c) * n * n;
         panel.draw({ pixels: images.subarray(from, from + n * n),

@@ -67,8 +67,8 @@ function render({ model, el }) {
 
   const particle = imagePanel({ title: "particle", width: data.n });
   const reference = imagePanel({ title: "reference, turned by φ", width: data.n });
-  const maps = ["CCF: best at each shift", "PDF: sum at each shift"].map((title) =>
-    imagePanel({ title, width: side, table }));
+  const titles = ["CCF: best at each shift", "PDF: sum at each shift"], note = `→ x, ↓ y, each ±${reach} pixels`;
+  const maps = titles.map((title) => imagePanel({ title, width: side, table, note }));
   const onPick = (degrees) => put("rotation", Math.round(degrees / step) % data.R);
   const turns = { xLabel: "rotation φ of the reference", x: [0, 360], xTicks: 90, xTick: (d) => `${d}°`, circle: true,
     onPick };
@@ -98,7 +98,7 @@ function render({ model, el }) {
       maps[i].box.style.visibility = withShifts ? "visible" : "hidden";
       if (!withShifts) return;
       const top = argmax(values), [x, y] = [top % side - reach, Math.floor(top / side) - reach];
-      maps[i].draw({ values, range, words: `${maps[i].box.textContent}, shifts within ${reach} pixels; ` +
+      maps[i].draw({ values, range, words: `${titles[i]}, shifts within ${reach} pixels; ` +
         `largest at x ${x}, y ${y}` });
     });
     words.say(`At φ = ${at}° the correlation is ${now.coefficient[index].toFixed(2)} and the probability ` +

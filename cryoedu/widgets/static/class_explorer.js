@@ -61,7 +61,7 @@ function render({ model, el }) {
     map: imagePanel({ title: `class ${k + 1}`, width: data.n, shown: width, unit: "" }),
     apart: imagePanel({ title: `class ${k + 1} − mean of all`, width: data.n, shown: width, unit: "",
       table: bytes(model.get("_cividis")) }) }));
-  const most = names.map((_, j) => {  // every particle of a kind: the histograms keep one scale over the iterations
+  const most = names.map((_, j) => {  // every particle of a kind
     let all = 0;
     for (let k = 0; k < data.K; k++) all += tables[k * L + j];
     return all;
@@ -88,7 +88,8 @@ function render({ model, el }) {
     plots.forEach((plot, j) => {
       const bars = counts.subarray(((t * data.K + k) * L + j) * B, ((t * data.K + k) * L + j + 1) * B);
       const over = bars.slice(B / 2).reduce((sum, v) => sum + v, 0);
-      plot.draw({ values: [bars], at: [middles], y: [0, most[j] || 1],
+      // a scale for each iteration: on that of the last, the broad histograms of the others would hardly be seen
+      plot.draw({ values: [bars], at: [middles], y: [0, 1.1 * Math.max(...bars) || 1],
         words: `${names[j]}: ${over} of ${most[j]} particles give class ${k + 1} more than one half` });
     });
     const cells = Array.from({ length: data.K }, (_, i) =>

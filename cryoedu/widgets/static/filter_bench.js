@@ -65,7 +65,8 @@ function render({ model, el }) {
   const shells = Array.from({ length: data.S }, (_, s) => s + 1), shown = shells.filter((s) => s % 4 === 0 || s === 1);
   const axis = { xLabel: "resolution (Å)", x: [0.5, data.S + 0.5], xTicks: shown, xTick: (s) => (across / s).toFixed(0) };
   const power = linePlot({ ...axis, title: "power by shell", name: "power", yLabel: "power", log: "y",
-    series: [{ name: "noise σ²", colour: COLOURS[1], dash: DASHES[1] }, { name: "signal τ²", colour: COLOURS[0] }] });
+    series: [{ name: "noise σ²", colour: COLOURS[1], dash: DASHES[1] },
+      { name: "signal τ²", colour: COLOURS[0], dash: DASHES[0] }] });
   const filter = linePlot({ ...axis, title: "the filter", name: "filter", yLabel: "weight", series: [{ kind: "bars" }] });
   const score = linePlot({ title: "score of this image", name: "score", xLabel: "rotation φ of the reference", yLabel: "score",
     x: [0, 360], xTicks: 90, xTick: (d) => `${d}°`, circle: true, series: [{ kind: "line" }], yTick: () => "" });

@@ -10,7 +10,7 @@ function render({ model, el }) {
   const root = board(el, "map viewer");
 
   const place = Object.fromEntries(["x", "y", "z"].map((axis) => [axis, slider({ label: `slice across ${axis}`, min: 0,
-    max: n - 1, step: 1, value: model.get(axis), show: (v) => `${((v - middle) * size).toFixed(0)} Å`,
+    max: n - 1, step: 1, value: model.get(axis), show: (v) => `${v} (${((v - middle) * size).toFixed(0)} Å)`,
     onInput: (v) => put(axis, v) })]));
   const view = choice({ label: "show", options: ["slices", "projections"], value: model.get("view"),
     onInput: (v) => put("view", v) });
@@ -80,8 +80,9 @@ function render({ model, el }) {
       mesh.set("model_matrix", { dtype: "float32", data: turned(at.rot, at.tilt), shape: [4, 4] });
     });
     const share = rows.map(({ name }, m) => `${name}, ${number(100 * enclosed[m * (steps + 1) + step], 2)} %`);
-    words.say(`Slices through x ${at.x}, y ${at.y}, z ${at.z} (centre ${middle}). At ${at.level.toFixed(1)} σ above ` +
-      `the mean the surface encloses, of the box: ${share.join("; ")}.`);
+    const what = at.view ? "Projections along z, y and x" : `Slices at x ${at.x}, y ${at.y}, z ${at.z} (centre ${middle})`;
+    words.say(`${what}. At ${at.level.toFixed(1)} σ above the mean the surface encloses, of the box: ` +
+      `${share.join("; ")}.`);
   }
 
   async function embed() {

@@ -23,8 +23,9 @@
 //     kind: "line", "bars" or "dots"; labels carry units: "resolution (Å)"; the defaults of the series differ in colour
 //     and dashes; two and more get a legend; name: its class is cryoedu-NAME; circle: the last point is the first again
 //     draw({ values: [array of each series], at: [x of its points, or null: evenly spaced], y: [lo, hi], cursor: x,
-//            truth: x, lines: [{ x | y, name }], words })   reuses its elements; y: as the values need it, but a player
-//     wants it fixed or the axis jumps; NaN leaves a gap; words: aria-label, what is to be seen
+//            truth: x, lines: [{ x | y, name, left }], words })   reuses its elements; y: as the values need it, but a
+//     player wants it fixed or the axis jumps; NaN leaves a gap; left: a level is named at its left end, not at the
+//     right one; words: aria-label, what is to be seen
 //   spherePlot(…)   numbers at viewing directions as a Mollweide map, from sphere.js: module(…, "sphere.js", "own.js")
 
 import { extent, h, number } from "./common.js";
@@ -185,9 +186,10 @@ function linePlot({ title, xLabel, yLabel, x: xRange, series, name = "plot", log
     pool(extra, lines.length, () => h("g", {}, h("line", { class: "flat" }), h("text", {}))).forEach((g, i) => {
       const [line, text] = g.childNodes, mark = lines[i], upright = mark.x !== undefined;
       const [cx, cy] = upright ? [px(mark.x), top] : [W - right, py(mark.y)];
+      const side = mark.left ? { x: left + 3, "text-anchor": "start" } : { x: cx - 3, "text-anchor": "end" };
       set(line, upright ? { x1: cx, x2: cx, y1: top, y2: H - bottom } : { x1: left, x2: cx, y1: cy, y2: cy });
       set(text, upright ? { x: cx + 3, y: top + 11, "text-anchor": "start" }
-                        : { x: cx - 3, y: cy - 3, "text-anchor": "end" });
+                        : { y: cy - 3, ...side });
       text.textContent = mark.name ?? "";
     });
     svg.setAttribute("aria-label", words ?? `${title}, ${yLabel} over ${xLabel}: ` +

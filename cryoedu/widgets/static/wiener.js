@@ -228,7 +228,7 @@ function render({ model, el }) {
       : ` Lowest ${now.curve[lowest].toFixed(2)} at T = ${number(10 ** EXPONENTS[lowest])}.`;
     errors.draw({ values: [now.curve], at: [EXPONENTS.map((e) => 10 ** e)], cursor: T,
       y: [0, 1.1 * Math.max(0.1, Math.min(Math.max(...now.curve), 3))],
-      lines: [{ y: now.errorBest, name: "true τ², T = 1" }],
+      lines: [{ y: now.errorBest, name: "true τ², T = 1", left: true }],
       words: `Error of the map over T: now ${now.error.toFixed(2)}.${where}` });
     says.say(`${counts[at]} images at SNR ${number(level)}, ${prior}: error of the map ${now.error.toFixed(2)}, ` +
       `without a prior ${now.errorMl.toFixed(2)}, with the true τ² and T = 1: ${now.errorBest.toFixed(2)}.${where}`);
