@@ -93,6 +93,11 @@ class Handler(APIHandler):
             raise InputError(f"{name}={text[:40]} is not a number")
         return value
 
+    def unchanged(self, file: Path, changed: int) -> None:
+        """Raise InputError if the file is no longer the one that the page describes, to which ``changed`` belongs."""
+        if self.text("changed", str(changed)) != str(changed):
+            raise InputError(f"{file} has changed since it was opened: choose Reload from Disk in the menu File")
+
     async def answer(self, work: Callable[[], Any]) -> None:
         """Send what ``work`` returns: bytes as they are, everything else as JSON; an InputError as {"message": …}.
 

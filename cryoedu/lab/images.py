@@ -43,7 +43,8 @@ def summary(path: Path) -> dict[str, Any]:
     return {"shape": list(header.shape), "kind": kind_of(header, record), "mode": int(record["mode"]),
             "type": MODES[int(record["mode"])], "order": "big" if record.dtype["mode"].str[0] == ">" else "little",
             "voxel": [float(size) for size in header.voxel_size], "bytes": path.stat().st_size,
-            "packed": header.size == UNKNOWN, "fields": fields, "labels": [label for label in labels if label]}
+            "packed": header.size == UNKNOWN, "changed": str(header.changed),
+            "fields": fields, "labels": [label for label in labels if label]}
 
 
 def _words(value: Any) -> str:
@@ -70,6 +71,13 @@ def kind_of(header: Header, record: Any) -> str:
     return "map" if ".map" in names or count == height == width or volume else "stack"
 
 
+def opened(ask: Handler) -> Header:
+    """The header of the file that is asked about. Raises InputError as `open_mrc`, and as `Handler.unchanged`."""
+    header, _ = open_mrc(ask.file())
+    ask.unchanged(header.path, header.changed)
+    return header
+
+
 def density(header: Header) -> NDArray[Any]:
     """The data of a map as (z, y, x), whatever the order of its axes on disk."""
     place = [3 - axis for axis in reversed(header.axes)]
@@ -82,7 +90,7 @@ def gallery(ask: Handler) -> bytes:
     Each is scaled to its mean ± ``sigmas`` standard deviations, or all from ``low`` to ``high``.  ``factors`` and
     ``sampled`` as in `plane`.
     """
-    stack = pixels(open_mrc(ask.file())[0])
+    stack = pixels(opened(ask))
     first = ask.number("first", 0, 0, len(stack) - 1)
     chosen = stack[first : first + ask.number("count", 1, 1, MOST_SHOWN)]
     images = []
@@ -105,7 +113,7 @@ def plane(ask: Handler) -> bytes:
     `gallery`.  ``factors`` says how many pixels are one in the picture, down and right; ``sampled``: some of them were
     not read.
     """
-    header = open_mrc(ask.file())[0]
+    header = opened(ask)
     axis = ask.text("axis", "z")
     if axis not in ("x", "y", "z"):
         raise InputError(f"axis={axis[:40]} is not x, y or z")
@@ -128,7 +136,7 @@ def spectrum(ask: Handler) -> bytes:
     The picture, uint8 (n, n), is the logarithm of the power, for a map of its section kz = 0; ``profile`` is the power
     in shells of 1 / n per pixel, ``box`` is n; ``of`` says in words what was measured.
     """
-    header = open_mrc(ask.file())[0]
+    header = opened(ask)
     if ask.text("as", "stack") == "map":
         volume = density(header)
         n = min(SPECTRUM_BOX, min(volume.shape) // 2 * 2)
@@ -169,7 +177,7 @@ def _tiles(height: int, width: int, n: int, most: int) -> list[tuple[int, int]]:
 
 def volume(ask: Handler) -> bytes:
     """A map of at most 128 voxels on a side to draw surfaces of: uint16 (z, y, x) from ``low`` to ``high``."""
-    whole = density(open_mrc(ask.file())[0])
+    whole = density(opened(ask))
     if min(whole.shape) < 2 * math.ceil(max(whole.shape) / SURFACE_BOX):
         raise InputError(f"{' x '.join(map(str, whole.shape[::-1]))} voxels are too thin for a surface: look at the "
                          "slices")
@@ -183,7 +191,7 @@ def volume(ask: Handler) -> bytes:
 
 HANDLERS = {
     "mrc": handler(get=lambda ask: summary(ask.file())),
-    "mrc/statistics": handler(get=lambda ask: statistics(pixels(open_mrc(ask.file())[0]))),
+    "mrc/statistics": handler(get=lambda ask: statistics(pixels(opened(ask)))),
     "mrc/gallery": handler(get=gallery),
     "mrc/plane": handler(get=plane),
     "mrc/spectrum": handler(get=spectrum),

@@ -28,10 +28,11 @@ TOKEN = re.compile(rb"""(["'])(.*?)(?:\1(?=\s|$)|$)|(\S+)""")  # no quote is loo
 class Table:
     """A table of a STAR file, which stays on disk. A list of values is a table of the columns "name" and "value".
 
-    starts, ends: (N,) where each row's line begins and ends in the file, in bytes.
+    starts, ends: (N,) where each row's line begins and ends in the file, in bytes.  changed: its time stamp then (ns).
     """
 
     path: Path
+    changed: int
     name: str
     columns: tuple[str, ...]
     starts: NDArray[np.int64]
@@ -104,7 +105,7 @@ def _tables(path: Path, size: int, changed: int) -> tuple[Table, ...]:
         raise InputError(f"{path} is not a STAR file: it has no line that begins with data_")
     if len(heads) > MOST_TABLES:
         raise InputError(f"{path} has {len(heads)} tables, and only up to {MOST_TABLES} are shown: split it")
-    return tuple(_table(path, content, starts[first:last], ends[first:last])
+    return tuple(_table(path, changed, content, starts[first:last], ends[first:last])
                  for first, last in zip(heads, [*heads[1:], len(starts)]))
 
 
@@ -128,7 +129,8 @@ def _beginning(content: NDArray[np.uint8], starts: NDArray[np.int64], word: byte
     return chosen
 
 
-def _table(path: Path, content: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Table:
+def _table(path: Path, changed: int, content: NDArray[np.uint8], starts: NDArray[np.int64],
+           ends: NDArray[np.int64]) -> Table:
     """The table whose lines, "data_" first, begin and end there."""
     def line(i: int) -> bytes:
         return bytes(content[starts[i] : min(ends[i], starts[i] + LONGEST)]).strip()
@@ -152,7 +154,7 @@ def _table(path: Path, content: NDArray[np.uint8], starts: NDArray[np.int64], en
     blank = np.zeros(len(rows), dtype=bool)
     blank[short] = [not line(int(i)) for i in rows[short]]
     rows = rows[~blank]
-    return Table(path, name, tuple(columns), starts[rows], ends[rows])
+    return Table(path, changed, name, tuple(columns), starts[rows], ends[rows])
 
 
 @lru_cache(maxsize=3)

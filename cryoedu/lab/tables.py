@@ -22,6 +22,7 @@ SUFFIXES = (".mrc", ".mrcs", ".map", ".mrc.gz", ".mrcs.gz", ".map.gz", ".mrc.bz2
 
 def _table(ask: Handler) -> Table:
     tables = read_tables(ask.file())
+    ask.unchanged(tables[0].path, tables[0].changed)
     return tables[ask.number("table", 0, 0, len(tables) - 1)]
 
 
@@ -38,7 +39,8 @@ def overview(ask: Handler) -> list[dict[str, Any]]:
         numeric = [bool(first) and all(len(row) > i and _is_number(row[i]) for row in first)
                    for i in range(len(table.columns))]
         made.append({"name": table.name, "rows": len(table), "columns": list(table.columns), "numeric": numeric,
-                     "images": _image_column(table, first[0] if first else []), "problem": table.problem()})
+                     "images": _image_column(table, first[0] if first else []), "problem": table.problem(),
+                     "changed": str(table.changed)})
     return made
 
 

@@ -47,7 +47,8 @@ function show(root, ask, path) {
   root.append(words, values, bad.box, body);
   const ends = [], failed = (error) => bad.say(error.message);
   const asked = asking(ask, root, () => bad.say(""));
-  const get = (address, query, signal) => asked(address, { path, ...query }, signal);
+  const read = {};  // which file it was that the words describe
+  const get = (address, query, signal) => asked(address, { path, ...read, ...query }, signal);
 
   function panels(file, known) {
     const stack = file.kind !== "map", [count] = file.shape;
@@ -66,6 +67,7 @@ function show(root, ask, path) {
 
   (async () => {
     const file = await get("mrc", {});
+    read.changed = file.changed;
     words.textContent = inWords(file);
     const known = get("mrc/statistics", {});
     known.then((found) => { values.textContent = valuesInWords(found); }, failed);

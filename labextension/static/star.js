@@ -169,7 +169,8 @@ function show(root, ask, path, openFile) {
 
   function panels(table, at) {
     for (const end of ends.splice(0)) end();
-    const context = { get, asked, table, at, failed, ends };
+    const still = (address, query, signal) => get(address, { changed: table.changed, ...query }, signal);
+    const context = { get: still, asked, table, at, failed, ends };
     const picture = rowPicture(context, openFile);
     const bar = tabs("what to see", {
       rows: () => h("div", {}, ...(table.images === null ? [] : [h("p", { class: "cryoedu-note" }, "Click a row, or press " +

@@ -192,6 +192,19 @@ def test_spectra_of_images_and_maps(viewer, folder):
     assert "power in shells of the mean of 64 images" in page.locator(".cryoedu-plot").get_attribute("aria-label")
 
 
+def test_a_file_that_has_changed_is_read_anew_when_it_is_reloaded(viewer, either, folder):
+    shutil.copy(RELION / "particles.mrcs", folder / "changing.mrcs")
+    page = viewer("changing.mrcs", ".cryoedu-gallery button")
+    write_stack(np.random.default_rng(1).standard_normal((40, 16, 16)), folder / "changing.mrcs", 1.0)
+    page.get_by_role("button", name="step", exact=True).first.click()
+    page.get_by_role("alert").filter(has_text="changing.mrcs has changed since it was opened").wait_for()
+    page.evaluate("void window.jupyterapp.commands.execute('docmanager:reload')")
+    page.locator(FILE, has_text="40 images of 16 × 16 pixels").wait_for()
+    page.wait_for_function("document.querySelectorAll('.cryoedu-gallery button').length === 24")
+    assert "Images 1 to 24 of 40" in words(page) and page.get_by_role("alert").is_hidden()
+    either.console = [line for line in either.console if "400 (Bad Request)" not in line]
+
+
 @pytest.mark.parametrize("name, content, told", [
     ("cut.mrcs", lambda: (RELION / "particles.mrcs").read_bytes()[:50_000], "cut.mrcs is truncated"),
     ("words.map", lambda: b"{}" * 600, "is not an MRC file"), ("words.star", lambda: b"hello", "is not a STAR file"),

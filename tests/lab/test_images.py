@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import json
+import os
 
 import mrcfile
 import numpy as np
@@ -143,6 +144,17 @@ def test_the_images_of_a_page_share_what_may_be_read(tmp_path, monkeypatch):
     about, shown = unpacked(images.gallery(Ask(tmp_path, **asked, count=6)))
     assert about["sampled"] and about["factors"] == [4, 4]
     assert np.abs(shown - stack[:, ::2].reshape(6, 16, 2, 16, 4).mean(axis=(2, 4))).max() <= 0.51
+
+
+def test_a_file_that_was_replaced_is_not_taken_for_the_one_that_is_described(tmp_path, ramps):
+    """A program that writes its results again while somebody looks at them."""
+    write(tmp_path / "a.mrcs", ramps.astype(np.float32), stack=True)
+    known = images.summary(tmp_path / "a.mrcs")["changed"]
+    images.gallery(Ask(tmp_path, path="a.mrcs", changed=known))
+    os.utime(tmp_path / "a.mrcs", ns=(0, int(known) + 1))
+    for work in (images.gallery, images.plane, images.spectrum, images.volume):
+        with pytest.raises(InputError, match=r"a\.mrcs has changed since it was opened: choose Reload from Disk"):
+            work(Ask(tmp_path, path="a.mrcs", changed=known))
 
 
 def test_what_is_too_thin_for_a_surface_is_not_read(tmp_path, monkeypatch):

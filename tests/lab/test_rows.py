@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -133,6 +134,16 @@ def test_markup_in_names_and_values_stays_text(tmp_path):
     (table,) = json.loads(json.dumps(tables.overview(Ask(tmp_path, path="a.star"))))
     assert table["name"] == evil and table["columns"][0] == evil
     assert tables.page(Ask(tmp_path, path="a.star"))["cells"] == [[evil, "<b>bold</b>"]]
+
+
+def test_a_file_that_was_written_again_is_not_taken_for_the_one_that_is_described(tmp_path):
+    """Row 2 of it may be another particle."""
+    path = star(tmp_path, LOOP + "1 a\n2 b\n")
+    (table,) = tables.overview(Ask(tmp_path, path="a.star"))
+    os.utime(path, ns=(0, int(table["changed"]) + 1))
+    for work in (tables.page, tables.plot, tables.picture):
+        with pytest.raises(InputError, match=r"a\.star has changed since it was opened: choose Reload from Disk"):
+            work(Ask(tmp_path, path="a.star", changed=table["changed"]))
 
 
 def test_plots_of_columns(tmp_path):
