@@ -83,6 +83,26 @@ def test_a_run_is_started_stopped_resumed_and_finished(work):
 
 
 @pytest.mark.slow
+def test_a_run_from_a_shell_is_stopped_and_resumed_from_elsewhere(work):
+    """The panel in the browser does not care who started it; the one at the shell is told."""
+    words = ["classify2d", "sim/particles_data.star", "--project", "runs/shell", "--iter", "2000", "--k", "2",
+             "--psi-step", "30", "--offset-range", "4"]
+    shell = subprocess.Popen([sys.executable, "-m", "cryoedu.cli", *words], stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE, text=True)
+    folder = Path("runs/shell")
+    until(lambda: (said := status_of(folder)) is not None and said.iteration >= 2)
+    stop(folder)
+    _, told = shell.communicate(timeout=120)
+    assert shell.returncode == 130 and "--resume" in told
+    reached = status_of(folder)
+    assert reached.state == "stopped"
+    resume(folder)
+    until(lambda: status_of(folder).iteration > reached.iteration)
+    stop(folder)
+    until(lambda: status_of(folder).state == "stopped")
+
+
+@pytest.mark.slow
 def test_a_run_goes_to_its_end_and_says_so(work):
     folder = start("classify2d", "sim/particles_data.star", o="runs/short", iter=3, **OPTIONS)
     until(lambda: not status_of(folder).going_on)

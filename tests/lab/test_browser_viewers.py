@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import os
 import shutil
@@ -113,6 +115,19 @@ def test_a_stack_is_paged_and_an_image_of_it_enlarged_with_keys(viewer, folder):
     assert "pixels 14 to 21 across, 11 to 18 down" in words(page)
     page.mouse.wheel(0, 100)
     page.wait_for_function("document.querySelector('.cryoedu-zoom').ariaLabel.includes('13 to 22 across')")  # about it
+
+
+@pytest.mark.parametrize("ending, packing", [("gz", gzip.compress), ("bz2", bz2.compress)])
+def test_a_packed_map_opens_as_any_other(viewer, folder, ending, packing):
+    name = f"{ending}.map.{ending}"
+    (folder / name).write_bytes(packing((RELION / "map.mrc").read_bytes()))
+    page = viewer(name, ".cryoedu-image >> nth=2")
+    told = page.locator(FILE).inner_text()
+    assert "A map of 32 × 32 × 32 voxels" in told and "packed" in told
+    assert canvas(page, ".cryoedu-image canvas").std() > 10
+    tab(page, "surface")
+    page.wait_for_selector(".cryoedu-turn")
+    assert "of the box" in words(page)
 
 
 def test_what_the_header_says_is_text_and_never_markup(viewer, folder):
