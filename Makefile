@@ -43,7 +43,7 @@ test:
 check:
 	$(call environment,--extra test)
 	@echo "Running the fast tests …"
-	@.venv/bin/python -m pytest $(WORKERS) -m "not slow and not notebook and not browser" $(ARGS)
+	@.venv/bin/python -m pytest $(WORKERS) -p no:nbval -m "not slow and not notebook and not browser" $(ARGS)
 
 lint:
 	$(call environment,--extra test)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -19,6 +20,11 @@ os.environ.setdefault("MPLBACKEND", "agg")
 if "CRYOEDU_CACHE" not in os.environ:  # datasets that tests load are kept for one run; xdist's workers share them
     os.environ["CRYOEDU_CACHE"] = tempfile.mkdtemp(prefix="cryoedu-tests-")
     atexit.register(shutil.rmtree, os.environ["CRYOEDU_CACHE"], ignore_errors=True)
+
+
+def pytest_collection_finish() -> None:
+    """What is shown is collected; what thousands of tests are made of need not be looked through each time."""
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)  # xdist's

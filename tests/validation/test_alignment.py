@@ -85,6 +85,7 @@ def test_a_large_box_needs_no_more_than_its_lower_shells():
     assert found.other_hand is None and not found.mirrored
 
 
+@pytest.mark.slow
 def test_one_hand_only_is_tried_when_asked():
     """A map of the wrong hand must look wrong to somebody who knows the hand."""
     source = mirrored(particle())
