@@ -48,8 +48,8 @@ GROWS = {  # what, its values, and what to make of the row
               "An orientation costs its slice and its column of the products. With few of them, reading, transforming "
               "and shifting the images, and solving for the maps, take most of the time, and that does not grow."),
     "shifts": ("S, shifts", [1, 5, 13, 29, 49],
-               "A shift multiplies the rows of the products, not the slices. With few of them most of the time goes to what "
-               "does not grow."),
+               "A shift multiplies the rows of the products, not the slices. With few of them most of the time goes to "
+               "what does not grow."),
 }
 REPEATS, MEMORY = 3, "1 GB"
 WHAT = (f"an iteration of ML3D in Fourier space, {BASE['particles']:,} images of {BASE['box']} px,\n{BASE['classes']} "
