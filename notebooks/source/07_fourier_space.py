@@ -824,8 +824,7 @@ for name, colour in (("white", noise.white), ("coloured", noise.coloured)):
 # - D. J. De Rosier, A. Klug, *Reconstruction of three dimensional structures from electron micrographs*, Nature 217,
 #   130 (1968), [doi:10.1038/217130a0](https://doi.org/10.1038/217130a0): the theorem comes to electron microscopy.
 # - H. P. Erickson, A. Klug, *Measurement and compensation of defocusing and aberrations by Fourier processing of
-#   electron micrographs*, Phil. Trans. R. Soc. Lond. B 261, 105 (1971),
-#   [doi:10.1098/rstb.1971.0040](https://doi.org/10.1098/rstb.1971.0040): the CTF measured on a crystal.
+#   electron micrographs*, Phil. Trans. R. Soc. Lond. B 261, 105 (1971): the CTF measured on a crystal.
 # - J. A. Mindell, N. Grigorieff, *Accurate determination of local defocus and specimen tilt in electron microscopy*,
 #   J. Struct. Biol. 142, 334 (2003),
 #   [doi:10.1016/S1047-8477(03)00069-8](https://doi.org/10.1016/S1047-8477(03)00069-8), and A. Rohou, N. Grigorieff,

@@ -404,7 +404,7 @@ for n in (64, 40, 36, 32):
 # - A. V. Oppenheim, J. S. Lim, *The importance of phase in signals*, Proc. IEEE 69, 529 (1981),
 #   [doi:10.1109/PROC.1981.12022](https://doi.org/10.1109/PROC.1981.12022): pictures with the phases of others, and why.
 # - D. M. Blow, F. H. C. Crick, *The treatment of errors in the isomorphous replacement method*, Acta Cryst. 12, 794
-#   (1959), [doi:10.1107/S0365110X59002274](https://doi.org/10.1107/S0365110X59002274): option 2 for phases.
+#   (1959): option 2 for phases.
 #
 # ### Where you stand
 
