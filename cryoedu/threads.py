@@ -15,7 +15,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
-ALONE = ContextVar("ALONE", default=False)  # inside `one_thread`
+ALONE = ContextVar("ALONE", default=False)  # in a thread that shares the cores with others
 
 
 def cores() -> int:
@@ -35,7 +35,7 @@ def cores() -> int:
 
 
 def workers(xp: ModuleType) -> int:
-    """Threads of `in_threads`: one on a GPU, where the host only hands out work, and inside `one_thread`."""
+    """Threads of `in_threads`: one on a GPU, where the host only hands out work, and in a thread of those."""
     from cryoedu.arrays import on_gpu  # needs NumPy, without which `cryoedu doctor` still counts the cores
 
     return 1 if on_gpu(xp) or ALONE.get() else cores()
@@ -45,7 +45,8 @@ def in_threads(work: Callable[[T], R], items: Sequence[T], xp: ModuleType, *, mo
                ahead: int = 8) -> Iterator[R]:
     """``work`` of each of ``items``, in their order; on the CPU several at a time, each with BLAS in one thread.
 
-    BLAS would start threads for products that are too small for it, and they would wait for each other.
+    BLAS would start threads for products that are too small for it, and they would wait for each other. So would
+    Numba's kernels: while pieces are under way, whoever collects them is but one thread of several too.
     most: threads, if there is not room for one on every core.
     ahead: pieces for each thread that are under way or wait to be collected.
     """
@@ -56,7 +57,8 @@ def in_threads(work: Callable[[T], R], items: Sequence[T], xp: ModuleType, *, mo
     from threadpoolctl import threadpool_limits
 
     waiting: deque[Future[R]] = deque()
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(count) as pool:
+    ALONE.set(True)
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(count, initializer=ALONE.set, initargs=(True,)) as pool:
         try:
             for item in items:
                 if len(waiting) == ahead * count:
@@ -65,6 +67,7 @@ def in_threads(work: Callable[[T], R], items: Sequence[T], xp: ModuleType, *, mo
             while waiting:
                 yield waiting.popleft().result()
         finally:
+            ALONE.set(False)
             for piece in waiting:  # nobody wants them any more
                 piece.cancel()
 

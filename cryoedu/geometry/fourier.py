@@ -137,8 +137,14 @@ def _scatter_sources(parts: Components) -> NDArray[np.int64]:
 def shift_phases(shifts_pixels: Array, parts: Components) -> Array:
     """Factors (S, J), complex128, that move an image by each of ``shifts_pixels`` (S, 2) x, y."""
     shifts = np.asarray(shifts_pixels, dtype=np.float64)
-    turns = np.outer(shifts[:, 0], parts.kx) + np.outer(shifts[:, 1], parts.ky)
-    return np.exp(-2j * np.pi / parts.box * turns)
+
+    def along(shift: NDArray[np.float64], k: NDArray[np.int64]) -> NDArray[np.complex128]:
+        """The factors of one axis, where few frequencies are different: the exponential takes longest."""
+        first = k.min()
+        table = np.exp(-2j * np.pi / parts.box * np.outer(shift, np.arange(first, k.max() + 1)))
+        return np.take(table, k - first, axis=1)
+
+    return along(shifts[:, 0], parts.kx) * along(shifts[:, 1], parts.ky)
 
 
 def resize(x: Array, box: int, ndim: int = 2) -> Array:

@@ -35,6 +35,7 @@ from cryoedu.microscope.slices import extract
 from cryoedu.particles.particles import Particles
 from cryoedu.threads import in_threads
 
+REUSED = 4  # times that slices are asked for, on average, below which it costs more to keep them than to make them
 Slices = Callable[[NDArray[np.int64], NDArray[np.int64], Floats], Array]  # classes, numbers, rotations -> (H, J)
 
 
@@ -100,11 +101,13 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
     started = _significant(particles, model, search, adaptive, coarse, xp, budget, lambda share: tick(0.5 * share))
     half = transform(xp.asarray(model.maps), most=reach(space.parts))
     split = len(subdivision(search.angular_step, in_plane=space.ndim == 2))
-    slices, left = [], budget // 2
+    slices, left, families = [], budget // 2, sum(len(image.hypotheses) for image in started)
     for level in range(1, adaptive.levels + 1):
         orientations, at = len(search.angles) * split**level, adaptive.space(level, space, search.angular_step)
-        slices.append(_remembered(half, orientations, split, at, left, xp))
-        left -= 8 * model.classes * orientations * len(at.parts)
+        rows = model.classes * orientations
+        kept = families * split > REUSED * rows and 8 * rows * len(at.parts) <= left
+        slices.append(_slices(half, orientations, split, at, kept, xp))
+        left -= 8 * rows * len(at.parts) if kept else 0
     sigma2 = model.sigma2[:, space.bins]
     inserter = Inserter(space, model.classes, xp, search.symmetry)
     count = len(particles)
@@ -183,16 +186,14 @@ def _significant(particles: Particles, model: Model, search: Search, adaptive: A
     return out
 
 
-def _remembered(half: Array, orientations: int, split: int, space: FourierSpace, budget: int, xp: ModuleType) -> Slices:
+def _slices(half: Array, orientations: int, split: int, space: FourierSpace, kept: bool, xp: ModuleType) -> Slices:
     """Slices (H, J) of the maps ``half`` at some points of a grid: their classes, numbers in it, and rotations.
 
-    Many images ask for the same ones, so that each is computed once and kept, if all of them fit the budget. They are
-    asked for in families: the ``split`` children of a point of the coarser grid, one after the other.
+    Many images may ask for the same ones, so that each is computed once, if they are ``kept``. They are asked for in
+    families: the ``split`` children of a point of the coarser grid, one after the other.
     """
-    parts, rows = space.parts, half.shape[0] * orientations
-    fits = 8 * rows * len(parts) <= budget
-    values = xp.empty((rows if fits else 0, len(parts)), dtype=half.dtype)
-    known = np.zeros(rows // split if fits else 0, dtype=bool)
+    parts, rows = space.parts, half.shape[0] * orientations if kept else 0
+    values, known = xp.empty((rows, len(parts)), dtype=half.dtype), np.zeros(rows // split, dtype=bool)
 
     def computed(classes: NDArray[np.int64], rotations: Floats) -> Array:
         order = np.argsort(classes, kind="stable")
@@ -201,7 +202,7 @@ def _remembered(half: Array, orientations: int, split: int, space: FourierSpace,
         return xp.take(xp.concat(each, axis=0), xp.asarray(np.argsort(order)), axis=0)
 
     def slices(classes: NDArray[np.int64], numbers: NDArray[np.int64], rotations: Floats) -> Array:
-        if not fits:
+        if not kept:
             return computed(classes, rotations)
         rows = classes * orientations + numbers
         family = rows[::split] // split
@@ -242,14 +243,14 @@ def _explore(b: Array, c: Array, start: _Candidates, centre: Floats, slices: Seq
         moved = side_by_side(b[None, : len(parts)] * phases, xp)
         predicted = slices[level - 1](classes, numbers, rotations)
         flat, energy = side_by_side(predicted, xp), absolute2(predicted, xp)
-        match = to_numpy(moved[:, 1:] @ flat[:, 1:].T).astype(np.float64)
-        fit = to_numpy(energy[:, 1:] @ c[1 : len(parts)]).astype(np.float64)
-        scores = match - 0.5 * fit + class_prior[classes] + constant
-        scores -= np.sum((shifts - centre) ** 2, axis=1)[:, None] / (2 * variance)
-        top = scores.max()
-        gamma = np.exp(scores - top)
-        evidence = gamma.sum()
-        gamma /= evidence
+        gamma = to_numpy(moved[:, 1:] @ flat[:, 1:].T)  # scores until here, float32, worked on in place
+        fit = to_numpy(energy[:, 1:] @ c[1 : len(parts)])
+        gamma -= 0.5 * fit - (class_prior[classes] + constant).astype(fit.dtype)
+        gamma -= (np.sum((shifts - centre) ** 2, axis=1)[:, None] / (2 * variance)).astype(fit.dtype)
+        top = gamma.max()
+        np.exp(np.subtract(gamma, top, out=gamma), out=gamma)
+        evidence = gamma.sum(dtype=np.float64)
+        gamma /= evidence.astype(gamma.dtype)
         keep = np.sort(_holding(gamma.sum(axis=0), adaptive.share, adaptive.most))
         if level < adaptive.levels:
             shifts = shifts[_holding(gamma.sum(axis=1), adaptive.share, len(shifts))]

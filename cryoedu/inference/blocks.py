@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, on_gpu, to_numpy
+from cryoedu.arrays import Array, attempt, on_gpu, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.inference.model import Floats
 from cryoedu.inference.spaces import FourierSpace
@@ -16,6 +18,7 @@ from cryoedu.microscope.ctf import ctf_components
 from cryoedu.particles.particles import Particles
 from cryoedu.threads import workers
 
+T = TypeVar("T")
 LARGEST_BLOCK = 4096  # rows (images × shifts) beyond which a larger product is no faster
 FEWEST_ROWS = 256  # below which a product on the CPU is slower
 FAST_SCORES = 2**22  # scores at a time on the CPU: more leave the fast memory between the product and the softmax
@@ -67,6 +70,28 @@ def half_as_many(images: int) -> int:
         raise InputError("memory ran out with a single image and what is held beside it: give a smaller --memory, with "
                          "which fewer orientations are held at once, or close other programs")
     return images // 2
+
+
+def in_pieces(look: Callable[..., T], size: int, xp: ModuleType) -> Callable[..., list[T]]:
+    """``look``, whose first argument is rows of images, with at most ``size`` of them at a time, or as many fewer as
+    memory was found to hold.
+
+    Raises InputError if it cannot hold one.
+    """
+    def pieces(rows: NDArray[np.int64], *others: Any) -> list[T]:
+        nonlocal size
+        out: list[T] = []
+        while len(rows):
+            some = rows[:size]
+            found = attempt(xp, look, some, *others)
+            if found is None:
+                size = half_as_many(len(some))
+            else:
+                out.append(found)
+                rows = rows[len(some) :]
+        return out
+
+    return pieces
 
 
 def prepare(particles: Particles, rows: NDArray[np.int64], group: int, sigma2: Floats, shifts: Floats,

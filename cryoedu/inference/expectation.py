@@ -26,8 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
 from types import ModuleType
 from typing import TypeVar
 
@@ -38,7 +37,7 @@ from cryoedu.arrays import Array, attempt, namespace, to_numpy
 from cryoedu.geometry.grids import Search
 from cryoedu.geometry.symmetry import symmetrised_rotations
 from cryoedu.inference.assignment import Assignment
-from cryoedu.inference.blocks import Block, absolute2, as_columns, block_sizes, half_as_many, prepare, side_by_side
+from cryoedu.inference.blocks import Block, absolute2, as_columns, block_sizes, in_pieces, prepare, side_by_side
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.maximisation import Equations, data_weight
 from cryoedu.inference.model import Floats, Model, Posterior
@@ -195,19 +194,7 @@ def visits(particles: Particles, model: Model, search: Search, space: FourierSpa
         evidence = xp.asarray(joined[rows])
         return [then(Visit(group, block, predicted, assignment.weigh(scores, evidence), evidence))]
 
-    def in_pieces(rows: NDArray[np.int64], group: int, predicted: Predictions, last: bool) -> list[T]:
-        """`look`, with no more images at a time than memory was found to hold."""
-        nonlocal images
-        out: list[T] = []
-        while len(rows):
-            some = rows[:images]
-            found = attempt(xp, look, some, group, predicted, last)
-            if found is None:
-                images = half_as_many(len(some))
-            else:
-                out, rows = out + found, rows[len(some) :]
-        return out
-
+    pieces = in_pieces(look, images, xp)
     alone = False
     for last in (False, True):
         start = 0
@@ -222,9 +209,13 @@ def visits(particles: Particles, model: Model, search: Search, space: FourierSpa
             alone = lot == slice(0, orientations)  # one lot is all: one visit tells everything
             for group, rows in enumerate(members):
                 blocks = [rows[first : first + images] for first in range(0, len(rows), images)]
-                work = partial(in_pieces, group=group, predicted=predicted, last=last)
+
+                def work(rows: NDArray[np.int64], group: int = group, predicted: Predictions = predicted,
+                         last: bool = last) -> list[list[T]]:
+                    return pieces(rows, group, predicted, last)
+
                 for some, found in zip(blocks, in_threads(work, blocks, xp, most=threads, ahead=1), strict=True):
-                    yield from found
+                    yield from chain.from_iterable(found)
                     done += len(some) * (lot.stop - lot.start)
                     tick(done / (len(particles) * orientations * (1 if alone else 2)))
             start = lot.stop

@@ -12,6 +12,7 @@ weight of all images behind it, it would print the correction onto the map.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from types import ModuleType
 
@@ -34,7 +35,7 @@ from cryoedu.microscope.projection import (
 )
 from cryoedu.microscope.slices import insert
 
-BATCH = 4096  # slices inserted at a time
+LEAST_BATCH = 2**21  # bytes of slices that are inserted at a time, or as many as the grid has
 
 
 @dataclass(frozen=True)
@@ -107,15 +108,15 @@ class Inserter:
         self.inserted, self.weights = xp.zeros(shape, dtype=xp.complex64), xp.zeros(shape, dtype=xp.float32)
         self.dc = np.zeros((classes, 2))
         self.waiting: list[list[tuple[Array, Array, Floats]]] = [[] for _ in range(classes)]
-        self.held = 0
+        self.held, self.batch = 0, max(LEAST_BATCH, 12 * math.prod(self.shape))
 
     def add(self, k: int, numerator: Array, denominator: Array, rotations: Floats) -> None:
         """Slices (M, J) of class ``k``, their weights (M, J) and rotations (M, 3, 3)."""
         mean = [float(self.xp.sum(part[:, :1])) for part in (self.xp.real(numerator), denominator)]
         self.dc[k] += len(self.operators) * np.array(mean)
         self.waiting[k].append((numerator[:, 1:], denominator[:, 1:], rotations))
-        self.held += len(rotations)
-        if self.held >= BATCH:
+        self.held += 12 * denominator.shape[0] * denominator.shape[1]
+        if self.held >= self.batch:
             self.flush()
 
     def flush(self) -> None:

@@ -10,17 +10,18 @@ Bytes: a block of N' images with T turns of K maps and S shifts takes 24 · N' �
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from itertools import chain
 from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, attempt, to_numpy
+from cryoedu.arrays import Array, on_gpu, to_numpy
 from cryoedu.geometry.euler import Floats, matrix_to_euler
 from cryoedu.geometry.fourier import shift_phases
 from cryoedu.geometry.grids import LocalSearch
 from cryoedu.inference.assignment import Assignment
-from cryoedu.inference.blocks import absolute2, as_columns, half_as_many, prepare, side_by_side
+from cryoedu.inference.blocks import absolute2, as_columns, in_pieces, prepare, side_by_side
 from cryoedu.inference.expectation import Tick, residuals
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.model import Model, Posterior, unseen
@@ -29,18 +30,22 @@ from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import PADDING, reach, transform
 from cryoedu.microscope.slices import extract
 from cryoedu.particles.particles import Particles
+from cryoedu.threads import in_threads, workers
 
-LEAST = 1e-4  # share of a particle's weight below which a slice is not worth inserting
+FAST_BLOCK = 2**21  # bytes of a block on the CPU: more leave the fast memory between one step and the next
+LEAST = 1e-4  # share of a particle's weight below which a slice does not count in the sums
 
 
 @dataclass(frozen=True)
 class _Looked:
     """What a block of images of one noise group says.
 
-    posterior: of these images.  power: (J,) Σ |X|².  squares: (J,) Σ Γ (|CTF A|² - 2 Re X* CTF A) / σ².
-    shift_square: Å², Σ Γ |s|².  slices: numerators and denominators (M, J) of a class, and their rotations (M, 3, 3).
+    rows: (N',) which.  posterior: of these images.  power: (J,) Σ |X|².
+    squares: (J,) Σ Γ (|CTF A|² - 2 Re X* CTF A) / σ².  shift_square: Å², Σ Γ |s|².
+    slices: numerators and denominators (M, J) of a class, and their rotations (M, 3, 3).
     """
 
+    rows: NDArray[np.int64]
     posterior: Posterior
     power: Floats
     squares: Floats
@@ -61,24 +66,28 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
     shift_square, done = 0.0, 0
     hypotheses = classes * len(search.turns)
     each = 24 * len(space.bins) * (hypotheses + steps) + 16 * steps * hypotheses
-    size = int(np.clip(budget // 4 // each, 1, 1024))
+    size = int(np.clip(min(budget // 4 // workers(xp), budget if on_gpu(xp) else FAST_BLOCK) // each, 1, 1024))
+
+    def look(rows: NDArray[np.int64], group: int) -> _Looked:
+        return _look(particles, rows, group, model, search, half, space, assignment, xp)
+
+    pieces = in_pieces(look, size, xp)
     for group in range(len(particles.optics)):
-        of_group, first = np.flatnonzero(particles.optics_group == group), 0
-        while first < len(of_group):
-            rows = of_group[first : first + size]
-            found = attempt(xp, _look, particles, rows, group, model, search, half, space, assignment, xp)
-            if found is None:
-                size = half_as_many(len(rows))
-                continue
-            first += len(rows)
+        of_group = np.flatnonzero(particles.optics_group == group)
+        blocks = [of_group[first : first + size] for first in range(0, len(of_group), size)]
+
+        def work(rows: NDArray[np.int64], group: int = group) -> list[_Looked]:
+            return pieces(rows, group)
+
+        for found in chain.from_iterable(in_threads(work, blocks, xp, ahead=2)):
             for name in (f.name for f in fields(Posterior)):
-                getattr(posterior, name)[rows] = getattr(found.posterior, name)
+                getattr(posterior, name)[found.rows] = getattr(found.posterior, name)
             power[group] += found.power
             squares[group] += found.squares * sigma2[group]
             shift_square += found.shift_square
             for slices in found.slices:
                 inserter.add(*slices)
-            done += len(rows)
+            done += len(found.rows)
             tick(done / count)
     sizes = np.bincount(particles.optics_group, minlength=len(particles.optics)).astype(np.float64)
     binned, counts, log_likelihood = residuals(squares, power, sizes, sigma2, posterior, space, assignment)
@@ -120,7 +129,7 @@ def _look(particles: Particles, rows: NDArray[np.int64], group: int, model: Mode
     posterior = Posterior(to_numpy(evidence).astype(np.float64), per_class, per_class.argmax(axis=1),
                           matrix_to_euler(turned), places[image, step], to_numpy(xp.max(flat, axis=1)),
                           overlap[:, 1:].sum(axis=1), energy[:, 1:].sum(axis=1))
-    return _Looked(posterior, block.power, np.sum(energy - 2 * overlap, axis=0),
+    return _Looked(rows, posterior, block.power, np.sum(energy - 2 * overlap, axis=0),
                    float(np.sum(over_turns * distances)), to_insert)
 
 
@@ -134,13 +143,19 @@ def _scores(moved: Array, slices: Array, c: Array, prior: Array, assignment: Ass
 
 def _products(gamma: Array, weights: Array, moved: Array, slices: Array, c: Array, rotations: Floats, turns: int,
               xp: ModuleType) -> tuple[Floats, Floats, list[tuple[int, Array, Array, Floats]]]:
-    """Σ Γ Re X* CTF A / σ² and Σ Γ |CTF A|² / σ² of each column (N', J), and the slices that are worth inserting."""
+    """Σ Γ Re X* CTF A / σ² and Σ Γ |CTF A|² / σ² of each column (N', J), and the slices, of hypotheses that count."""
+    counts = to_numpy(weights) > LEAST
+    kept = np.flatnonzero(counts.any(axis=0))  # a peaked posterior leaves few
+    counts, at = counts[:, kept], xp.asarray(kept)
+    mask = xp.asarray(counts, dtype=weights.dtype)
+    gamma, slices = xp.take(gamma, at, axis=2) * mask[:, None, :], xp.take(slices, at, axis=1)
+    weights = xp.take(weights, at, axis=1) * mask
     numerator = xp.matmul(xp.permute_dims(xp.astype(gamma, moved.dtype), (0, 2, 1)), moved)  # (N', K T, J)
     denominator = weights[:, :, None] * c[:, None, :]
     cross = xp.real(numerator) * xp.real(slices) + xp.imag(numerator) * xp.imag(slices)
     overlap, energy = xp.sum(cross, axis=1), xp.sum(denominator * absolute2(slices, xp), axis=1)
-    image, hypothesis = np.nonzero(to_numpy(weights) > LEAST)
-    k, turn = np.divmod(hypothesis, turns)
+    image, hypothesis = np.nonzero(counts)
+    k, turn = np.divmod(kept[hypothesis], turns)
     flat = [xp.reshape(part, (-1, c.shape[1])) for part in (numerator, denominator)]
     out = []
     for m in np.unique(k):

@@ -22,6 +22,7 @@ import numpy as np
 from numba import get_num_threads, njit, prange, set_num_threads
 
 from cryoedu.arrays import Array, is_cupy, like, to_numpy
+from cryoedu.threads import ALONE
 
 ONE_AT_A_TIME = Lock()  # Numba's threads may be put to work by one other thread at a time
 
@@ -33,8 +34,12 @@ def extract(transform: Array, rotations: np.ndarray, kx: np.ndarray, ky: np.ndar
         return _cuda_extract(transform, axes, kx, ky)
     source = np.ascontiguousarray(to_numpy(transform))
     out = np.empty((len(source), len(axes), len(kx)), dtype=source.dtype)
-    with ONE_AT_A_TIME, _threads(out.size):
-        _extract(source, axes, kx, ky, out)
+    work = _as_reals(source), axes, kx, ky, _as_reals(out)
+    if ALONE.get():  # other threads fill the other cores
+        _extract_alone(*work)
+    else:
+        with ONE_AT_A_TIME, _threads(out.size):
+            _extract(*work)
     return like(out, transform)
 
 
@@ -48,9 +53,11 @@ def insert(slices: Array, weights: Array | None, rotations: np.ndarray, kx: np.n
     values = np.ascontiguousarray(to_numpy(slices))
     real = values.real.dtype
     heavy = np.empty((len(values), 0, 0), dtype=real) if weights is None else np.ascontiguousarray(to_numpy(weights))
-    # copies of the sums, one for each thread, so that no two write to one voxel
-    with ONE_AT_A_TIME, _threads(values.size) as copies:
-        sums, totals = _inserted(values, heavy, axes, kx, ky, shape, copies)
+    if ALONE.get():
+        sums, totals = _inserted(values, heavy, axes, kx, ky, shape, 1)
+    else:
+        with ONE_AT_A_TIME, _threads(values.size) as copies:
+            sums, totals = _inserted(values, heavy, axes, kx, ky, shape, copies)
     return like(sums, slices), None if weights is None else like(totals, slices)
 
 
@@ -68,22 +75,21 @@ def _threads(points: int) -> Iterator[int]:
 
 def _inserted(values: np.ndarray, weights: np.ndarray, axes: np.ndarray, kx: np.ndarray, ky: np.ndarray,
               shape: tuple[int, int, int], copies: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sums and totals (K, *shape); the totals are empty where there are no weights."""
+    """Sums and totals (K, *shape), from as many threads as ``copies``, each of which has its own, so that no two write
+    to one voxel. The totals are empty where there are no weights."""
     sums = np.zeros((copies, len(values), *shape), dtype=values.dtype)
     totals = np.zeros((copies, len(values), *(shape if weights.shape[1] else (0, 0, 0))), dtype=values.real.dtype)
-    _insert(values, weights, axes, kx, ky, sums, totals)
+    work = _as_reals(values), weights, axes, kx, ky
+    if copies == 1:
+        _insert_some(*work, 0, len(axes), _as_reals(sums)[0], totals[0])
+        return sums[0], totals[0]
+    _insert(*work, _as_reals(sums), totals)
     return sums.sum(axis=0), totals.sum(axis=0)
 
 
-@njit(inline="always")
-def _point(axes: Any, o: int, kx: float, ky: float) -> Any:
-    """Map frequency of one component and whether its mate with x ≥ 0 is meant."""
-    x = axes[o, 0, 0] * kx + axes[o, 1, 0] * ky
-    y = axes[o, 0, 1] * kx + axes[o, 1, 1] * ky
-    z = axes[o, 0, 2] * kx + axes[o, 1, 2] * ky
-    if x < 0:
-        return -x, -y, -z, True
-    return x, y, z, False
+def _as_reals(values: np.ndarray) -> np.ndarray:
+    """The same numbers, of complex (…, J), as pairs of reals (…, 2 J), which the kernels work on."""
+    return values.view(values.real.dtype)
 
 
 @njit(inline="always")
@@ -92,51 +98,86 @@ def _row(frequency: int, length: int) -> Any:
     return frequency + length if frequency < 0 else frequency
 
 
-@njit(parallel=True, cache=True)
-def _extract(source: Any, axes: Any, kx: Any, ky: Any, out: Any) -> None:
-    maps, depth, height = source.shape[0], source.shape[1], source.shape[2]
-    for o in prange(axes.shape[0]):
+@njit(inline="always")
+def _cell(axes: Any, o: int, kx: float, ky: float, depth: int, height: int, width: int) -> Any:
+    """Between which voxels a component lies, in half volumes of that shape, for its mate where x would be negative.
+
+    Returns 1, or -1 for a mate; how far the point is beyond the first voxel, in x, y and z; and where that stands in
+    the flat volume, with those one further in y, in z and in both. The one further in x comes next to each. They are
+    unsigned, because Numba takes time to see whether an index counts from the end.
+    """
+    x = axes[o, 0, 0] * kx + axes[o, 1, 0] * ky
+    y = axes[o, 0, 1] * kx + axes[o, 1, 1] * ky
+    z = axes[o, 0, 2] * kx + axes[o, 1, 2] * ky
+    sign = 1.0
+    if x < 0:
+        x, y, z, sign = -x, -y, -z, -1.0
+    cx, cy, cz = np.floor(x), np.floor(y), np.floor(z)
+    y0, y1 = _row(int(cy), height), _row(int(cy) + 1, height)
+    z0, z1 = _row(int(cz), depth), min(_row(int(cz) + 1, depth), depth - 1)  # of a 2D reference there is one layer
+    a, b = z0 * height, z1 * height
+    i = int(cx)
+    return sign, x - cx, y - cy, z - cz, (np.uint64((a + y0) * width + i), np.uint64((a + y1) * width + i),
+                                          np.uint64((b + y0) * width + i), np.uint64((b + y1) * width + i))
+
+
+@njit(nogil=True, cache=True)
+def _extract_alone(source: Any, axes: Any, kx: Any, ky: Any, out: Any) -> None:
+    maps, depth, height, width = source.shape
+    real, flat = source.dtype.type, source.reshape(maps, depth * height * width)
+    for o in range(axes.shape[0]):
         for j in range(kx.shape[0]):
-            x, y, z, mate = _point(axes, o, kx[j], ky[j])
-            ix, iy, iz = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
-            fx, fy, fz = x - ix, y - iy, z - iz
-            y0, y1, z0, z1 = _row(iy, height), _row(iy + 1, height), _row(iz, depth), _row(iz + 1, depth)
+            sign, x, y, z, corners = _cell(axes, o, float(kx[j]), float(ky[j]), depth, height, width // 2)
+            sign, x, y, z = real(sign), real(x), real(y), real(z)
+            one = real(1)
+            weights = ((one - z) * (one - y), (one - z) * y, z * (one - y), z * y)
             for k in range(maps):
-                re, im = 0.0, 0.0
+                re, im = real(0), real(0)
+                voxels = flat[k]
                 for c in range(4):
-                    w = (fy if c & 1 else 1 - fy) * (fz if c & 2 else 1 - fz)
-                    if w > 0:
-                        yc, zc = y1 if c & 1 else y0, z1 if c & 2 else z0
-                        a, b = source[k, zc, yc, ix], source[k, zc, yc, ix + 1]
-                        re += w * ((1 - fx) * a.real + fx * b.real)
-                        im += w * ((1 - fx) * a.imag + fx * b.imag)
-                out[k, o, j] = complex(re, -im if mate else im)
+                    at = np.uint64(2) * corners[c]
+                    re += weights[c] * ((one - x) * voxels[at] + x * voxels[at + np.uint64(2)])
+                    im += weights[c] * ((one - x) * voxels[at + np.uint64(1)] + x * voxels[at + np.uint64(3)])
+                out[k, o, 2 * j], out[k, o, 2 * j + 1] = re, sign * im
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True, nogil=True, cache=True)
+def _extract(source: Any, axes: Any, kx: Any, ky: Any, out: Any) -> None:
+    for o in prange(axes.shape[0]):
+        _extract_alone(source, axes[o : o + 1], kx, ky, out[:, o : o + 1])
+
+
+@njit(nogil=True, cache=True)
+def _insert_some(values: Any, weights: Any, axes: Any, kx: Any, ky: Any, first: int, last: int, sums: Any,
+                 totals: Any) -> None:
+    maps, depth, height, width = sums.shape
+    real, weighted = values.dtype.type, weights.shape[1] > 0
+    flat, heavy = sums.reshape(maps, depth * height * width), totals.reshape(maps, totals.size // maps)
+    for o in range(first, last):
+        for j in range(kx.shape[0]):
+            sign, x, y, z, corners = _cell(axes, o, float(kx[j]), float(ky[j]), depth, height, width // 2)
+            sign, x, y, z = real(sign), real(x), real(y), real(z)
+            one = real(1)
+            shares = ((one - z) * (one - y), (one - z) * y, z * (one - y), z * y)
+            for k in range(maps):
+                re, im = values[k, o, 2 * j], sign * values[k, o, 2 * j + 1]
+                voxels, totalled = flat[k], heavy[k]
+                for c in range(4):
+                    at, near, far = np.uint64(2) * corners[c], (one - x) * shares[c], x * shares[c]
+                    voxels[at] += near * re
+                    voxels[at + np.uint64(1)] += near * im
+                    voxels[at + np.uint64(2)] += far * re
+                    voxels[at + np.uint64(3)] += far * im
+                    if weighted:
+                        totalled[corners[c]] += near * weights[k, o, j]
+                        totalled[corners[c] + np.uint64(1)] += far * weights[k, o, j]
+
+
+@njit(parallel=True, nogil=True, cache=True)
 def _insert(values: Any, weights: Any, axes: Any, kx: Any, ky: Any, sums: Any, totals: Any) -> None:
-    copies, maps, depth, height = sums.shape[0], sums.shape[1], sums.shape[2], sums.shape[3]
-    weighted = weights.shape[1] > 0
+    copies, count = sums.shape[0], axes.shape[0]
     for t in prange(copies):
-        for o in range(t, axes.shape[0], copies):
-            for j in range(kx.shape[0]):
-                x, y, z, mate = _point(axes, o, kx[j], ky[j])
-                ix, iy, iz = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
-                fx, fy, fz = x - ix, y - iy, z - iz
-                y0, y1, z0, z1 = _row(iy, height), _row(iy + 1, height), _row(iz, depth), _row(iz + 1, depth)
-                for k in range(maps):
-                    v = values[k, o, j]
-                    if mate:
-                        v = v.conjugate()
-                    for c in range(4):
-                        w = (fy if c & 1 else 1 - fy) * (fz if c & 2 else 1 - fz)
-                        if w > 0:
-                            yc, zc = y1 if c & 1 else y0, z1 if c & 2 else z0
-                            sums[t, k, zc, yc, ix] += w * (1 - fx) * v
-                            sums[t, k, zc, yc, ix + 1] += w * fx * v
-                            if weighted:
-                                totals[t, k, zc, yc, ix] += w * (1 - fx) * weights[k, o, j]
-                                totals[t, k, zc, yc, ix + 1] += w * fx * weights[k, o, j]
+        _insert_some(values, weights, axes, kx, ky, t * count // copies, (t + 1) * count // copies, sums[t], totals[t])
 
 
 @lru_cache(maxsize=4)

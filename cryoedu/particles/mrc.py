@@ -26,7 +26,7 @@ from cryoedu.particles.particles import Images
 HEADER_BYTES = 1024
 MODES = (0, 1, 2, 6, 12)
 LARGEST = 1 << 24  # sections or pixels on a side beyond which a header cannot be right
-BLOCK_BYTES = 64 * 10**6
+BLOCK_BYTES = 16 * 10**6
 
 
 @dataclass(frozen=True)

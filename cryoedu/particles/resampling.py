@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
 from cryoedu.errors import InputError
+from cryoedu.particles.mrc import BLOCK_BYTES
 from cryoedu.particles.particles import Images, Particles, taken
+from cryoedu.particles.stack import ImageStack, UnreadImages
 
 SAME = 1e-6  # relative difference of pixel sizes that are taken as equal
 
@@ -59,7 +62,9 @@ class ResampledImages:
         out = np.empty((len(group), *self.shape[1:]), dtype=np.float32)
         for number in np.unique(group):
             at = np.flatnonzero(group == number)
-            out[at] = self._resampled(int(number), source_row[at])
+            size = max(1, BLOCK_BYTES // (4 * self.sources[number].shape[1] ** 2))  # the sources may be much larger
+            for some in (at[start : start + size] for start in range(0, len(at), size)):
+                out[some] = self._resampled(int(number), source_row[some])
         return out
 
     def take(self, rows: Any) -> ResampledImages:
@@ -108,3 +113,26 @@ def resample(particles: Particles, pixel_size: float | None = None) -> Particles
     images = ResampledImages([particles.images] * len(sizes), particles.optics_group, np.arange(len(particles)), sizes,
                              target)
     return replace(particles, images=images, optics=tuple(replace(o, pixel_size=target) for o in particles.optics))
+
+
+def as_on_disk(particles: Particles) -> tuple[Particles, list[int]]:
+    """The particles with the stacks that their images are resampled from, and the box of each optics group there.
+
+    Poses and CTF parameters hold for both. Particles whose images are not resampled from stacks come back as they are.
+    """
+    images = particles.images
+    if not isinstance(images, ResampledImages) or not all(isinstance(s, ImageStack) for s in images.sources):
+        return particles, [particles.box] * len(particles.optics)
+    sources = cast(tuple[ImageStack, ...], images.sources)
+    files: dict[Path, int] = {}
+    file_of_row, index = np.empty(len(images), dtype=np.int64), np.empty(len(images), dtype=np.int64)
+    optics, boxes = list(particles.optics), [particles.box] * len(particles.optics)
+    for number, source in enumerate(sources):
+        rows = np.flatnonzero(images.group == number)
+        at = images.row_in_source[rows]
+        places = np.array([files.setdefault(file, len(files)) for file in source.files])
+        file_of_row[rows], index[rows] = places[source.file_of_row[at]], source.index_in_file[at]
+        for group in np.unique(particles.optics_group[rows]):
+            optics[group] = replace(optics[group], pixel_size=images.pixel_sizes[number])
+            boxes[group] = source.shape[1]
+    return replace(particles, optics=tuple(optics), images=UnreadImages(tuple(files), file_of_row, index, 0)), boxes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import threading
 from collections import OrderedDict
@@ -88,7 +89,7 @@ class ImageStack:
         """Images of ``rows`` (slice, indices or mask) as (k, n, n), of one row as (n, n); float32."""
         files, index = self.file_of_row[rows], self.index_in_file[rows]
         if np.ndim(files) == 0:
-            return np.array(self._map(int(files))[int(index)], dtype=np.float32)
+            return self[np.atleast_1d(rows)][0]
         out = np.empty((len(files), *self.shape[1:]), dtype=np.float32)
         order = np.lexsort((index, files))
         for group in np.split(order, np.flatnonzero(np.diff(files[order])) + 1):
@@ -98,6 +99,7 @@ class ImageStack:
                 first, last = int(at[0]), int(at[-1])
                 run = last - first + 1 == len(at) and bool((np.diff(at) == 1).all())
                 out[group] = pixels[first : last + 1] if run else pixels[at]
+                _let_go(pixels)
         return out
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -123,6 +125,14 @@ class ImageStack:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _open=OrderedDict(), _lock=threading.Lock())
+
+
+def _let_go(pixels: np.ndarray) -> None:
+    """Give back the pages that reading brought in, of which the system keeps a copy as long as there is room: or a
+    process would seem to hold all that it has read, once for each map of the same file."""
+    mapped = getattr(pixels, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 class UnreadImages:

@@ -93,6 +93,26 @@ def test_boxes_of_several_groups_are_brought_together_on_reading(tmp_path, star_
     assert np.array_equal(particles.images[1:][0], particles.images[1])
 
 
+def test_what_is_written_names_the_images_it_was_made_from(tmp_path, star_31):
+    """A run on larger pixels would else leave a copy of the stacks for every iteration, and RELION only the coarse one.
+    """
+    write_stack(np.stack([blob(48, 2.0)] * 2), tmp_path / "a.mrcs", 2.0)
+    write_stack(blob(36, 3.0)[None], tmp_path / "b.mrcs", 3.0)
+    (tmp_path / "p.star").write_text(star_31(
+        "1@b.mrcs 2 4.5\n2@a.mrcs 1 6.0\n1@a.mrcs 1 9.0\n", ("rlnImageName", "rlnOpticsGroup", "rlnOriginXAngst"),
+        "1 2.0 48\n2 3.0 36\n", ("rlnOpticsGroup", "rlnImagePixelSize", "rlnImageSize")))
+    before = read_particles(tmp_path / "p.star", resample_to=4.0)
+    (tmp_path / "run").mkdir()
+    for rows in (np.arange(3), np.array([2, 0]), np.array([1])):
+        write_particles(before.subset_of(rows), tmp_path / "run" / "data.star")
+        assert [file.name for file in (tmp_path / "run").iterdir()] == ["data.star"]
+        after = read_particles(tmp_path / "run" / "data.star", resample_to=4.0)
+        np.testing.assert_array_equal(after.images[:], before.images[rows])
+        np.testing.assert_array_equal(after.shifts, before.shifts[rows])
+        names = read_particles(tmp_path / "run" / "data.star", images=False)
+        assert {o.pixel_size for o in names.optics} == {(3.0, 2.0, 2.0)[row] for row in rows}
+
+
 def test_one_box_may_be_resampled_on_reading_too(tmp_path):
     write_particles(Particles.of(np.stack([blob(48, 2.0)] * 2), 2.0), tmp_path / "p.star")
     particles = read_particles(tmp_path / "p.star", resample_to=3.0)
