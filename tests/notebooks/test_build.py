@@ -126,7 +126,7 @@ def test_markers_that_do_not_pair_are_refused(text):
 def test_what_differs_from_run_to_run_is_not_stored():
     from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-    cell = new_code_cell("x", id="one", execution_count=1, metadata={"execution": {"busy": "2030-01-01"}, "tags": ["t"]})
+    cell = new_code_cell("x", id="i", execution_count=1, metadata={"execution": {"busy": "2030-01-01"}, "tags": ["t"]})
     view = {"application/vnd.jupyter.widget-view+json": {"model_id": "abc"}, "text/html": "<img>", "text/plain": "w"}
     cell.outputs = [new_output("stream", text="a"), new_output("stream", text="b"),
                     new_output("display_data", view, metadata={"k": 1}), new_output("stream", text="c"),
