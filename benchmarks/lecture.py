@@ -79,7 +79,7 @@ def measured(star: Path, array_library: str, iterations: int) -> dict[str, float
 
 def row(name: str, found: dict[str, Any]) -> str:
     """A row of the table."""
-    return (f"| {name} | {found['particles']:,} | {found['iterations']} | {found['one']:.1f} | {found['all']:.0f} | "
+    return (f"| {name} | {found['particles']:,} | {found['iterations']} | {found['one']:.1f} | {found['all']:.1f} | "
             f"{found['memory']:.0f} | {100 * found['agreement']:.1f} |")
 
 

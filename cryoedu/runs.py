@@ -22,6 +22,7 @@ from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles.model_star import write_model
 from cryoedu.particles.mrc import write_map
 from cryoedu.particles.particles import Particles
+from cryoedu.particles.resampling import as_on_disk
 from cryoedu.particles.star import write_particles
 from cryoedu.records import RunFolder
 from cryoedu.status import watched
@@ -96,7 +97,7 @@ def write_iteration(iteration: Iteration, particles: Particles, prefix: Path, *,
                 group_names=names, group_sizes=np.bincount(group, minlength=len(names)).tolist(),
                 group_scales=model.scales.tolist(), tau2_fudge=tau2_fudge or 1.0,
                 log_likelihood=iteration.log_likelihood, average_pmax=float(iteration.posterior.max_probability.mean()))
-    write_particles(with_posterior(particles, iteration), prefix.with_name(prefix.name + "_data.star"))
+    write_particles(as_on_disk(with_posterior(particles, iteration)), prefix.with_name(prefix.name + "_data.star"))
 
 
 def with_posterior(particles: Particles, iteration: Iteration) -> Particles:

@@ -79,6 +79,16 @@ def test_classify2d_writes_what_relion_reads(simulated, tmp_path):
         assert mrc.data.shape == (2, 32, 32)
 
 
+def test_on_larger_pixels_no_copy_of_the_stack_is_left_behind(simulated, tmp_path):
+    """A hundred iterations would else fill the disk, and RELION would go on with coarse images."""
+    text = cryoedu("classify2d", simulated / "particles_data.star", "--o", tmp_path, "--k", 2, "--iter", 1,
+                   "--psi-step", 30, "--offset-range", 4, "--pixel-size", 8)
+    assert "log L" in text and not list(tmp_path.glob("*_data.mrcs"))
+    found = read_particles(tmp_path / "run_it001_data.star")
+    asked = read_particles(simulated / "particles_data.star")
+    assert found.pixel_size == asked.pixel_size and found.images.shape == asked.images.shape
+
+
 @pytest.mark.slow
 def test_align2d_and_maxcc(simulated, tmp_path):
     for extra in ([], ["--maxcc"]):

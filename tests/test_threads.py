@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -66,3 +67,19 @@ def test_slices_may_be_asked_for_by_several_threads(monkeypatch):
     rotations, parts = random_rotations(6000, rng), components(16)
     one, *others = threads.in_threads(lambda i: extract(half, rotations, parts.kx, parts.ky, 2), range(8), np)
     assert all(np.array_equal(one, other) for other in others)
+
+
+@pytest.mark.parametrize("how", ["to the end", "broken off", "after an error"])
+def test_who_collects_is_one_thread_of_several_until_it_is_done(monkeypatch, how):
+    """After Ctrl-C a notebook would else compute on one core until it is started again."""
+    monkeypatch.setattr(threads, "cores", lambda: 2)
+    results = threads.in_threads(lambda i: 1 / (i - 5 if how == "after an error" else i + 1), range(100), np)
+    assert threads.workers(np) == 2
+    next(results)
+    assert threads.workers(np) == 1
+    if how == "broken off":
+        results.close()
+    else:
+        with pytest.raises(ZeroDivisionError) if how == "after an error" else nullcontext():
+            list(results)
+    assert threads.workers(np) == 2

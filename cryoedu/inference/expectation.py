@@ -24,7 +24,8 @@ after it keep that size; predictions that do not fit halve the budget. Nothing o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, fields
 from itertools import chain, groupby
 from types import ModuleType
@@ -140,21 +141,22 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
             _contrast(visit, over_shifts, space, xp) if contrast else None)
 
     every = visits(particles, model, search, space, assignment, products, xp=xp, budget=budget, tick=tick)
-    for lot, of_lot in groupby(every, key=lambda found: found[0].predicted.lot.start):
-        numerator, denominator = None, None
-        for group, of_group in groupby(of_lot, key=lambda found: found[0].group):
-            mine, weight = None, None
-            for visit, over_shifts, of_block, weight_of_block, distance, overlap in of_group:
-                predicted = visit.predicted
-                mine, weight = _plus(mine, of_block), _plus(weight, weight_of_block)
-                shift_square += distance
-                tally.add(visit, over_shifts, overlap, xp)
-                power[group] += visit.block.power if lot == 0 else 0.0
-            squares[group] += _fit(mine, weight, predicted, sigma2[group], space, xp)
-            numerator, denominator = _plus(numerator, mine), _plus(denominator, weight)
-        shape = (model.classes, -1, len(space.bins))
-        numerators.append(xp.reshape(as_columns(numerator, space, xp), shape))
-        denominators.append(xp.reshape(denominator, shape))
+    with closing(every):  # its threads too, if Ctrl-C comes while nobody waits for them
+        for lot, of_lot in groupby(every, key=lambda found: found[0].predicted.lot.start):
+            numerator, denominator = None, None
+            for group, of_group in groupby(of_lot, key=lambda found: found[0].group):
+                mine, weight = None, None
+                for visit, over_shifts, of_block, weight_of_block, distance, overlap in of_group:
+                    predicted = visit.predicted
+                    mine, weight = _plus(mine, of_block), _plus(weight, weight_of_block)
+                    shift_square += distance
+                    tally.add(visit, over_shifts, overlap, xp)
+                    power[group] += visit.block.power if lot == 0 else 0.0
+                squares[group] += _fit(mine, weight, predicted, sigma2[group], space, xp)
+                numerator, denominator = _plus(numerator, mine), _plus(denominator, weight)
+            shape = (model.classes, -1, len(space.bins))
+            numerators.append(xp.reshape(as_columns(numerator, space, xp), shape))
+            denominators.append(xp.reshape(denominator, shape))
     posterior = tally.posterior(search)
     sizes = np.bincount(particles.optics_group, minlength=len(particles.optics)).astype(np.float64)
     binned, counts, log_likelihood = residuals(squares, power, sizes, sigma2, posterior, space, assignment)
@@ -164,7 +166,7 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
 
 def visits(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment,
            then: Callable[[Visit], T], *, xp: ModuleType, budget: int,
-           tick: Tick = lambda share: None) -> Iterator[T]:
+           tick: Tick = lambda share: None) -> Generator[T]:
     """``then`` of every block's Γ: lots of orientations outermost, then noise groups, then blocks of images.
 
     ``then`` may run more than once on an image, where memory runs out in it, and must only return; what is yielded

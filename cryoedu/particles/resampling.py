@@ -115,24 +115,24 @@ def resample(particles: Particles, pixel_size: float | None = None) -> Particles
     return replace(particles, images=images, optics=tuple(replace(o, pixel_size=target) for o in particles.optics))
 
 
-def as_on_disk(particles: Particles) -> tuple[Particles, list[int]]:
-    """The particles with the stacks that their images are resampled from, and the box of each optics group there.
+def as_on_disk(particles: Particles) -> Particles:
+    """The particles with the images that theirs are resampled from, if those are in stacks, where they stay unread.
 
-    Poses and CTF parameters hold for both. Particles whose images are not resampled from stacks come back as they are.
+    What was found with resampled images holds for these: poses and CTF parameters are in Å and degrees. So a job can
+    write it without a copy of the stacks.
     """
     images = particles.images
     if not isinstance(images, ResampledImages) or not all(isinstance(s, ImageStack) for s in images.sources):
-        return particles, [particles.box] * len(particles.optics)
-    sources = cast(tuple[ImageStack, ...], images.sources)
+        return particles
     files: dict[Path, int] = {}
     file_of_row, index = np.empty(len(images), dtype=np.int64), np.empty(len(images), dtype=np.int64)
-    optics, boxes = list(particles.optics), [particles.box] * len(particles.optics)
-    for number, source in enumerate(sources):
+    optics = list(particles.optics)
+    for number, source in enumerate(cast(tuple[ImageStack, ...], images.sources)):
         rows = np.flatnonzero(images.group == number)
         at = images.row_in_source[rows]
         places = np.array([files.setdefault(file, len(files)) for file in source.files])
         file_of_row[rows], index[rows] = places[source.file_of_row[at]], source.index_in_file[at]
         for group in np.unique(particles.optics_group[rows]):
-            optics[group] = replace(optics[group], pixel_size=images.pixel_sizes[number])
-            boxes[group] = source.shape[1]
-    return replace(particles, optics=tuple(optics), images=UnreadImages(tuple(files), file_of_row, index, 0)), boxes
+            optics[group] = replace(optics[group], pixel_size=images.pixel_sizes[number],
+                                    extra={**optics[group].extra, "rlnImageSize": source.shape[1]})
+    return replace(particles, optics=tuple(optics), images=UnreadImages(tuple(files), file_of_row, index, 0))

@@ -21,7 +21,7 @@ from cryoedu.particles import optics as optics_groups
 from cryoedu.particles.mrc import Header, blocks, stream_stack
 from cryoedu.particles.names import ImageNames, compare_with_optics, known_pixel_size, open_stacks, parse_names
 from cryoedu.particles.particles import CTFParameters, Particles
-from cryoedu.particles.resampling import ResampledImages, as_on_disk, resample
+from cryoedu.particles.resampling import ResampledImages, resample
 from cryoedu.particles.stack import ImageStack, UnreadImages
 from cryoedu.particles.tables import integers, numbers, read_tables, write_tables
 
@@ -161,7 +161,6 @@ def write_particles(particles: Particles, path: str | os.PathLike[str], *, stack
 
     stack_name: file name of the new stack, by default that of the STAR file with .mrcs. Images that are in stacks on
     disk are copied only if it is given; else the STAR file refers to the stacks there are, relative to its own folder.
-        So it does for images that are resampled from stacks: poses and CTF parameters hold for these too.
 
     Both files take their places together at the end, so that nothing on disk is half written. Raises InputError if a
     column is not of the particles' length or holds NaN or infinite values, and if nothing can be written there.
@@ -169,9 +168,6 @@ def write_particles(particles: Particles, path: str | os.PathLike[str], *, stack
     path = Path(path)
     with ExitStack() as outputs:
         star = outputs.enter_context(replace_when_done(path))
-        boxes = [particles.box] * len(particles.optics)
-        if stack_name is None:
-            particles, boxes = as_on_disk(particles)
         images = particles.images
         if stack_name is None and isinstance(images, ImageStack | UnreadImages):
             folder = os.path.realpath(path.parent)
@@ -180,7 +176,7 @@ def write_particles(particles: Particles, path: str | os.PathLike[str], *, stack
         else:
             stack = path.parent / (stack_name or path.with_suffix(".mrcs").name)
             stacks, index = np.full(len(particles), os.path.relpath(stack, path.parent)), np.arange(len(particles))
-        tables = {"optics": _optics_table(particles, boxes), "particles": _table(particles, stacks, index, path)}
+        tables = {"optics": _optics_table(particles), "particles": _table(particles, stacks, index, path)}
         write_tables(tables, star)
         if stack_name is not None or not isinstance(images, ImageStack | UnreadImages):
             part = outputs.enter_context(replace_when_done(stack))
@@ -188,7 +184,7 @@ def write_particles(particles: Particles, path: str | os.PathLike[str], *, stack
             stream_stack(blocks(images), part, os.fspath(stack), pixel_size, len(particles))
 
 
-def _optics_table(particles: Particles, boxes: Sequence[int]) -> DataFrame:
+def _optics_table(particles: Particles) -> DataFrame:
     from pandas import DataFrame
 
     groups = particles.optics
@@ -199,7 +195,7 @@ def _optics_table(particles: Particles, boxes: Sequence[int]) -> DataFrame:
     for column, field in optics_groups.MICROSCOPE.items():
         table[column] = [float(getattr(o, field)) for o in groups]
     table["rlnImagePixelSize"] = [float(o.pixel_size) for o in groups]
-    table["rlnImageSize"] = list(boxes)
+    table["rlnImageSize"] = [int(o.extra.get("rlnImageSize", particles.box)) for o in groups]
     table["rlnImageDimensionality"] = [2] * len(groups)
     if any(o.ctf_premultiplied for o in groups):
         table["rlnCtfDataAreCtfPremultiplied"] = [int(o.ctf_premultiplied) for o in groups]

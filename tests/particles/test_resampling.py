@@ -8,7 +8,7 @@ import pytest
 from cryoedu.errors import InputError
 from cryoedu.geometry.fourier import resize
 from cryoedu.particles import Optics, Particles, read_particles, resample, write_particles, write_stack
-from cryoedu.particles.resampling import ResampledImages, interpolation_matrix
+from cryoedu.particles.resampling import ResampledImages, as_on_disk, interpolation_matrix
 
 
 def blob(n, pixel_size, x=9.0, y=-5.0, sigma=8.0):
@@ -93,7 +93,7 @@ def test_boxes_of_several_groups_are_brought_together_on_reading(tmp_path, star_
     assert np.array_equal(particles.images[1:][0], particles.images[1])
 
 
-def test_what_is_written_names_the_images_it_was_made_from(tmp_path, star_31):
+def test_poses_are_written_for_the_images_that_theirs_were_made_from(tmp_path, star_31):
     """A run on larger pixels would else leave a copy of the stacks for every iteration, and RELION only the coarse one.
     """
     write_stack(np.stack([blob(48, 2.0)] * 2), tmp_path / "a.mrcs", 2.0)
@@ -104,7 +104,7 @@ def test_what_is_written_names_the_images_it_was_made_from(tmp_path, star_31):
     before = read_particles(tmp_path / "p.star", resample_to=4.0)
     (tmp_path / "run").mkdir()
     for rows in (np.arange(3), np.array([2, 0]), np.array([1])):
-        write_particles(before.subset_of(rows), tmp_path / "run" / "data.star")
+        write_particles(as_on_disk(before.subset_of(rows)), tmp_path / "run" / "data.star")
         assert [file.name for file in (tmp_path / "run").iterdir()] == ["data.star"]
         after = read_particles(tmp_path / "run" / "data.star", resample_to=4.0)
         np.testing.assert_array_equal(after.images[:], before.images[rows])
