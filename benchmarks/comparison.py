@@ -71,6 +71,11 @@ def section(title: str, of: Mapping[str, Sequence[Result]], names: Mapping[str, 
     for name, (label, _) in QUANTITIES.items():
         if any(values_of(results, name) for results in of.values()):
             lines.append(f"| {label} | " + " | ".join(cell(results, name) for results in of.values()) + " |")
+    if all(of.values()):
+        faster, less, more = (median(values_of(of["relion"], name)) / median(values_of(of["cryoedu"], name))
+                              for name in ("seconds", "cpu_seconds", "memory"))
+        lines += ["", f"{names['cryoedu']} is {faster:.1f} times as fast as {names['relion']} ({less:.1f} times by "
+                      f"processor time), with {1 / more:.1f} times its memory."]
     curves = [np.median([r["measured"]["true_fsc"] for r in results if "true_fsc" in r["measured"]], axis=0)
               for results in of.values() if any("true_fsc" in r["measured"] for r in results)]
     if len(curves) == 2:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from cryoedu.arrays import Array, attempt, to_numpy
 from cryoedu.errors import InputError
-from cryoedu.geometry.euler import Floats, euler_to_matrix, matrix_to_euler
+from cryoedu.geometry.euler import Floats, matrix_to_euler
 from cryoedu.geometry.fourier import shift_phases
 from cryoedu.geometry.grids import Search, shift_subdivision, subdivision
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
@@ -36,7 +36,8 @@ from cryoedu.particles.particles import Particles
 from cryoedu.threads import in_threads
 
 REUSED = 4  # times that slices are asked for, on average, below which it costs more to keep them than to make them
-Slices = Callable[[NDArray[np.int64], NDArray[np.int64], Floats], Array]  # classes, numbers, rotations -> (H, J)
+# classes, numbers and rotations of hypotheses -> their slices as reals (H, 2 J), and |A|² (H, J)
+Slices = Callable[[NDArray[np.int64], NDArray[np.int64], Floats], tuple[Array, Array]]
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,17 @@ class Adaptive:
 
 
 @dataclass(frozen=True)
+class _Level:
+    """How hypotheses are split to reach a level: into ``turns`` (T, 3, 3) and ``steps`` (S, 2) Å, seen up to the shells
+    of ``space``."""
+
+    space: FourierSpace
+    turns: Floats
+    steps: Floats
+    slices: Slices
+
+
+@dataclass(frozen=True)
 class _Candidates:
     """Points of the coarse grid that one image follows: class · O + orientation (H,) and shift (S,), as indices."""
 
@@ -78,13 +90,17 @@ class _Candidates:
 
 @dataclass(frozen=True)
 class _Found:
-    """What the last level says of one image: the hypotheses (H,) that hold its weight, and their sums over shifts."""
+    """What the last level says of one image: the hypotheses (H,) that hold its weight, and their sums over shifts.
+
+    overlap, energy: (J,) Σ Γ Re X* CTF A / σ² and Σ Γ |CTF A|² / σ² of each column.
+    """
 
     classes: NDArray[np.int64]
     rotations: Floats
     numerator: Array
     denominator: Array
-    predicted: Array
+    overlap: Floats
+    energy: Floats
     log_evidence: float
     class_probability: Floats
     best: int
@@ -100,20 +116,22 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
     coarse = adaptive.space(0, space, search.angular_step)
     started = _significant(particles, model, search, adaptive, coarse, xp, budget, lambda share: tick(0.5 * share))
     half = transform(xp.asarray(model.maps), most=reach(space.parts))
-    split = len(subdivision(search.angular_step, in_plane=space.ndim == 2))
-    slices, left, families = [], budget // 2, sum(len(image.hypotheses) for image in started)
+    levels, left, families = [], budget // 2, sum(len(image.hypotheses) for image in started)
     for level in range(1, adaptive.levels + 1):
-        orientations, at = len(search.angles) * split**level, adaptive.space(level, space, search.angular_step)
+        turns = subdivision(search.angular_step / 2 ** (level - 1), in_plane=space.ndim == 2)
+        steps = shift_subdivision(search.shift_step / 2 ** (level - 1)) if len(search.shifts) > 1 else np.zeros((1, 2))
+        orientations, at = len(search.angles) * len(turns) ** level, adaptive.space(level, space, search.angular_step)
         rows = model.classes * orientations
-        kept = families * split > REUSED * rows and 8 * rows * len(at.parts) <= left
-        slices.append(_slices(half, orientations, split, at, kept, xp))
-        left -= 8 * rows * len(at.parts) if kept else 0
+        kept = families * len(turns) > REUSED * rows and 12 * rows * len(at.parts) <= left
+        levels.append(_Level(at, turns, steps, _slices(half, orientations, len(turns), at, kept, xp)))
+        left -= 12 * rows * len(at.parts) if kept else 0
+    grid = search.rotations
     sigma2 = model.sigma2[:, space.bins]
     inserter = Inserter(space, model.classes, xp, search.symmetry)
     count = len(particles)
     centres = prior_centres(particles)
     centres = np.zeros((count, 2)) if centres is None else centres
-    posterior = unseen(count, model.classes)
+    posterior, best = unseen(count, model.classes), np.zeros((count, 3, 3))
     squares, power = np.zeros(sigma2.shape), np.zeros(sigma2.shape)
     shift_square, done = 0.0, 0
     size = int(max(min(budget // 4 // (64 * len(space.bins)), 256), 1))
@@ -132,7 +150,7 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
 
             def follow(k: int, some: NDArray[np.int64] = some, b: Array = b, c: Array = c) -> _Found:
                 i = some[k]
-                return _explore(b[k, :], c[k, :], started[i], centres[i], slices, model, search, adaptive, space, xp)
+                return _explore(b[k, :], c[k, :], started[i], centres[i], grid, levels, model, search, adaptive, xp)
 
             for i, found in zip(some, in_threads(follow, range(len(some)), xp), strict=True):
                 for m in np.unique(found.classes):
@@ -140,16 +158,15 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
                     at = xp.asarray(mine)
                     inserter.add(int(m), xp.take(found.numerator, at, axis=0), xp.take(found.denominator, at, axis=0),
                                  found.rotations[mine])
-                overlap, energy = _contrast(found, xp)
-                squares[group] += (energy - 2 * overlap) * sigma2[group]
+                squares[group] += (found.energy - 2 * found.overlap) * sigma2[group]
                 shift_square += found.shift_square
-                posterior.overlap[i], posterior.energy[i] = overlap[1:].sum(), energy[1:].sum()
+                posterior.overlap[i], posterior.energy[i] = found.overlap[1:].sum(), found.energy[1:].sum()
                 posterior.log_evidence[i], posterior.max_probability[i] = found.log_evidence, found.max_probability
                 posterior.class_probability[i], posterior.shifts[i] = found.class_probability, found.shift
-                posterior.angles[i] = matrix_to_euler(found.rotations[found.best])
+                best[i] = found.rotations[found.best]
             done += len(some)
             tick(0.5 + 0.5 * done / count)
-    posterior.classes[:] = posterior.class_probability.argmax(axis=1)
+    posterior.classes[:], posterior.angles[:] = posterior.class_probability.argmax(axis=1), matrix_to_euler(best)
     sizes = np.bincount(particles.optics_group, minlength=len(particles.optics)).astype(np.float64)
     binned, counts, log_likelihood = residuals(squares, power, sizes, sigma2, posterior, space, MAXIMUM_LIKELIHOOD)
     return posterior, inserter.sums(binned, counts, shift_square, log_likelihood)
@@ -187,62 +204,62 @@ def _significant(particles: Particles, model: Model, search: Search, adaptive: A
 
 
 def _slices(half: Array, orientations: int, split: int, space: FourierSpace, kept: bool, xp: ModuleType) -> Slices:
-    """Slices (H, J) of the maps ``half`` at some points of a grid: their classes, numbers in it, and rotations.
+    """Slices of the maps ``half`` at some points of a grid: asked for by their classes, numbers in it, and rotations.
 
     Many images may ask for the same ones, so that each is computed once, if they are ``kept``. They are asked for in
     families: the ``split`` children of a point of the coarser grid, one after the other.
     """
     parts, rows = space.parts, half.shape[0] * orientations if kept else 0
-    values, known = xp.empty((rows, len(parts)), dtype=half.dtype), np.zeros(rows // split, dtype=bool)
+    values = (xp.empty((rows, 2 * len(parts)), dtype=xp.float32), xp.empty((rows, len(parts)), dtype=xp.float32))
+    known = np.zeros(rows // split, dtype=bool)
 
-    def computed(classes: NDArray[np.int64], rotations: Floats) -> Array:
+    def computed(classes: NDArray[np.int64], rotations: Floats) -> tuple[Array, Array]:
         order = np.argsort(classes, kind="stable")
         each = [extract(half[m : m + 1, ...], rotations[classes == m], parts.kx, parts.ky, PADDING)[0, ...]
                 for m in np.unique(classes)]
-        return xp.take(xp.concat(each, axis=0), xp.asarray(np.argsort(order)), axis=0)
+        predicted = xp.take(xp.concat(each, axis=0), xp.asarray(np.argsort(order)), axis=0)
+        return side_by_side(predicted, xp), absolute2(predicted, xp)
 
-    def slices(classes: NDArray[np.int64], numbers: NDArray[np.int64], rotations: Floats) -> Array:
+    def slices(classes: NDArray[np.int64], numbers: NDArray[np.int64], rotations: Floats) -> tuple[Array, Array]:
         if not kept:
             return computed(classes, rotations)
         rows = classes * orientations + numbers
         family = rows[::split] // split
         if len(new := np.flatnonzero(~known[family])):
             members = (new[:, None] * split + np.arange(split)).ravel()
-            found = computed(classes[members], rotations[members])
-            for i, f in enumerate(family[new]):
-                values[f * split : (f + 1) * split, ...] = found[i * split : (i + 1) * split, ...]
+            for all_of_them, found in zip(values, computed(classes[members], rotations[members])):
+                for i, f in enumerate(family[new]):
+                    all_of_them[f * split : (f + 1) * split, ...] = found[i * split : (i + 1) * split, ...]
             known[family[new]] = True
-        return xp.take(values, xp.asarray(rows), axis=0)
+        at = xp.asarray(rows)
+        return xp.take(values[0], at, axis=0), xp.take(values[1], at, axis=0)
 
     return slices
 
 
-def _explore(b: Array, c: Array, start: _Candidates, centre: Floats, slices: Sequence[Slices], model: Model,
-             search: Search, adaptive: Adaptive, finest: FourierSpace, xp: ModuleType) -> _Found:
-    """Follow the candidates of one image, b and c (J,), down to the finest level; ``centre`` (2,) Å of its prior."""
-    classes, numbers = np.divmod(start.hypotheses.astype(np.int64), len(search.angles))
-    rotations, shifts = euler_to_matrix(search.angles[numbers]), search.shifts[start.shifts]
+def _explore(b: Array, c: Array, start: _Candidates, centre: Floats, grid: Floats, levels: Sequence[_Level],
+             model: Model, search: Search, adaptive: Adaptive, xp: ModuleType) -> _Found:
+    """Follow the candidates of one image, b and c (J,), from the coarse ``grid`` (O, 3, 3) down to the finest level.
+
+    centre: (2,) Å of its prior.
+    """
+    classes, numbers = np.divmod(start.hypotheses.astype(np.int64), len(grid))
+    rotations, shifts = grid[numbers], search.shifts[start.shifts]
     variance = max(model.offset_sigma, 1e-3) ** 2
     with np.errstate(divide="ignore"):
         class_prior = np.maximum(np.log(model.class_weights), -80.0)
     nearness = -np.sum((search.shifts - centre) ** 2, axis=1) / (2 * variance)
-    constant = -np.log(len(search.angles)) - np.logaddexp.reduce(nearness)
-    for level in range(1, adaptive.levels + 1):
-        space = adaptive.space(level, finest, search.angular_step)
-        turns = subdivision(search.angular_step / 2 ** (level - 1), in_plane=finest.ndim == 2)
+    constant = -np.log(len(grid)) - np.logaddexp.reduce(nearness)
+    for level in levels:
+        turns, parts = level.turns, level.space.parts
         rotations = (turns[None] @ rotations[:, None]).reshape(-1, 3, 3)
         classes = np.repeat(classes, len(turns))
         numbers = (numbers[:, None] * len(turns) + np.arange(len(turns))).ravel()
-        constant -= np.log(len(turns))
-        if len(search.shifts) > 1:
-            steps = shift_subdivision(search.shift_step / 2 ** (level - 1))
-            shifts = (shifts[:, None] + steps[None]).reshape(-1, 2)
-            constant -= np.log(len(steps))
-        parts = space.parts
-        phases = xp.asarray(shift_phases(-shifts / space.pixel_size, parts), dtype=b.dtype)
+        shifts = (shifts[:, None] + level.steps[None]).reshape(-1, 2)
+        constant -= np.log(len(turns) * len(level.steps))
+        phases = xp.asarray(shift_phases(-shifts / level.space.pixel_size, parts), dtype=b.dtype)
         moved = side_by_side(b[None, : len(parts)] * phases, xp)
-        predicted = slices[level - 1](classes, numbers, rotations)
-        flat, energy = side_by_side(predicted, xp), absolute2(predicted, xp)
+        flat, energy = level.slices(classes, numbers, rotations)
         gamma = to_numpy(moved[:, 1:] @ flat[:, 1:].T)  # scores until here, float32, worked on in place
         fit = to_numpy(energy[:, 1:] @ c[1 : len(parts)])
         gamma -= 0.5 * fit - (class_prior[classes] + constant).astype(fit.dtype)
@@ -252,26 +269,19 @@ def _explore(b: Array, c: Array, start: _Candidates, centre: Floats, slices: Seq
         evidence = gamma.sum(dtype=np.float64)
         gamma /= evidence.astype(gamma.dtype)
         keep = np.sort(_holding(gamma.sum(axis=0), adaptive.share, adaptive.most))
-        if level < adaptive.levels:
+        if level is not levels[-1]:
             shifts = shifts[_holding(gamma.sum(axis=1), adaptive.share, len(shifts))]
             classes, numbers, rotations = classes[keep], numbers[keep], rotations[keep]
     gamma = gamma[:, keep] / gamma[:, keep].sum()
     shift, best = np.unravel_index(gamma.argmax(), gamma.shape)
-    weights = xp.asarray(gamma.T, dtype=c.dtype)
-    predicted = xp.take(predicted, xp.asarray(keep), axis=0)
-    numerator = as_columns(weights @ moved, space, xp)
-    denominator = xp.sum(weights, axis=1)[:, None] * c[None, ...]
+    weights, at = xp.asarray(gamma.T, dtype=c.dtype), xp.asarray(keep)
+    numerator, denominator = weights @ moved, xp.sum(weights, axis=1)[:, None] * c[None, ...]
+    overlap = to_numpy(xp.sum(numerator * xp.take(flat, at, axis=0), axis=0)).astype(np.float64)
+    energy = to_numpy(xp.sum(denominator * xp.take(energy, at, axis=0), axis=0)).astype(np.float64)
     per_class: Floats = np.bincount(classes[keep], gamma.sum(axis=0), model.classes).astype(np.float64)
-    return _Found(classes[keep], rotations[keep], numerator, denominator, predicted, float(top + np.log(evidence)),
-                  per_class, int(best), shifts[shift], float(gamma.max()),
-                  float(gamma.sum(axis=1) @ np.sum((shifts - centre) ** 2, axis=1)))
-
-
-def _contrast(found: _Found, xp: ModuleType) -> tuple[Floats, Floats]:
-    """Σ Γ Re X* CTF A / σ² and Σ Γ |CTF A|² / σ² of each column (J,)."""
-    cross = xp.real(found.numerator) * xp.real(found.predicted) + xp.imag(found.numerator) * xp.imag(found.predicted)
-    energy = found.denominator * absolute2(found.predicted, xp)
-    return (to_numpy(xp.sum(cross, axis=0)).astype(np.float64), to_numpy(xp.sum(energy, axis=0)).astype(np.float64))
+    return _Found(classes[keep], rotations[keep], as_columns(numerator, level.space, xp), denominator,
+                  overlap.reshape(2, -1).sum(axis=0), energy, float(top + np.log(evidence)), per_class, int(best),
+                  shifts[shift], float(gamma.max()), float(gamma.sum(axis=1) @ np.sum((shifts - centre) ** 2, axis=1)))
 
 
 def _holding(weights: Floats, share: float, most: int) -> NDArray[np.int64]:

@@ -52,6 +52,14 @@ def test_medians_stand_before_the_values_of_each_seed(table):
     assert "AMD EPYC, 1 core" in text
 
 
+def test_ratios_are_those_of_the_medians(table):
+    """What people quote; the wrong way round it would be a lie."""
+    ours = [result("cryoedu", s) | {"seconds": 10.0, "cpu_seconds": 20.0, "memory": 500} for s in (1, 2)]
+    text = table({"gold": "Gold"}, [result("relion", s) for s in (1, 2, 3)] + ours, relion="3.1.3")
+    assert ("cryoedu 0.1 is 20.0 times as fast as RELION 3.1.3 (2.5 times by processor time), with 2.5 times its "
+            "memory.") in text
+
+
 def test_what_was_not_run_is_said(table):
     text = table({"gold": "Gold", "classes": "Classes"}, [result("cryoedu", 1, lost=0.25)], relion=None)
     assert row(text, "orientations off by more than 10°") == ["not run", "25.0 %"]
