@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines = ["# The lecture's data set", "", f"Written by `python benchmarks/lecture.py`: {WHAT}", "",
              f"Machine: {timed.machine()}; load before the first: {load_before:.1f}. On a GPU: [gpu.md](gpu.md).", "",
              *HEADER, row("a part", found), "",
-             f"On these cores all {ALL:,} particles would take {hours:.1f} hours: extrapolated from the part, not "
+             f"On these cores all {ALL:,} particles would take {hours:.3g} hours: extrapolated from the part, not "
              "measured."]
     print("\n".join(lines[-3:]))
     asked.table.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -95,7 +95,7 @@ def test_what_it_leaves_has_relion_s_names_and_halves(refined):
     history = (folder / "run_history.csv").read_text().splitlines()
     assert "fsc_resolution_angstrom" in history[0] and len(history) == number + 1
     fsc = model["rlnGoldStandardFsc"].to_numpy(dtype=float)
-    assert len(fsc) == BOX // 2 + 1 and fsc[1:4].min() > 0.9 and fsc.max() < 1 + 1e-6  # the mean agrees
+    assert len(fsc) == BOX // 2 + 1 and fsc[1:4].min() > 0.9 and fsc.max() <= 1
 
 
 @pytest.mark.slow

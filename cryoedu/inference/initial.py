@@ -103,7 +103,7 @@ def stochastic_gradient_descent(
                ticked: Tick) -> tuple[Posterior, Sums | GridSums]:
         batch = drawn(stage.number)[1]
         found, sums = look(every.subset_of(batch), batch, at, stage, space, before, ticked)
-        return _updated(before, batch, found), replace(sums, log_likelihood=sums.log_likelihood * count / len(batch))
+        return _updated(before, batch, found), replace(sums, log_likelihood=sums.log_likelihood * (count / len(batch)))
 
     def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], stage: Stage,
                space: FourierSpace, before: State) -> Update:

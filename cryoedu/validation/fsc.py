@@ -32,7 +32,8 @@ def fsc(first: ArrayLike, second: ArrayLike, *, mask: ArrayLike | None = None) -
     cross = radial_mean((f * np.conj(g)).real, a.shape[0], a.ndim)
     one, two = (radial_mean(np.abs(x) ** 2, a.shape[0], a.ndim) for x in (f, g))
     seen = (one > ROUNDING * one.max()) & (two > ROUNDING * two.max())
-    return np.divide(cross, np.sqrt(one * two), out=np.zeros_like(cross), where=seen)
+    curve = np.divide(cross, np.sqrt(one * two), out=np.zeros_like(cross), where=seen)
+    return np.clip(curve, -1.0, 1.0)  # of equal shells rounding makes a little more
 
 
 def resolution(curve: ArrayLike, pixel_size: float, *, threshold: float = 0.143) -> float | None:

@@ -81,7 +81,7 @@ def test_the_data_set_of_the_lecture(script, tmp_path):
     particles, iterations, one, both, memory, right = found["a part"]
     assert (particles, iterations) == (60, 2) and 0 < one < both and memory > 100 and 50 <= right <= 100
     hours = re.search(r"take ([\d.]+) hours: extrapolated", (tmp_path / "table.md").read_text())
-    assert float(hours[1]) == pytest.approx(both * script.ALL / 60 / 3600, rel=0.1, abs=0.08)
+    assert float(hours[1]) == pytest.approx(both * script.ALL / 60 / 3600, rel=0.1)
 
 
 @pytest.mark.parametrize("script", ["gpu"], indirect=True)

@@ -159,3 +159,11 @@ def test_0143_between_halves_is_05_against_the_truth():
     """The threshold that everybody quotes, and why."""
     assert float(fsc_to_whole(0.143)) == pytest.approx(0.5, abs=5e-4)
     np.testing.assert_array_equal(fsc_to_whole([-0.3, 0.0, 1.0]), [0, 0, 1])
+
+
+def test_equal_maps_correlate_by_no_more_than_one():
+    """Rounding made it 1 and a little, which STAR readers and arccos refuse."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        a = rng.standard_normal((8, 8, 8))
+        assert np.abs(fsc(a, 3.7 * a)).max() <= 1 and np.abs(fsc(a, -0.3 * a)).max() <= 1
