@@ -107,9 +107,10 @@ function facts(run) {
 async function fill({ shared, app, documents, root, widget }) {
   const ask = server(shared, app);
   let top = "", runs = [], chosen = null, shown = { stamp: "" }, drawn = -1, turn = 0, stopping = false;
+  let byHand = false;  // somebody chose the run and has not seen it yet
   const says = statusLine(), problem = alertLine(), none = h("p", {});
   const list = h("ul", { class: "cryoedu-runs", "aria-label": "runs" });
-  const update = keyed(list, () => runRow(choose));
+  const update = keyed(list, () => runRow(chooseByHand));
   const where = h("span", {}), whole = button("Show all runs", () => show(""));
   const name = h("h2", { tabindex: "-1" }), state = h("p", { class: "cryoedu-state" });
   const told = h("p", {}), why = h("p", {});
@@ -137,7 +138,7 @@ async function fill({ shared, app, documents, root, widget }) {
     const found = await (await ask("runs", { query: { path: top } })).json();
     runs = found.runs;
     setText(none, found.more ? MORE : runs.length ? "" : NONE);
-    if (!runs.some((run) => run.path === chosen)) choose(runs.length ? runs[0].path : null, false);
+    if (!runs.some((run) => run.path === chosen)) choose(runs.length ? runs[0].path : null);
     drawList();
   }
 
@@ -168,6 +169,11 @@ async function fill({ shared, app, documents, root, widget }) {
     plots.replaceChildren(...progressPlots(run), ...spectra(run));
     const same = before.path === run.path;
     if (same && before.state !== run.state) says.say(`${rootOf(run.path)}: ${words(run)}. ${run.message}`);
+    if (byHand) {  // with the first answer, whichever question it is to: not after the pictures have come
+      byHand = false;
+      name.focus();
+      says.say(`${rootOf(run.path)}: ${words(run)}`);
+    }
     runs = runs.map((known) => (known.path === run.path ? { ...known, ...run } : known));
     drawList();
     if (same && drawn === run.pictures) return;
@@ -177,13 +183,15 @@ async function fill({ shared, app, documents, root, widget }) {
       ? pictures(await packed(await ask("runs/pictures", { query })), run.weights) : []));
   }
 
-  function choose(path, byHand = true) {
+  function choose(path) {
     [chosen, shown, drawn, stopping] = [path, { stamp: "" }, -1, false];
     drawList();
-    trying(async () => {
-      await lookAtRun();
-      if (byHand) { name.focus(); says.say(`${rootOf(path)}: ${words(shown)}`); }
-    });
+    trying(lookAtRun);
+  }
+
+  function chooseByHand(path) {
+    byHand = true;
+    choose(path);
   }
 
   async function stopIt() {
