@@ -132,6 +132,18 @@ def test_small_differences_are_found_and_the_posteriors_are_honest(experiment):
     assert abs(overconfidence(last.posterior)) < 0.02 < overconfidence(plain.posterior)
 
 
+@pytest.mark.slow
+def test_one_state_leaves_two_classes_undecided():
+    """Who asks for a class too many is not told that it is there, as plain EM on the same images says."""
+    one = simulate(states()[:1], 400, seed=4, snr=0.35, noise=coloured, defocus=(8e3, 1.6e4), shift_sigma=0.0,
+                   progress=False)
+    model, search, options = start(one, 1)
+    *_, last = cross_fit(one.particles, model, search, seed=1, **options)
+    *_, plain = refine(one.particles, model, search, **options)
+    assert last.posterior.class_probability.max(axis=1).mean() < 0.6
+    assert plain.posterior.class_probability.max(axis=1).mean() > 0.8
+
+
 def test_poses_may_be_searched_as_well():
     """Folds on a whole grid: a few particles, to see that both kinds of sums meet."""
     few = simulate(states(), 24, seed=5, snr=1.0, noise=coloured, defocus=(8e3, 1.6e4), progress=False)
