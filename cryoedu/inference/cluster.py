@@ -69,6 +69,7 @@ def on_workers(cluster: Workers, assignment: Assignment, memory: str | int | Non
     worker's machine and the rows.
     """
     client = client_of(cluster)
+    _loosen(client)
     if memory is not None:
         memory_budget(memory, library("numpy"))  # refuses what is no size
     kept: list[tuple[Images, list[Future]]] = []  # blocks that were sent before
@@ -192,6 +193,25 @@ def _places(client: Client, count: int) -> list[Place]:
     if not slots:
         return [EVERYWHERE] * count
     return [{"workers": slots[i * len(slots) // count], "allow_other_workers": True} for i in range(count)]
+
+
+def _loosen(client: Client) -> None:
+    """Let tasks run on a worker that comes when all are gone that they were meant for: they would wait for ever.
+
+    They may run anywhere, but what the scheduler asks of a new worker is whether they were meant for it. The class is
+    made here so that it travels whole, and the scheduler needs no cryoedu.
+    """
+    from distributed import SchedulerPlugin
+
+    class Loosened(SchedulerPlugin):  # type: ignore[misc]
+        name, idempotent = "cryoedu-loosened", True
+
+        def add_worker(self, scheduler: Any, worker: str) -> None:
+            for task in scheduler.unrunnable:
+                if task.loose_restrictions:
+                    task.worker_restrictions = None
+
+    client.register_plugin(Loosened())
 
 
 def _sent(client: Client, thing: Any, place: Place = EVERYWHERE) -> Future:

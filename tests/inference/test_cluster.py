@@ -358,6 +358,26 @@ def test_a_worker_that_is_killed_costs_its_block_and_not_the_run(many, blobs):
 
 
 @pytest.mark.slow
+def test_the_only_worker_is_killed_and_another_takes_its_place(many, blobs):
+    """Blocks that were meant for workers that are gone, all at once, wait for none of these."""
+    search = search_3d(1, shift_range=2 * PIXEL, shift_step=PIXEL)
+    killed = []
+
+    with clusters.local_workers(1) as cluster, cluster.get_client() as client:
+        late = threading.Timer(120, cluster.close)  # then the run ends with an error, and does not wait for ever
+        late.start()
+
+        def kill_once(share):
+            if share == 1 and not killed:  # nothing is under way, but the blocks will be asked for again
+                killed.append(cluster.workers[0].pid)
+                os.kill(killed[0], signal.SIGKILL)
+
+        turns = list(refine(many, model_of(many, blobs), search, iterations=2, cluster=client, tick=kill_once, **HERE))
+        late.cancel()
+    assert killed and [turn.number for turn in turns] == [1, 2]
+
+
+@pytest.mark.slow
 def test_a_block_that_kills_every_worker_ends_the_run_in_words(many, blobs):
     """Too little memory for a block is not cured by another worker; trying for ever would hide it."""
     import dask
