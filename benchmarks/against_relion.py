@@ -16,6 +16,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,8 @@ from experiments import EXPERIMENTS, Numbers
 from timed import Failed, machine, run
 
 import cryoedu
+
+IMPORTS = "import numpy, scipy.ndimage, scipy.spatial.transform, numba, pandas"
 
 
 def watcher(label: str, out: Path) -> Callable[[float], None]:
@@ -146,7 +149,10 @@ def main() -> None:
 def write_table(work: Path) -> None:
     """The table beside this file, from all results in ``work``."""
     titles = {name: experiment.title for name, experiment in EXPERIMENTS.items()}
-    text = table(titles, results_in(work), relion=versions()["relion"])
+    remarks = {name: experiment.remark for name, experiment in EXPERIMENTS.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        imports = run(f"{sys.executable} -c '{IMPORTS}'", Path(folder), Path(folder)).memory
+    text = table(titles, results_in(work), relion=versions()["relion"], remarks=remarks, imports=imports)
     Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")
 
 

@@ -26,6 +26,7 @@ def percent(value: float) -> str:
 QUANTITIES: dict[str, tuple[str, Callable[[float], str]]] = {
     "agreement": ("particles in the right class", percent),
     "oracle": ("oracle: true maps, poses and noise", percent),
+    "oracle_found": ("oracle: true maps and noise, poses as found", percent),
     "largest_class": ("share of the larger class", percent),
     "noise_ratio": ("estimated over true noise power", lambda v: f"{v:.2f}"),
     "reported_resolution": ("resolution that it reports", angstrom),
@@ -58,8 +59,8 @@ def cell(results: Sequence[Result], name: str) -> str:
     return text(median(values)) + (f" ({', '.join(each)})" if len(set(each)) > 1 else "")
 
 
-def section(title: str, of: Mapping[str, Sequence[Result]], names: Mapping[str, str]) -> list[str]:
-    """One experiment: the commands and a row for each quantity that any of its results has."""
+def section(title: str, of: Mapping[str, Sequence[Result]], names: Mapping[str, str], remark: str = "") -> list[str]:
+    """One experiment: the commands, a row for each quantity that any of its results has, and a remark."""
     lines = [f"## {title}", ""]
     for results in of.values():
         lines += [f"    {results[0]['command']}", ""] if results else []
@@ -82,11 +83,14 @@ def section(title: str, of: Mapping[str, Sequence[Result]], names: Mapping[str, 
         theirs, ours = curves
         lines += ["", f"FSC with the true map, {names['cryoedu']} less {names['relion']}: at least "
                       f"{np.min((ours - theirs)[1:]):+.3f} in every shell."]
-    return [*lines, ""]
+    return [*lines, "", remark, ""] if remark else [*lines, ""]
 
 
-def table(titles: Mapping[str, str], results: Sequence[Result], *, relion: str | None) -> str:
-    """The page. titles: of each experiment, by name.  relion: the version that is installed here, or None."""
+def table(titles: Mapping[str, str], results: Sequence[Result], *, relion: str | None,
+          remarks: Mapping[str, str] | None = None, imports: float | None = None) -> str:
+    """The page. titles: of each experiment, by name.  remarks: what to say under some of their tables.
+    relion: the version that is installed here, or None.  imports: MB that importing takes before anything is done.
+    """
     ordered = sorted(results, key=lambda r: r["seed"])
     versions = {p: sorted({r["version"] for r in ordered if r["program"] == p}) for p in PROGRAMS}
     names = {p: " ".join([label, *versions[p]]) for p, label in zip(PROGRAMS, ("RELION", "cryoedu"))}
@@ -100,10 +104,12 @@ def table(titles: Mapping[str, str], results: Sequence[Result], *, relion: str |
         lines += [f"Machine: {'; '.join(machines)}; load average {min(loads):.1f} to {max(loads):.1f}.",
                   "Where it is more than the processes of a run, the machine had other work, and times came out long.",
                   ""]
+    if imports is not None:
+        lines += [f"A process that only imports NumPy, SciPy, Numba and pandas takes {imports:.0f} MB.", ""]
     missing = []
     for name, title in titles.items():
         of = {p: [r for r in ordered if r["experiment"] == name and r["program"] == p] for p in PROGRAMS}
-        lines += section(title, of, names)
+        lines += section(title, of, names, (remarks or {}).get(name, ""))
         missing += [f"- {name}, {names[p]}" for p in PROGRAMS if not of[p]]
     if missing:
         lines += ["## Not run", "", *missing, ""]

@@ -22,6 +22,7 @@ T = TypeVar("T")
 LARGEST_BLOCK = 4096  # rows (images × shifts) beyond which a larger product is no faster
 FEWEST_ROWS = 256  # below which a product on the CPU is slower
 FAST_SCORES = 2**22  # scores at a time on the CPU: more leave the fast memory between the product and the softmax
+FAST_BLOCK = 2**21  # bytes of a block on the CPU: more leave the fast memory between one step and the next
 CTF_FLOOR = 1e-3  # below this, a premultiplied component says too little of its noise to be divided by its CTF
 
 
@@ -62,6 +63,12 @@ def block_sizes(space: FourierSpace, classes: int, orientations: int, shifts: in
         raise InputError(f"a memory budget of {budget / 1e6:.0f} MB cannot hold one image with its hypotheses: give at "
                          f"least {max(need / 1e6, 16):.0f} MB, or search fewer shifts")
     return int(images), int(lot), int(threads)
+
+
+def block_size(each: int, budget: int, xp: ModuleType) -> int:
+    """Images of ``each`` bytes in a block of its own thread: as many as fast memory holds on the CPU, where more would
+    leave it between one step and the next."""
+    return int(np.clip(min(budget // 4 // workers(xp), budget if on_gpu(xp) else FAST_BLOCK) // each, 1, 1024))
 
 
 def half_as_many(images: int) -> int:

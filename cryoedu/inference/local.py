@@ -16,12 +16,12 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, on_gpu, to_numpy
+from cryoedu.arrays import Array, to_numpy
 from cryoedu.geometry.euler import Floats, matrix_to_euler
 from cryoedu.geometry.fourier import shift_phases
 from cryoedu.geometry.grids import LocalSearch
 from cryoedu.inference.assignment import Assignment
-from cryoedu.inference.blocks import absolute2, as_columns, in_pieces, prepare, side_by_side
+from cryoedu.inference.blocks import absolute2, as_columns, block_size, in_pieces, prepare, side_by_side
 from cryoedu.inference.expectation import Tick, residuals
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.model import Model, Posterior, unseen
@@ -30,9 +30,8 @@ from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import PADDING, reach, transform
 from cryoedu.microscope.slices import extract
 from cryoedu.particles.particles import Particles
-from cryoedu.threads import in_threads, workers
+from cryoedu.threads import in_threads
 
-FAST_BLOCK = 2**21  # bytes of a block on the CPU: more leave the fast memory between one step and the next
 LEAST = 1e-4  # share of a particle's weight below which a slice does not count in the sums
 
 
@@ -66,7 +65,7 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
     shift_square, done = 0.0, 0
     hypotheses = classes * len(search.turns)
     each = 24 * len(space.bins) * (hypotheses + steps) + 16 * steps * hypotheses
-    size = int(np.clip(min(budget // 4 // workers(xp), budget if on_gpu(xp) else FAST_BLOCK) // each, 1, 1024))
+    size = block_size(each, budget, xp)
 
     def look(rows: NDArray[np.int64], group: int) -> _Looked:
         return _look(particles, rows, group, model, search, half, space, assignment, xp)

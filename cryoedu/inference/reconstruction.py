@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from cryoedu.arrays import Array, attempt, library, memory_budget, to_numpy
+from cryoedu.arrays import library, memory_budget, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import euler_to_matrix
 from cryoedu.geometry.fourier import radial_mean
 from cryoedu.geometry.masks import soft_sphere
-from cryoedu.geometry.symmetry import symmetrised_rotations, symmetry_operators
-from cryoedu.inference.blocks import as_columns, half_as_many, prepare
+from cryoedu.geometry.symmetry import symmetry_operators
+from cryoedu.inference.blocks import Block, as_columns, block_size, in_pieces, prepare
+from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.loop import noise_power
-from cryoedu.inference.maximisation import Equations, data_weight, solve
+from cryoedu.inference.maximisation import solve
 from cryoedu.inference.spaces import FourierSpace
-from cryoedu.microscope.ctf import ctf_components
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles.particles import Particles
+from cryoedu.threads import in_threads
 from cryoedu.validation.fsc import fsc
 
 NOISE_RANGE = 1e-2  # images without noise would weigh their shells so unevenly that the solution converges slowly
@@ -39,8 +41,9 @@ def reconstruct(particles: Particles, *, ndim: int = 3, wiener: bool = True, res
     resolution: Å, nothing finer is reconstructed (default: Nyquist).  steps: conjugate-gradient steps.
     symmetry: point group of the map, such as D7: every particle is inserted at all poses that show the same.
 
-    The particles are read once, in blocks that fit ``memory``; later steps need only their poses and CTFs. The corners
-    of the box, which the particles' turned boxes do not all cover, are masked.
+    The particles are read once, in blocks that fit ``memory``; later steps need only their sums on the padded grid,
+    which take some 150 n³ bytes beside. The corners of the box, which the particles' turned boxes do not all cover, are
+    masked.
     Raises InputError if poses are missing, or if a 2D average is to have a point group.
     """
     if particles.angles is None:
@@ -55,71 +58,43 @@ def reconstruct(particles: Particles, *, ndim: int = 3, wiener: bool = True, res
     space = FourierSpace(box, ndim, pixel_size, radius)
     sigma2 = noise_power(particles)[:, space.bins]
     sigma2 = np.maximum(sigma2, NOISE_RANGE * sigma2.max())
-    size = int(max(min(memory_budget(memory, xp) // (64 * mates * len(space.bins)), 4096), 1))
+    size = block_size(64 * len(space.bins), memory_budget(memory, xp), xp)
     mask = soft_sphere(box, pixel_size, box * pixel_size - 6 * pixel_size, ndim=ndim)
     start = xp.zeros((1, *(box,) * ndim), dtype=xp.float32)
 
-    halves = [_equations(particles, np.arange(h, len(particles), 2), symmetry, space, sigma2, size, xp, progress)
+    halves = [_inserted(particles, np.arange(h, len(particles), 2), symmetry, space, sigma2, size, xp, progress)
               for h in (0, 1)]
-    weak = [1e-2 * radial_mean(to_numpy(e.weight), box, ndim) for e in halves]
-    whole = Equations(halves[0].gradient + halves[1].gradient, halves[0].weight + halves[1].weight,
-                       lambda maps: halves[0].curvature(maps) + halves[1].curvature(maps))
+    whole = (halves[0] + halves[1]).equations(space)
+    each = [half.equations(space) for half in halves]
+    weak = [1e-2 * radial_mean(to_numpy(e.weight), box, ndim) for e in each]
     prior = weak[0] + weak[1]
     if wiener and len(particles) > 1:
         first, second = (to_numpy(solve(space, e, np.maximum(ridge, TINY), start, 2)[0])
-                         for e, ridge in zip(halves, weak, strict=True))
+                         for e, ridge in zip(each, weak, strict=True))
         correlation = np.clip(fsc(first, second, mask=mask), LEAST_FSC, 0.999)
         prior = radial_mean(to_numpy(whole.weight), box, ndim) * (1 - correlation) / (2 * correlation)
     maps = solve(space, whole, np.maximum(prior, TINY), start, steps)
     return Specimen((to_numpy(maps[0]) * mask).astype(np.float32), pixel_size, "reconstruction")
 
 
-def _equations(particles: Particles, chosen: NDArray[np.int64], symmetry: str, space: FourierSpace,
-               sigma2: NDArray[np.float64], size: int, xp: ModuleType, progress: bool) -> Equations:
+def _inserted(particles: Particles, chosen: NDArray[np.int64], symmetry: str, space: FourierSpace,
+              sigma2: NDArray[np.float64], size: int, xp: ModuleType, progress: bool) -> GridSums:
+    """The sums of the particles ``chosen``, each at its own pose."""
     assert particles.angles is not None
     rotations = euler_to_matrix(particles.angles)
-    mates = len(symmetry_operators(symmetry))
-    shape = (1, *(space.box,) * space.ndim)
+    inserter = Inserter(space, 1, xp, symmetry)
+    of_groups = [chosen[particles.optics_group[chosen] == group] for group in range(len(particles.optics))]
+    lots = [(mine[first : first + size], group) for group, mine in enumerate(of_groups)
+            for first in range(0, len(mine), size)]
 
-    def weights(group: int, rows: NDArray[np.int64]) -> Array:
-        """CTF² / σ² (1, N', J) of the particles ``rows``."""
-        each = np.broadcast_to(1.0 / sigma2[group], (len(rows), len(space.bins)))
-        if particles.ctf is not None:
-            each = each * ctf_components(space.parts, particles.optics[group], particles.ctf[rows]) ** 2
-        if particles.scale is not None:
-            each = each * particles.scale[rows, None] ** 2
-        return xp.asarray(np.tile(each, (mates, 1))[None, ...], dtype=xp.float32)
+    def look(rows: NDArray[np.int64], group: int) -> Block:
+        return prepare(particles, rows, group, sigma2[group], np.zeros((1, 2)), space, xp)
 
-    def curvature(maps: Array) -> Array:
-        out = xp.zeros(shape, dtype=maps.dtype)
-        for group, rows in lots:
-            poses = symmetrised_rotations(rotations[rows], symmetry)
-            out += space.backproject(weights(group, rows) * space.project(maps, poses), poses)
-        return out
-
-    def inserted(group: int, rows: NDArray[np.int64]) -> tuple[Array, Array]:
-        """Gradient and weight of the particles ``rows``."""
-        block = prepare(particles, rows, group, sigma2[group], np.zeros((1, 2)), space, xp)
-        poses = symmetrised_rotations(rotations[rows], symmetry)
-        images = xp.concat([as_columns(block.b[:, 0, :], space, xp)] * mates, axis=0)
-        return space.backproject(images[None, ...], poses), data_weight(space, poses, weights(group, rows))
-
-    gradient = xp.zeros(shape, dtype=xp.float32)
-    weight = xp.zeros((1, *(space.box,) * (space.ndim - 1), space.box // 2 + 1), dtype=xp.float32)
-    lots: list[tuple[int, NDArray[np.int64]]] = []  # those that fitted, for the steps that come
+    pieces = in_pieces(look, size, xp)
     with tqdm(total=len(chosen), desc="inserting particles", unit="image", delay=2, leave=False,
               disable=not progress) as bar:
-        for group in range(len(particles.optics)):
-            mine, first = chosen[particles.optics_group[chosen] == group], 0
-            while first < len(mine):
-                rows = mine[first : first + size]
-                found = attempt(xp, inserted, group, rows)
-                if found is None:
-                    size = half_as_many(len(rows))
-                    continue
-                gradient += found[0]
-                weight += found[1]
-                lots.append((group, rows))
-                first += len(rows)
-                bar.update(len(rows))
-    return Equations(gradient, weight, curvature)
+        for block in chain.from_iterable(in_threads(lambda lot: pieces(*lot), lots, xp, ahead=2)):
+            weights = xp.broadcast_to(block.c, (len(block.rows), len(space.bins)))
+            inserter.add(0, as_columns(block.b[:, 0, :], space, xp), weights, rotations[block.rows])
+            bar.update(len(block.rows))
+    return inserter.sums(np.zeros(1), np.zeros(1), 0.0, 0.0)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from cryoedu.errors import InputError
-from cryoedu.geometry.euler import angular_distance, matrix_to_euler
+from cryoedu.geometry.euler import angular_distance, euler_to_matrix, matrix_to_euler
 from cryoedu.geometry.fourier import fourier, inverse, shells
 from cryoedu.geometry.grids import Search, search_2d, search_3d, shift_subdivision, subdivision
 from cryoedu.inference.adaptive import Adaptive, adaptive_expectation
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
 from cryoedu.inference.expectation import expectation
-from cryoedu.inference.gridsums import Inserter
+from cryoedu.inference.gridsums import Inserter, deblurred
 from cryoedu.inference.loop import refine, start_model
 from cryoedu.inference.maximisation import mirrored_plane
 from cryoedu.inference.spaces import FourierSpace
@@ -79,6 +79,24 @@ def test_with_everything_kept_it_is_the_dense_search_on_the_finest_grid(ndim, cl
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
+def test_a_strong_shell_does_not_weigh_on_its_neighbours(ndim):
+    """Weights on the padded grid stand for slices between its points. Blurred as they are inserted, they weighed 5 and
+    11 percent too much here, and made maps too weak where all particles are bright."""
+    box, rng = 24, np.random.default_rng(4)
+    axes = np.meshgrid(*[np.arange(box) - box // 2] * ndim, indexing="ij")
+    bright = np.exp(-sum(a**2 for a in axes) / (2 * 5.0**2)).astype(np.float32)[None]
+    space = FourierSpace(box, ndim, PIXEL, box // 2 - 1)
+    count = 150
+    rotations = euler_to_matrix(rng.uniform(0, [360, 180, 360] if ndim == 3 else [0, 0, 360], (count, 3)))
+    weights = rng.random((count, len(space.bins)), dtype=np.float32)
+    exact = np.sum(weights[:, 1:] * np.abs(space.project(bright, rotations)[0, :, 1:]) ** 2)  # DC is kept apart
+    inserter = Inserter(space, 1, np)
+    inserter.add(0, np.zeros(weights.shape, dtype=np.complex64), weights, rotations)
+    sums = replace(inserter.sums(np.zeros(1), np.zeros(1), 0.0, 0.0), dc=np.zeros((1, 2)))
+    assert np.sum(bright * sums.equations(space).curvature(bright)) == pytest.approx(exact, rel=0.02)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
 def test_sums_up_to_a_shell_are_those_on_the_whole_padded_grid(ndim):
     """The grid ends where slices end. The curvature is that of a padded FFT, the precision that of all neighbours."""
     box, radius, wide = 12, 3, 24
@@ -88,12 +106,13 @@ def test_sums_up_to_a_shell_are_those_on_the_whole_padded_grid(ndim):
                  rng.random((9, len(space.bins)), dtype=np.float32), search_2d(40).rotations)
     sums = inserter.sums(np.zeros(1), np.zeros(1), 0.0, 0.0)
     reached = np.fft.fftfreq(sums.weights.shape[1], 1 / sums.weights.shape[1]).round().astype(int)
-    whole = np.zeros((2, *[wide] * (ndim - 1), wide // 2 + 1), dtype=np.float32)
-    whole[np.ix_([0, 1], *[reached] * (ndim - 1), np.arange(sums.weights.shape[-1]))] = sums.weights
+    whole, sharp = (np.zeros((2, *[wide] * (ndim - 1), wide // 2 + 1), dtype=np.float32) for _ in range(2))
+    at = np.ix_([0, 1], *[reached] * (ndim - 1), np.arange(sums.weights.shape[-1]))
+    whole[at], sharp[at] = sums.weights, deblurred(mirrored_plane(sums.weights, ndim), box)
     maps = rng.standard_normal((2, *[box] * ndim)).astype(np.float32)
     padded = np.pad(maps, [(0, 0)] + [(box // 2, box // 2)] * ndim)
     middle = (slice(None), *[slice(box // 2, -(box // 2))] * ndim)
-    expected = wide**ndim / 2 * inverse(fourier(padded, ndim) * mirrored_plane(whole, ndim), ndim)[middle]
+    expected = wide**ndim / 2 * inverse(fourier(padded, ndim) * sharp, ndim)[middle]
     expected += sums.dc[:, 1].reshape(-1, *[1] * ndim) * maps.sum(axis=tuple(range(1, ndim + 1)), keepdims=True)
     equations = sums.equations(space)
     np.testing.assert_allclose(equations.curvature(maps), expected, atol=1e-5 * np.abs(expected).max())

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cryoedu.errors import InputError
+from cryoedu.geometry.fourier import fourier, radial_mean, shells
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.specimen import Specimen
@@ -42,12 +43,13 @@ def test_without_noise_the_specimen_comes_back_on_its_own_scale():
         assert fsc(found.density, density)[1:13].min() > 0.99
         scale = np.sum(found.density * density) / np.sum(density**2)
         assert abs(scale - 1) < 0.03
+        ours, theirs = fourier(found.density, ndim), fourier(density, ndim)
+        by_shell = radial_mean((ours * theirs.conj()).real, 32, ndim) / radial_mean(np.abs(theirs) ** 2, 32, ndim)
+        assert np.abs(by_shell[:9] - 1).max() < 0.05
         assert found.pixel_size == 4.0
 
 
 def test_a_resolution_limit_leaves_nothing_finer():
-    from cryoedu.geometry.fourier import fourier, shells
-
     particles = read_particles(RELION / "particles.star")
     found = reconstruct(particles, resolution=16.0, progress=False, array_library="numpy").density
     power = np.abs(fourier(found.astype(float), 3)) ** 2
