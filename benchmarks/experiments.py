@@ -96,7 +96,7 @@ def judge_classes(out: Path, stack: Path) -> Numbers:
     noise = noise_of_residuals(truth, maps)
     best = oracle(truth, maps, noise).argmax(axis=1)
     at_found = {}
-    if not np.array_equal(found.angles, truth.angles):
+    if not np.allclose(found.angles, truth.angles, atol=0.01):
         posed = replace(truth, angles=found.angles, shifts=found.shifts)
         at_found["oracle_found"] = float(np.mean(oracle(posed, maps, noise).argmax(axis=1) == truth.classes))
     group = read_tables(last(out, "run_it*_model.star"))["model_group_1"]

@@ -32,10 +32,12 @@ from cryoedu.microscope.projection import (
     padded_fourier_adjoint,
     reach,
     transform_adjoint,
+    window,
 )
 from cryoedu.microscope.slices import insert
 
 DEBLURRED = (4, 8)  # shells until which weights are deblurred altogether, and from which on not at all
+NEARBY = 24  # on the padded grid: what lies beyond has no part in the deblurring of those shells
 LEAST_BATCH = 2**21  # bytes of slices that are inserted at a time, or as many as the grid has
 
 
@@ -154,20 +156,27 @@ def deblurred(weights: Array, box: int) -> Array:
     """
     xp, ndim = namespace(weights), weights.ndim - 1
     axes = tuple(range(1, ndim + 1))
-    shape = half_shape(box, ndim, most=weights.shape[-1] - 1)[3 - ndim : -1]
-    shape = (*shape, shape[-1])  # of the full transform
-    distances = xp.fft.irfftn(xp.astype(weights, xp.result_type(weights.dtype, xp.complex64)), s=shape, axes=axes)
-    squares = np.zeros(weights.shape[1:])
+    most = min(weights.shape[-1] - 1, NEARBY)
+    inner = window(weights, half_shape(box, ndim, most=most), ndim)
+    shape = (*inner.shape[1:-1], inner.shape[1])  # of the full transform
+    distances = xp.fft.irfftn(xp.astype(inner, xp.result_type(weights.dtype, xp.complex64)), s=shape, axes=axes)
+    squares = np.zeros(inner.shape[1:])
     for axis, length in zip(axes, shape, strict=True):
         here = [-1 if a == axis else 1 for a in range(ndim + 1)]
         undone = 1 / np.sinc(np.fft.fftfreq(length)) ** 2
         distances = distances * xp.asarray(undone.reshape(here), dtype=distances.dtype)
-        frequencies = np.fft.fftfreq(length, 1 / length)[: weights.shape[axis]]
+        frequencies = np.fft.fftfreq(length, 1 / length)[: inner.shape[axis]]
         squares = squares + (frequencies.reshape(here[1:]) / PADDING) ** 2
     sharp = xp.astype(xp.real(xp.fft.rfftn(distances, axes=axes)), weights.dtype)
     first, last = DEBLURRED
     share = np.clip((last - np.sqrt(squares)) / (last - first), 0, 1)
-    return weights + xp.asarray(share, dtype=weights.dtype) * (sharp - weights)
+    change = xp.asarray(share, dtype=weights.dtype) * (sharp - inner)
+    for axis in axes:  # nothing changes farther out
+        between = [*change.shape]
+        between[axis] = weights.shape[axis] - change.shape[axis]
+        parts = [change[(slice(None),) * axis + (some,)] for some in (slice(most + 1), slice(most + 1, None))]
+        change = xp.concat([parts[0], xp.zeros(tuple(between), dtype=weights.dtype), parts[1]], axis=axis)
+    return weights + change
 
 
 def _on_own_grid(weights: Array, box: int, ndim: int) -> NDArray[np.float32]:

@@ -705,12 +705,12 @@ show(self_agreement(counts, {"maps that hold the particle": itself, "maps made w
 #
 # | particles | plain EM (RELION 3.1.3) | cross-fitting (cryoedu) | oracle |
 # |---|---|---|---|
-# | 2,000 | 51.4 % (63.4, 50.1, 51.4) | 93.8 % (93.0, 93.8, 94.0) | 96.7 % |
-# | 10,000 | 84.5 % (one seed) | 94.2 % (94.2, 94.2, 94.1) | 96.3 % |
+# | 2,000 | 51.4 % (63.4, 50.1, 51.4) | 93.7 % (93.0, 93.7, 94.0) | 96.7 % |
+# | 10,000 | 75.5 % (84.5, 75.5, 68.1) | 94.1 % (all three) | 96.3 % |
 #
-# Plain EM at 2,000 particles is little better than guessing; at 10,000 it finds the two states. Cross-fitting finds
-# them with 2,000, and its filter does its share of that as well. It has limits of its own: `docs/small_differences.md`
-# lists them.
+# Plain EM at 2,000 particles is little better than guessing. At 10,000 it begins to find the two states, and how far it
+# gets depends on the seed. Cross-fitting finds them with 2,000, and its filter does its share of that as well. It has
+# limits of its own: `docs/small_differences.md` lists them.
 
 # %% [markdown]
 # ## Summary

@@ -86,7 +86,7 @@ def test_a_strong_shell_does_not_weigh_on_its_neighbours(ndim):
     axes = np.meshgrid(*[np.arange(box) - box // 2] * ndim, indexing="ij")
     bright = np.exp(-sum(a**2 for a in axes) / (2 * 5.0**2)).astype(np.float32)[None]
     space = FourierSpace(box, ndim, PIXEL, box // 2 - 1)
-    count = 150
+    count = 1000
     rotations = euler_to_matrix(rng.uniform(0, [360, 180, 360] if ndim == 3 else [0, 0, 360], (count, 3)))
     weights = rng.random((count, len(space.bins)), dtype=np.float32)
     exact = np.sum(weights[:, 1:] * np.abs(space.project(bright, rotations)[0, :, 1:]) ** 2)  # DC is kept apart
