@@ -17,6 +17,7 @@ from cryoedu.geometry.masks import soft_sphere, solvent_mask
 from cryoedu.particles import read_map, read_particles, write_map, write_particles
 from cryoedu.particles.tables import read_tables
 from cryoedu.records import outputs_of
+from cryoedu.validation.fsc import fsc
 
 BOX, PIXEL = 16, 10.0
 QUICK = ["--ini-high", 40, "--offset-range", 10, "--offset-step", 10, "--particle-diameter", 110]
@@ -101,7 +102,8 @@ def test_what_it_leaves_has_relion_s_names_and_halves(refined):
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("relion_image_handler") is None, reason="RELION is not installed")
 def test_relion_reads_it(refined, tmp_path):
-    """The correlations that it reads from the model file are those that it finds between the two halves."""
+    """The correlations that it reads from the model file are those between the two halves. What it finds between these
+    itself differs a little on few voxels: it counts the plane kx = 0 twice."""
     folder, _ = refined
     halves = [f"run_half{half}_class001_unfil.mrc" for half in (1, 2)]
     (tmp_path / "fsc.star").write_text(subprocess.run(
@@ -111,7 +113,14 @@ def test_relion_reads_it(refined, tmp_path):
     printed = subprocess.run(["relion_star_printtable", "run_model.star", "data_model_class_1", "rlnGoldStandardFsc"],
                              cwd=folder, capture_output=True, text=True, check=True).stdout
     ours = np.array([float(line) for line in printed.split()])
-    np.testing.assert_allclose(ours[1:-1], theirs[1 : len(ours) - 1], atol=0.02)
+    maps = [read_map(folder / half).density for half in halves]
+    np.testing.assert_allclose(ours[1:-1], fsc(*maps)[1 : len(ours) - 1], atol=1e-4)
+    one, two = (np.fft.rfftn(density.astype(np.float64)) for density in maps)
+    frequency = np.fft.fftfreq(BOX, 1 / BOX)
+    shell = np.rint(np.sqrt(frequency[:, None, None] ** 2 + frequency[:, None] ** 2 + np.arange(BOX // 2 + 1) ** 2))
+    common, first, second = (np.bincount(shell.astype(int).ravel(), values.ravel())
+                             for values in ((one * two.conj()).real, np.abs(one) ** 2, np.abs(two) ** 2))
+    np.testing.assert_allclose(theirs[1:7], (common / np.sqrt(first * second))[1:7], atol=1e-3)
 
 
 @pytest.mark.slow
