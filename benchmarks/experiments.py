@@ -148,9 +148,9 @@ def reconstruction(particles: str, stack: str) -> Experiment:
     return Experiment(f"Reconstruction from true poses: {particles}", stack,
                       "relion_reconstruct --i poses.star --o {out}/map.mrc --ctf --pad 2",
                       "cryoedu reconstruct poses.star --o {out}/map.mrc", judge_reconstruction, seeds=False,
-                      remark="To reach: FSC nowhere lower by more than 0.01, three times as fast. Python and its "
-                      "packages take more than a second to start, however few the particles, and most of the memory; "
-                      "what a further particle costs is the difference between the tables of 1,000 and 10,000.")
+                      remark="To reach: FSC nowhere lower by more than 0.01, three times as fast. Much of the time "
+                      "goes to starting Python and importing its packages, however few the particles; what a further "
+                      "particle costs is the difference between the tables of 1,000 and 10,000.")
 
 
 def classes_at_true_poses(count: int, stack: str, limit: int | None) -> Experiment:
