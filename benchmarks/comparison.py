@@ -39,6 +39,7 @@ QUANTITIES: dict[str, tuple[str, Callable[[float], str]]] = {
     "seconds": ("wall time", lambda v: f"{v:.0f} s"),
     "cpu_seconds": ("processor time", lambda v: f"{v:.0f} s"),
     "memory": ("peak memory of the largest process", lambda v: f"{v:.0f} MB"),
+    "load": ("load average of the machine", lambda v: f"{v:.1f}"),
 }
 
 
@@ -102,7 +103,8 @@ def table(titles: Mapping[str, str], results: Sequence[Result], *, relion: str |
     if machines := sorted({r["machine"] for r in ordered}):
         loads = [r["load"] for r in ordered]
         lines += [f"Machine: {'; '.join(machines)}; load average {min(loads):.1f} to {max(loads):.1f}.",
-                  "Where it is more than the processes of a run, the machine had other work, and times came out long.",
+                  "Where it is more than the processes of a run, the machine had other work: wall times came out long, "
+                  "and processor times are the better comparison.",
                   ""]
     if imports is not None:
         lines += [f"A process that only imports NumPy, SciPy, Numba and pandas takes {imports:.0f} MB.", ""]

@@ -5,7 +5,8 @@ file.
 
 The peak is that of square products in the same precision, a product in each core, measured before each case in the
 same run: the highest counts, for all cases. The step is timed from end to end: slices out of the maps, images read and
-transformed, both products, softmax and all sums.
+transformed, both products, softmax and all sums. Beside it stands what its products reach alone, in blocks of the same
+shapes: narrow ones take longer for each operation than square ones, whatever is done between them.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from cryoedu.arrays import on_gpu
 from cryoedu.datasets import load
 from cryoedu.geometry.grids import Search, search_2d, search_3d
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
+from cryoedu.inference.blocks import block_sizes
 from cryoedu.inference.expectation import expectation
 from cryoedu.inference.loop import start_model
 from cryoedu.inference.model import Model
@@ -100,6 +102,27 @@ def operations(particles: Particles, model: Model, search: Search, space: Fourie
     return len(particles) * hypotheses * 4.0 * columns * (space.unknowns * len(search.shifts) + 1)
 
 
+def products_alone(particles: Particles, model: Model, search: Search, space: FourierSpace, xp: ModuleType) -> float:
+    """Seconds of the matrix products of a step, in blocks of its shapes, and nothing else."""
+    orientations, shifts, u = len(search.angles), len(search.shifts), space.unscored
+    images, lot, _ = block_sizes(space, model.classes, orientations, shifts, BUDGET, xp)
+    hypotheses, columns = model.classes * lot, len(space.bins)
+
+    def some(*shape: int) -> Any:
+        return xp.asarray(np.random.default_rng(0).standard_normal(shape, dtype=np.float32))
+
+    b, c = some(images * shifts, space.unknowns * columns), some(images, columns)
+    predicted, power = some(hypotheses, b.shape[1]), some(hypotheses, columns)
+    gamma, weights = some(len(b), hypotheses), some(images, hypotheses)
+
+    def products(_: int) -> tuple[Any, ...]:
+        return (b[:, u:] @ predicted[:, u:].T, c[:, u:] @ power[:, u:].T, gamma.T @ b, weights.T @ c)
+
+    blocks = len(particles) * orientations / (images * lot)
+    whole = max(round(blocks), 1)
+    return at_once(products, range(whole), xp) * blocks / whole
+
+
 def profile(step: Callable[[], Any]) -> dict[str, float]:
     """Shares of the processor time of a step in one thread."""
     recorder = cProfile.Profile(time.process_time)
@@ -150,15 +173,16 @@ def shares(images: int, cases: Sequence[str], xp: ModuleType, to_reach: int) -> 
 
         peak, seconds = matrix_peak(xp), median_seconds(step, xp)
         speed = operations(made.particles, model, search, space) / seconds / 1e9
-        measured[f"{name}, {shells} shells"] = (seconds, speed, peak)
+        alone = speed * seconds / products_alone(made.particles, model, search, space, xp)
+        measured[f"{name}, {shells} shells"] = (seconds, speed, peak, alone)
         if not on_gpu(xp):  # a GPU computes while Python goes on: a profile of Python would blame the wrong lines
             profiles[name] = profile(step)
         print(f"{name}: {seconds:.2f} s, {speed:.0f} of {peak:.0f} GFLOP/s", flush=True)
-    peak = max(found for *_, found in measured.values())
-    lines = [f"| expectation step | seconds | GFLOP/s | peak, GFLOP/s | share, % (to reach: {to_reach}) |",
-             "|---" * 5 + "|"]
-    lines += [f"| {name} | {seconds:.2f} | {speed:.0f} | {peak:.0f} | {100 * speed / peak:.0f} |"
-              for name, (seconds, speed, _) in measured.items()]
+    peak = max(found for _, _, found, _ in measured.values())
+    lines = [f"| expectation step | seconds | GFLOP/s | peak, GFLOP/s | share, % (to reach: {to_reach}) | its products "
+             "alone, % |", "|---" * 6 + "|"]
+    lines += [f"| {name} | {seconds:.2f} | {speed:.0f} | {peak:.0f} | {100 * speed / peak:.0f} | "
+              f"{100 * alone / peak:.0f} |" for name, (seconds, speed, _, alone) in measured.items()]
     if profiles:
         lines += ["", "Where the processor time of a step in one thread goes, %:", "",
                   "| | " + " | ".join(profiles) + " |", "|---" * (1 + len(profiles)) + "|"]

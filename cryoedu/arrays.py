@@ -91,6 +91,17 @@ def like(x: Array, reference: Array) -> Array:
     return xp.asarray(to_numpy(x)) if namespace(x) is not xp else x
 
 
+def fourier_transforms(x: Array) -> ModuleType:
+    """The module with the FFTs for ``x``: SciPy's for NumPy arrays, which has several transforms of a stack in the wide
+    registers at once and takes a fifth of the time of NumPy's; else that of its own library."""
+    if isinstance(x, np.ndarray):
+        import scipy.fft
+
+        return scipy.fft
+    fft: ModuleType = namespace(x).fft
+    return fft
+
+
 def free_bytes(xp: ModuleType) -> int:
     """Memory that is free now, in bytes: on the GPU for CuPy, else of this machine (or its container)."""
     if on_gpu(xp):

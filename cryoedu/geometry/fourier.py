@@ -13,23 +13,21 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, namespace
+from cryoedu.arrays import Array, fourier_transforms, namespace
 from cryoedu.errors import InputError
 
 
 def fourier(x: Array, ndim: int = 2) -> Array:
     """Transform the last ``ndim`` axes (..., n, n) to the half plane (..., n, n//2 + 1), centre at the origin."""
-    xp = namespace(x)
-    axes = tuple(range(-ndim, 0))
-    return xp.fft.rfftn(xp.fft.ifftshift(x, axes=axes), axes=axes)
+    fft, axes = fourier_transforms(x), tuple(range(-ndim, 0))
+    return fft.rfftn(fft.ifftshift(x, axes=axes), axes=axes)
 
 
 def inverse(f: Array, ndim: int = 2) -> Array:
     """Undo `fourier`: half plane (..., n, n//2 + 1) to real space (..., n, n), n even, centre at n // 2."""
-    xp = namespace(f)
-    axes = tuple(range(-ndim, 0))
+    fft, axes = fourier_transforms(f), tuple(range(-ndim, 0))
     n = 2 * (f.shape[-1] - 1)
-    return xp.fft.fftshift(xp.fft.irfftn(f, s=(n,) * ndim, axes=axes), axes=axes)
+    return fft.fftshift(fft.irfftn(f, s=(n,) * ndim, axes=axes), axes=axes)
 
 
 def _shared(table: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ from cryoedu.geometry.euler import Floats, matrix_to_euler
 from cryoedu.geometry.fourier import shift_phases
 from cryoedu.geometry.grids import Search, shift_subdivision, subdivision
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
-from cryoedu.inference.blocks import absolute2, as_columns, half_as_many, prepare, side_by_side
+from cryoedu.inference.blocks import absolute2, as_columns, as_reals, half_as_many, prepare
 from cryoedu.inference.expectation import Tick, Visit, residuals, visits
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.model import Model, Posterior, unseen
@@ -36,8 +36,8 @@ from cryoedu.particles.particles import Particles
 from cryoedu.threads import in_threads
 
 REUSED = 4  # times that slices are asked for, on average, below which it costs more to keep them than to make them
-# classes, numbers and rotations of hypotheses -> their slices as reals (H, 2 J), and |A|² (H, J)
-Slices = Callable[[NDArray[np.int64], NDArray[np.int64], Floats], tuple[Array, Array]]
+# classes, numbers and rotations of hypotheses -> their slices as reals (H, 2 J)
+Slices = Callable[[NDArray[np.int64], NDArray[np.int64], Floats], Array]
 
 
 @dataclass(frozen=True)
@@ -122,9 +122,10 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
         steps = shift_subdivision(search.shift_step / 2 ** (level - 1)) if len(search.shifts) > 1 else np.zeros((1, 2))
         orientations, at = len(search.angles) * len(turns) ** level, adaptive.space(level, space, search.angular_step)
         rows = model.classes * orientations
-        kept = families * len(turns) > REUSED * rows and 12 * rows * len(at.parts) <= left
+        table = 8 * rows * len(at.parts)  # bytes
+        kept = families * len(turns) > REUSED * rows and table <= left
         levels.append(_Level(at, turns, steps, _slices(half, orientations, len(turns), at, kept, xp)))
-        left -= 12 * rows * len(at.parts) if kept else 0
+        left -= table if kept else 0
     grid = search.rotations
     sigma2 = model.sigma2[:, space.bins]
     inserter = Inserter(space, model.classes, xp, search.symmetry)
@@ -210,29 +211,29 @@ def _slices(half: Array, orientations: int, split: int, space: FourierSpace, kep
     families: the ``split`` children of a point of the coarser grid, one after the other.
     """
     parts, rows = space.parts, half.shape[0] * orientations if kept else 0
-    values = (xp.empty((rows, 2 * len(parts)), dtype=xp.float32), xp.empty((rows, len(parts)), dtype=xp.float32))
+    values = xp.empty((rows, 2 * len(parts)), dtype=xp.float32)
     known = np.zeros(rows // split, dtype=bool)
 
-    def computed(classes: NDArray[np.int64], rotations: Floats) -> tuple[Array, Array]:
+    def computed(classes: NDArray[np.int64], rotations: Floats) -> Array:
         order = np.argsort(classes, kind="stable")
         each = [extract(half[m : m + 1, ...], rotations[classes == m], parts.kx, parts.ky, PADDING)[0, ...]
                 for m in np.unique(classes)]
-        predicted = xp.take(xp.concat(each, axis=0), xp.asarray(np.argsort(order)), axis=0)
-        return side_by_side(predicted, xp), absolute2(predicted, xp)
+        if len(each) == 1:
+            return as_reals(each[0], xp)
+        return as_reals(xp.take(xp.concat(each, axis=0), xp.asarray(np.argsort(order)), axis=0), xp)
 
-    def slices(classes: NDArray[np.int64], numbers: NDArray[np.int64], rotations: Floats) -> tuple[Array, Array]:
+    def slices(classes: NDArray[np.int64], numbers: NDArray[np.int64], rotations: Floats) -> Array:
         if not kept:
             return computed(classes, rotations)
         rows = classes * orientations + numbers
         family = rows[::split] // split
         if len(new := np.flatnonzero(~known[family])):
             members = (new[:, None] * split + np.arange(split)).ravel()
-            for all_of_them, found in zip(values, computed(classes[members], rotations[members])):
-                for i, f in enumerate(family[new]):
-                    all_of_them[f * split : (f + 1) * split, ...] = found[i * split : (i + 1) * split, ...]
+            found = computed(classes[members], rotations[members])
+            for i, f in enumerate(family[new]):
+                values[f * split : (f + 1) * split, ...] = found[i * split : (i + 1) * split, ...]
             known[family[new]] = True
-        at = xp.asarray(rows)
-        return xp.take(values[0], at, axis=0), xp.take(values[1], at, axis=0)
+        return xp.take(values, xp.asarray(rows), axis=0)
 
     return slices
 
@@ -250,6 +251,7 @@ def _explore(b: Array, c: Array, start: _Candidates, centre: Floats, grid: Float
         class_prior = np.maximum(np.log(model.class_weights), -80.0)
     nearness = -np.sum((search.shifts - centre) ** 2, axis=1) / (2 * variance)
     constant = -np.log(len(grid)) - np.logaddexp.reduce(nearness)
+    pairs = xp.reshape(xp.stack([c, c], axis=-1), (-1,))  # of each real number of a column
     for level in levels:
         turns, parts = level.turns, level.space.parts
         rotations = (turns[None] @ rotations[:, None]).reshape(-1, 3, 3)
@@ -258,10 +260,10 @@ def _explore(b: Array, c: Array, start: _Candidates, centre: Floats, grid: Float
         shifts = (shifts[:, None] + level.steps[None]).reshape(-1, 2)
         constant -= np.log(len(turns) * len(level.steps))
         phases = xp.asarray(shift_phases(-shifts / level.space.pixel_size, parts), dtype=b.dtype)
-        moved = side_by_side(b[None, : len(parts)] * phases, xp)
-        flat, energy = level.slices(classes, numbers, rotations)
+        moved = as_reals(b[None, : len(parts)] * phases, xp)
+        flat = level.slices(classes, numbers, rotations)
         gamma = to_numpy(moved[:, 1:] @ flat[:, 1:].T)  # scores until here, float32, worked on in place
-        fit = to_numpy(energy[:, 1:] @ c[1 : len(parts)])
+        fit = to_numpy((flat * flat)[:, 1:] @ pairs[1 : 2 * len(parts)])
         gamma -= 0.5 * fit - (class_prior[classes] + constant).astype(fit.dtype)
         gamma -= (np.sum((shifts - centre) ** 2, axis=1)[:, None] / (2 * variance)).astype(fit.dtype)
         top = gamma.max()
@@ -276,11 +278,12 @@ def _explore(b: Array, c: Array, start: _Candidates, centre: Floats, grid: Float
     shift, best = np.unravel_index(gamma.argmax(), gamma.shape)
     weights, at = xp.asarray(gamma.T, dtype=c.dtype), xp.asarray(keep)
     numerator, denominator = weights @ moved, xp.sum(weights, axis=1)[:, None] * c[None, ...]
-    overlap = to_numpy(xp.sum(numerator * xp.take(flat, at, axis=0), axis=0)).astype(np.float64)
-    energy = to_numpy(xp.sum(denominator * xp.take(energy, at, axis=0), axis=0)).astype(np.float64)
+    flat = xp.take(flat, at, axis=0)
+    overlap = to_numpy(xp.sum(numerator * flat, axis=0)).astype(np.float64)
+    energy = to_numpy(xp.sum(denominator * absolute2(as_columns(flat, level.space, xp), xp), axis=0)).astype(np.float64)
     per_class: Floats = np.bincount(classes[keep], gamma.sum(axis=0), model.classes).astype(np.float64)
     return _Found(classes[keep], rotations[keep], as_columns(numerator, level.space, xp), denominator,
-                  overlap.reshape(2, -1).sum(axis=0), energy, float(top + np.log(evidence)), per_class, int(best),
+                  overlap.reshape(-1, 2).sum(axis=1), energy, float(top + np.log(evidence)), per_class, int(best),
                   shifts[shift], float(gamma.max()), float(gamma.sum(axis=1) @ np.sum((shifts - centre) ** 2, axis=1)))
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, attempt, on_gpu, to_numpy
+from cryoedu.arrays import Array, attempt, is_cupy, on_gpu, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.inference.model import Floats
 from cryoedu.inference.spaces import FourierSpace
@@ -136,22 +136,26 @@ def prepare(particles: Particles, rows: NDArray[np.int64], group: int, sigma2: F
         bad = rows[~np.isfinite(images).all(axis=(1, 2))]
         where = f"image {bad[0] + 1} holds NaN or infinite values" if len(bad) else "an image has values too large"
         raise InputError(f"{where}, so nothing can be compared with it: leave it out or correct it")
-    return Block(rows, side_by_side(space.shifted(b, -shifts), xp), c, total)
+    return Block(rows, as_reals(space.shifted(b, -shifts), xp), c, total)
 
 
-def side_by_side(columns: Array, xp: ModuleType) -> Array:
-    """Complex (…, J) as real (…, 2 J), real parts first; real columns stay as they are."""
-    if columns.dtype in (xp.complex64, xp.complex128):
-        return xp.concat([xp.real(columns), xp.imag(columns)], axis=-1)
-    return columns
+def as_reals(columns: Array, xp: ModuleType) -> Array:
+    """Complex (…, J) as real (…, 2 J), each imaginary part behind its real one: the same memory, where the library can
+    look at it so. Real columns stay as they are."""
+    if columns.dtype not in (xp.complex64, xp.complex128):
+        return columns
+    if isinstance(columns, np.ndarray) or is_cupy(columns):
+        return xp.ascontiguousarray(columns).view(columns.real.dtype)
+    return xp.reshape(xp.stack([xp.real(columns), xp.imag(columns)], axis=-1), (*columns.shape[:-1], -1))
 
 
 def as_columns(reals: Array, space: FourierSpace, xp: ModuleType) -> Array:
-    """Undo `side_by_side`."""
+    """Undo `as_reals`."""
     if space.unknowns == 1:
         return reals
-    half = reals.shape[-1] // 2
-    return reals[..., :half] + 1j * reals[..., half:]
+    if isinstance(reals, np.ndarray) or is_cupy(reals):
+        return xp.ascontiguousarray(reals).view(xp.result_type(reals.dtype, xp.complex64))
+    return reals[..., ::2] + 1j * reals[..., 1::2]
 
 
 def absolute2(columns: Array, xp: ModuleType) -> Array:

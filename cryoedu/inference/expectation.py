@@ -38,7 +38,7 @@ from cryoedu.arrays import Array, attempt, namespace, to_numpy
 from cryoedu.geometry.grids import Search
 from cryoedu.geometry.symmetry import symmetrised_rotations
 from cryoedu.inference.assignment import Assignment
-from cryoedu.inference.blocks import Block, absolute2, as_columns, block_sizes, in_pieces, prepare, side_by_side
+from cryoedu.inference.blocks import Block, absolute2, as_columns, as_reals, block_sizes, in_pieces, prepare
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.maximisation import Equations, data_weight
 from cryoedu.inference.model import Floats, Model, Posterior
@@ -251,7 +251,7 @@ def _predict(model: Model, search: Search, lot: slice, space: FourierSpace, xp: 
     a = space.project(xp.asarray(model.maps), search.rotations[lot])
     a = xp.reshape(a, (-1, a.shape[-1]))
     prior = xp.asarray(np.repeat(log_priors(model, search), lot.stop - lot.start, axis=1), dtype=xp.float32)
-    return Predictions(lot, side_by_side(a, xp), absolute2(a, xp), prior[None, ...])
+    return Predictions(lot, as_reals(a, xp), absolute2(a, xp), prior[None, ...])
 
 
 def _scores(block: Block, predicted: Predictions, priors: list[Array], space: FourierSpace, assignment: Assignment,
@@ -269,7 +269,7 @@ def _fit(numerator: Array, denominator: Array, predicted: Predictions, sigma2: F
     """Σ_i Σ_h Γ (|CTF A|² - 2 Re X* CTF A) of each column (J,): with Σ |X|² added, the squared residuals."""
     cross = to_numpy(xp.sum(numerator * predicted.reals, axis=0)).astype(np.float64)
     energy = to_numpy(xp.sum(denominator * predicted.power, axis=0)).astype(np.float64)
-    return np.asarray((energy - 2 * cross.reshape(space.unknowns, -1).sum(axis=0)) * sigma2)
+    return np.asarray((energy - 2 * cross.reshape(-1, space.unknowns).sum(axis=1)) * sigma2)
 
 
 def _contrast(visit: Visit, over_shifts: Array, space: FourierSpace, xp: ModuleType) -> tuple[Floats, Floats]:
@@ -277,9 +277,9 @@ def _contrast(visit: Visit, over_shifts: Array, space: FourierSpace, xp: ModuleT
     u, images, a = space.unscored, len(visit.block.rows), visit.predicted
     expected = _merged(visit.gamma) @ a.reals
     columns = expected.shape[1] // space.unknowns
-    both = xp.reshape(expected * _merged(visit.block.b), (images, -1, space.unknowns, columns))
+    both = xp.reshape(expected * _merged(visit.block.b), (images, -1, columns, space.unknowns))
     energy = (over_shifts @ a.power[:, u:]) * visit.block.c[:, u:]
-    return (to_numpy(xp.sum(both[..., u:], axis=(1, 2, 3))).astype(np.float64),
+    return (to_numpy(xp.sum(both[..., u:, :], axis=(1, 2, 3))).astype(np.float64),
             to_numpy(xp.sum(energy, axis=1)).astype(np.float64))
 
 

@@ -19,7 +19,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, namespace, to_numpy
+from cryoedu.arrays import Array, fourier_transforms, namespace, to_numpy
 from cryoedu.geometry.euler import Floats
 from cryoedu.geometry.fourier import multiplicity
 from cryoedu.geometry.symmetry import symmetry_operators
@@ -159,7 +159,8 @@ def deblurred(weights: Array, box: int) -> Array:
     most = min(weights.shape[-1] - 1, NEARBY)
     inner = window(weights, half_shape(box, ndim, most=most), ndim)
     shape = (*inner.shape[1:-1], inner.shape[1])  # of the full transform
-    distances = xp.fft.irfftn(xp.astype(inner, xp.result_type(weights.dtype, xp.complex64)), s=shape, axes=axes)
+    fft = fourier_transforms(inner)
+    distances = fft.irfftn(xp.astype(inner, xp.result_type(weights.dtype, xp.complex64)), s=shape, axes=axes)
     squares = np.zeros(inner.shape[1:])
     for axis, length in zip(axes, shape, strict=True):
         here = [-1 if a == axis else 1 for a in range(ndim + 1)]
@@ -167,7 +168,7 @@ def deblurred(weights: Array, box: int) -> Array:
         distances = distances * xp.asarray(undone.reshape(here), dtype=distances.dtype)
         frequencies = np.fft.fftfreq(length, 1 / length)[: inner.shape[axis]]
         squares = squares + (frequencies.reshape(here[1:]) / PADDING) ** 2
-    sharp = xp.astype(xp.real(xp.fft.rfftn(distances, axes=axes)), weights.dtype)
+    sharp = xp.astype(xp.real(fft.rfftn(distances, axes=axes)), weights.dtype)
     first, last = DEBLURRED
     share = np.clip((last - np.sqrt(squares)) / (last - first), 0, 1)
     change = xp.asarray(share, dtype=weights.dtype) * (sharp - inner)

@@ -21,7 +21,7 @@ from cryoedu.geometry.euler import Floats, matrix_to_euler
 from cryoedu.geometry.fourier import shift_phases
 from cryoedu.geometry.grids import LocalSearch
 from cryoedu.inference.assignment import Assignment
-from cryoedu.inference.blocks import absolute2, as_columns, block_size, in_pieces, prepare, side_by_side
+from cryoedu.inference.blocks import absolute2, as_columns, as_reals, block_size, in_pieces, prepare
 from cryoedu.inference.expectation import Tick, residuals
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.model import Model, Posterior, unseen
@@ -134,8 +134,8 @@ def _look(particles: Particles, rows: NDArray[np.int64], group: int, model: Mode
 
 def _scores(moved: Array, slices: Array, c: Array, prior: Array, assignment: Assignment, xp: ModuleType) -> Array:
     """Scores (N', S, K T) of ``moved`` (N', S, J) before ``slices`` (N', K T, J), without DC."""
-    predicted = side_by_side(slices[..., 1:], xp)
-    match = xp.matmul(side_by_side(moved[..., 1:], xp), xp.permute_dims(predicted, (0, 2, 1)))
+    predicted = as_reals(slices, xp)[..., 1:]
+    match = xp.matmul(as_reals(moved, xp)[..., 1:], xp.permute_dims(predicted, (0, 2, 1)))
     energy = xp.matmul(absolute2(slices[..., 1:], xp), c[:, 1:, None])[..., 0]
     return assignment.score(match, energy[:, None, :], prior)
 

@@ -38,11 +38,17 @@ def ctf(u: ArrayLike, azimuth: ArrayLike, optics: Optics, parameters: CTFParamet
     lam = wavelength(optics.voltage)
     mean = (parameters.defocus_u + parameters.defocus_v) / 2
     half_difference = (parameters.defocus_u - parameters.defocus_v) / 2
-    turn = np.radians(np.asarray(azimuth, dtype=np.float64)[None] - parameters.astigmatism_angle[each])
-    defocus = mean[each] + half_difference[each] * np.cos(2 * turn)
+    # cos 2(α - α_ast) in two products: a cosine for each component and each particle, not for every pair of them
+    twice = np.radians(2 * np.asarray(azimuth, dtype=np.float64))[None]
+    axis = np.radians(2 * parameters.astigmatism_angle)
+    defocus = (mean[each] + (half_difference * np.cos(axis))[each] * np.cos(twice)
+               + (half_difference * np.sin(axis))[each] * np.sin(twice))
     gamma = np.pi * lam * defocus * u2 - np.pi / 2 * optics.spherical_aberration * 1e7 * lam**3 * u2**2
     gamma += np.radians(parameters.phase_shift)[each] + np.arcsin(optics.amplitude_contrast)
-    return parameters.scale[each] * np.sin(gamma) * np.exp(-parameters.b_factor[each] / 4 * u2)
+    contrast = parameters.scale[each] * np.sin(gamma)
+    if parameters.b_factor.any():
+        contrast *= np.exp(-parameters.b_factor[each] / 4 * u2)
+    return np.asarray(contrast)
 
 
 def ctf_components(parts: Components, optics: Optics, parameters: CTFParameters) -> NDArray[np.float64]:

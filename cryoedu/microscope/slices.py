@@ -24,6 +24,7 @@ from numba import get_num_threads, njit, prange, set_num_threads
 from cryoedu.arrays import Array, is_cupy, like, to_numpy
 from cryoedu.threads import ALONE
 
+CHUNK = 512  # components whose places are found at a time: what is known of them fits the fastest memory
 ONE_AT_A_TIME = Lock()  # Numba's threads may be put to work by one other thread at a time
 
 
@@ -32,7 +33,7 @@ def extract(transform: Array, rotations: np.ndarray, kx: np.ndarray, ky: np.ndar
     axes = np.ascontiguousarray(rotations[:, :2, :], dtype=np.float64) * padding
     if is_cupy(transform):
         return _cuda_extract(transform, axes, kx, ky)
-    source = np.ascontiguousarray(to_numpy(transform))
+    source, kx, ky = np.ascontiguousarray(to_numpy(transform)), kx.astype(np.float64), ky.astype(np.float64)
     out = np.empty((len(source), len(axes), len(kx)), dtype=source.dtype)
     work = _as_reals(source), axes, kx, ky, _as_reals(out)
     if ALONE.get():  # other threads fill the other cores
@@ -50,7 +51,7 @@ def insert(slices: Array, weights: Array | None, rotations: np.ndarray, kx: np.n
     axes = np.ascontiguousarray(rotations[:, :2, :], dtype=np.float64) * padding
     if is_cupy(slices):
         return _cuda_insert(slices, weights, axes, kx, ky, shape)
-    values = np.ascontiguousarray(to_numpy(slices))
+    values, kx, ky = np.ascontiguousarray(to_numpy(slices)), kx.astype(np.float64), ky.astype(np.float64)
     real = values.real.dtype
     heavy = np.empty((len(values), 0, 0), dtype=real) if weights is None else np.ascontiguousarray(to_numpy(weights))
     if ALONE.get():
@@ -92,53 +93,64 @@ def _as_reals(values: np.ndarray) -> np.ndarray:
     return values.view(values.real.dtype)
 
 
-@njit(inline="always")
-def _row(frequency: int, length: int) -> Any:
-    """Where a frequency stands along an axis of the transform. Every one is there: no need to divide, which is slow."""
-    return frequency + length if frequency < 0 else frequency
+@njit(nogil=True, cache=True)
+def _cells(axes: Any, kx: Any, ky: Any, shape: Any, beyond: Any, corners: Any) -> None:
+    """Between which voxels some components (C,) lie, in half volumes of ``shape``; of mates where x would be negative.
 
-
-@njit(inline="always")
-def _cell(axes: Any, o: int, kx: float, ky: float, depth: int, height: int, width: int) -> Any:
-    """Between which voxels a component lies, in half volumes of that shape, for its mate where x would be negative.
-
-    Returns 1, or -1 for a mate; how far the point is beyond the first voxel, in x, y and z; and where that stands in
-    the flat volume, with those one further in y, in z and in both. The one further in x comes next to each. They are
-    unsigned, because Numba takes time to see whether an index counts from the end.
+    beyond: (4, C), filled with how far each is beyond its first voxel in x, y and z, and with 1, or -1 for a mate.
+    corners: (4, C), filled with where that voxel stands in the flat volume, and those one further in y, in z and in
+        both. The one further in x comes next to each. To be read as unsigned, because Numba takes time to see whether
+        an index counts from the end.
+    A loop of its own, without branches and in one kind of number, so that it is compiled to wide instructions.
     """
-    x = axes[o, 0, 0] * kx + axes[o, 1, 0] * ky
-    y = axes[o, 0, 1] * kx + axes[o, 1, 1] * ky
-    z = axes[o, 0, 2] * kx + axes[o, 1, 2] * ky
-    sign = 1.0
-    if x < 0:
-        x, y, z, sign = -x, -y, -z, -1.0
-    cx, cy, cz = np.floor(x), np.floor(y), np.floor(z)
-    y0, y1 = _row(int(cy), height), _row(int(cy) + 1, height)
-    z0, z1 = _row(int(cz), depth), min(_row(int(cz) + 1, depth), depth - 1)  # of a 2D reference there is one layer
-    a, b = z0 * height, z1 * height
-    i = int(cx)
-    return sign, x - cx, y - cy, z - cz, (np.uint64((a + y0) * width + i), np.uint64((a + y1) * width + i),
-                                          np.uint64((b + y0) * width + i), np.uint64((b + y1) * width + i))
+    depth, height, width = float(shape[0]), float(shape[1]), float(shape[2])
+    x_x, y_x, z_x, x_y, y_y, z_y = axes[0, 0], axes[0, 1], axes[0, 2], axes[1, 0], axes[1, 1], axes[1, 2]
+    beyond_x, beyond_y, beyond_z, sign = beyond[0], beyond[1], beyond[2], beyond[3]
+    first, next_y, next_z, next_yz = corners[0], corners[1], corners[2], corners[3]
+    for j in range(len(kx)):
+        x, y, z = x_x * kx[j] + x_y * ky[j], y_x * kx[j] + y_y * ky[j], z_x * kx[j] + z_y * ky[j]
+        mate = x < 0
+        x, y, z = -x if mate else x, -y if mate else y, -z if mate else z
+        x0, y0, z0 = np.floor(x), np.floor(y), np.floor(z)
+        beyond_x[j], beyond_y[j], beyond_z[j], sign[j] = x - x0, y - y0, z - z0, -1.0 if mate else 1.0
+        y1, z1 = y0 + 1.0, z0 + 1.0
+        y0, y1 = y0 + height if y0 < 0 else y0, y1 + height if y1 < 0 else y1
+        z0, z1 = z0 + depth if z0 < 0 else z0, z1 + depth if z1 < 0 else z1
+        z1 = z1 if z1 < depth else depth - 1.0  # of a 2D reference there is one layer
+        first[j], next_y[j] = np.int64((z0 * height + y0) * width + x0), np.int64((z0 * height + y1) * width + x0)
+        next_z[j], next_yz[j] = np.int64((z1 * height + y0) * width + x0), np.int64((z1 * height + y1) * width + x0)
+
+
+@njit(inline="always")
+def _shares(beyond: Any, j: int) -> Any:
+    """How much of component j falls to each of its four corners, and how much of that to the next voxel in x."""
+    x, y, z, one = beyond[0, j], beyond[1, j], beyond[2, j], beyond.dtype.type(1)
+    return ((one - z) * (one - y), (one - z) * y, z * (one - y), z * y), x
 
 
 @njit(nogil=True, cache=True)
 def _extract_alone(source: Any, axes: Any, kx: Any, ky: Any, out: Any) -> None:
     maps, depth, height, width = source.shape
-    real, flat = source.dtype.type, source.reshape(maps, depth * height * width)
+    flat, shape, count = source.reshape(maps, depth * height * width), (depth, height, width // 2), kx.shape[0]
+    beyond, corners = np.empty((4, CHUNK), source.dtype), np.empty((4, CHUNK), np.int64)
+    one, im, pair = source.dtype.type(1), np.uint64(1), np.uint64(2)  # to imaginary parts, and from voxel to voxel
     for o in range(axes.shape[0]):
-        for j in range(kx.shape[0]):
-            sign, x, y, z, corners = _cell(axes, o, float(kx[j]), float(ky[j]), depth, height, width // 2)
-            sign, x, y, z = real(sign), real(x), real(y), real(z)
-            one = real(1)
-            weights = ((one - z) * (one - y), (one - z) * y, z * (one - y), z * y)
+        for start in range(0, count, CHUNK):
+            some = slice(start, min(start + CHUNK, count))
+            _cells(axes[o], kx[some], ky[some], shape, beyond, corners)
             for k in range(maps):
-                re, im = real(0), real(0)
-                voxels = flat[k]
-                for c in range(4):
-                    at = np.uint64(2) * corners[c]
-                    re += weights[c] * ((one - x) * voxels[at] + x * voxels[at + np.uint64(2)])
-                    im += weights[c] * ((one - x) * voxels[at + np.uint64(1)] + x * voxels[at + np.uint64(3)])
-                out[k, o, 2 * j], out[k, o, 2 * j + 1] = re, sign * im
+                voxels, found = flat[k], out[k, o, 2 * start : 2 * some.stop]
+                for j in range(some.stop - start):
+                    (s, t, u, v), x = _shares(beyond, j)
+                    a, b = pair * np.uint64(corners[0, j]), pair * np.uint64(corners[1, j])
+                    c, d = pair * np.uint64(corners[2, j]), pair * np.uint64(corners[3, j])
+                    near_re = s * voxels[a] + t * voxels[b] + u * voxels[c] + v * voxels[d]
+                    near_im = s * voxels[a + im] + t * voxels[b + im] + u * voxels[c + im] + v * voxels[d + im]
+                    a, b, c, d = a + pair, b + pair, c + pair, d + pair
+                    far_re = s * voxels[a] + t * voxels[b] + u * voxels[c] + v * voxels[d]
+                    far_im = s * voxels[a + im] + t * voxels[b + im] + u * voxels[c + im] + v * voxels[d + im]
+                    found[2 * j] = (one - x) * near_re + x * far_re
+                    found[2 * j + 1] = beyond[3, j] * ((one - x) * near_im + x * far_im)
 
 
 @njit(parallel=True, nogil=True, cache=True)
@@ -151,26 +163,29 @@ def _extract(source: Any, axes: Any, kx: Any, ky: Any, out: Any) -> None:
 def _insert_some(values: Any, weights: Any, axes: Any, kx: Any, ky: Any, first: int, last: int, sums: Any,
                  totals: Any) -> None:
     maps, depth, height, width = sums.shape
-    real, weighted = values.dtype.type, weights.shape[1] > 0
+    weighted, count = weights.shape[1] > 0, kx.shape[0]
     flat, heavy = sums.reshape(maps, depth * height * width), totals.reshape(maps, totals.size // maps)
+    beyond, corners = np.empty((4, CHUNK), values.dtype), np.empty((4, CHUNK), np.int64)
+    one, im, pair = values.dtype.type(1), np.uint64(1), np.uint64(2)
     for o in range(first, last):
-        for j in range(kx.shape[0]):
-            sign, x, y, z, corners = _cell(axes, o, float(kx[j]), float(ky[j]), depth, height, width // 2)
-            sign, x, y, z = real(sign), real(x), real(y), real(z)
-            one = real(1)
-            shares = ((one - z) * (one - y), (one - z) * y, z * (one - y), z * y)
+        for start in range(0, count, CHUNK):
+            some = slice(start, min(start + CHUNK, count))
+            _cells(axes[o], kx[some], ky[some], (depth, height, width // 2), beyond, corners)
             for k in range(maps):
-                re, im = values[k, o, 2 * j], sign * values[k, o, 2 * j + 1]
                 voxels, totalled = flat[k], heavy[k]
-                for c in range(4):
-                    at, near, far = np.uint64(2) * corners[c], (one - x) * shares[c], x * shares[c]
-                    voxels[at] += near * re
-                    voxels[at + np.uint64(1)] += near * im
-                    voxels[at + np.uint64(2)] += far * re
-                    voxels[at + np.uint64(3)] += far * im
-                    if weighted:
-                        totalled[corners[c]] += near * weights[k, o, j]
-                        totalled[corners[c] + np.uint64(1)] += far * weights[k, o, j]
+                for j in range(some.stop - start):
+                    shares, x = _shares(beyond, j)
+                    real, imaginary = values[k, o, 2 * (start + j)], beyond[3, j] * values[k, o, 2 * (start + j) + 1]
+                    for c in range(4):
+                        voxel, near, far = np.uint64(corners[c, j]), (one - x) * shares[c], x * shares[c]
+                        at = pair * voxel
+                        voxels[at] += near * real
+                        voxels[at + im] += near * imaginary
+                        voxels[at + pair] += far * real
+                        voxels[at + pair + im] += far * imaginary
+                        if weighted:
+                            totalled[voxel] += near * weights[k, o, start + j]
+                            totalled[voxel + im] += far * weights[k, o, start + j]
 
 
 @njit(parallel=True, nogil=True, cache=True)

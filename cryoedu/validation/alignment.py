@@ -14,6 +14,7 @@ from math import ceil
 from typing import Literal
 
 import numpy as np
+import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
 from cryoedu.errors import InputError
@@ -230,7 +231,7 @@ def _coarse(source: _Source, target: _Target, count: int) -> list[_Fit]:
         product[:, z, y, x] = np.conj(values * white / np.sqrt(np.maximum(scale, 1e-30))[:, target.shell])
         plane = x == 0
         product[:, -z[plane], -y[plane], 0] = np.conj(product[:, z[plane], y[plane], 0])
-        peaks = np.fft.irfftn(product, s=(side,) * 3, axes=(1, 2, 3)).reshape(len(values), -1)
+        peaks = scipy.fft.irfftn(product, s=(side,) * 3, axes=(1, 2, 3)).reshape(len(values), -1)
         where[rows] = peaks.argmax(axis=1)
         best[rows] = peaks.max(axis=1)
     chosen = np.argsort(-best)[:count]

@@ -126,7 +126,8 @@ JOBS = {
                                                   iterations=2, **o),
     "classify3d, local, scales": lambda p, b, **o: refine(
         p, model_of(p, b), local_search(p.angles, np.zeros((len(p), 2)), angular_range=10.0, angular_step=5.0,
-                                        shift_range=PIXEL, shift_step=PIXEL), iterations=3, scale=True, **o),
+                                        shift_range=PIXEL, shift_step=PIXEL),
+        iterations=2, scale=True, **o),  # here rounding grows about tenfold with each iteration
     "classify3d, folds": lambda p, b, **o: classify3d_in_folds(p, b, 2, SPACE, seed=1, folds=2, iterations=2, **o),
     "classify2d": lambda p, b, **o: classify2d(p, 3, search_2d(20, shift_range=PIXEL, shift_step=PIXEL), seed=1,
                                                iterations=3, scale=True, tau2_fudge=2.0, **o),
