@@ -132,15 +132,18 @@ def _scatter_sources(parts: Components) -> NDArray[np.int64]:
     return sources
 
 
-def shift_phases(shifts_pixels: Array, parts: Components) -> Array:
-    """Factors (S, J), complex128, that move an image by each of ``shifts_pixels`` (S, 2) x, y."""
+def shift_phases(shifts_pixels: Array, parts: Components, like: Array | None = None) -> Array:
+    """Factors (S, J) that move an image by each of ``shifts_pixels`` (S, 2) x, y: complex128 in NumPy, or in the
+    library and of the dtype of ``like``."""
     shifts = np.asarray(shifts_pixels, dtype=np.float64)
+    like = np.empty(0, dtype=np.complex128) if like is None else like
+    xp = namespace(like)
 
-    def along(shift: NDArray[np.float64], k: NDArray[np.int64]) -> NDArray[np.complex128]:
+    def along(shift: NDArray[np.float64], k: NDArray[np.int64]) -> Array:
         """The factors of one axis, where few frequencies are different: the exponential takes longest."""
         first = k.min()
         table = np.exp(-2j * np.pi / parts.box * np.outer(shift, np.arange(first, k.max() + 1)))
-        return np.take(table, k - first, axis=1)
+        return xp.take(xp.asarray(table, dtype=like.dtype), xp.asarray(k - first), axis=1)
 
     return along(shifts[:, 0], parts.kx) * along(shifts[:, 1], parts.ky)
 

@@ -259,7 +259,7 @@ def _explore(b: Array, c: Array, start: _Candidates, centre: Floats, grid: Float
         numbers = (numbers[:, None] * len(turns) + np.arange(len(turns))).ravel()
         shifts = (shifts[:, None] + level.steps[None]).reshape(-1, 2)
         constant -= np.log(len(turns) * len(level.steps))
-        phases = xp.asarray(shift_phases(-shifts / level.space.pixel_size, parts), dtype=b.dtype)
+        phases = shift_phases(-shifts / level.space.pixel_size, parts, b)
         moved = as_reals(b[None, : len(parts)] * phases, xp)
         flat = level.slices(classes, numbers, rotations)
         gamma = to_numpy(moved[:, 1:] @ flat[:, 1:].T)  # scores until here, float32, worked on in place

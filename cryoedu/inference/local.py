@@ -105,8 +105,8 @@ def _look(particles: Particles, rows: NDArray[np.int64], group: int, model: Mode
     slices = xp.reshape(slices, (count, classes * turns, -1))
     places = search.centres[rows, None] + search.shifts  # (N', S, 2)
     b = as_columns(block.b[:, 0, :], space, xp)
-    phases = shift_phases(-places.reshape(-1, 2) / space.pixel_size, space.parts)
-    moved = b[:, None, :] * xp.reshape(xp.asarray(phases, dtype=b.dtype), (count, steps, -1))
+    phases = shift_phases(-places.reshape(-1, 2) / space.pixel_size, space.parts, b)
+    moved = b[:, None, :] * xp.reshape(phases, (count, steps, -1))
 
     centres = prior_centres(particles)
     off = places if centres is None else places - centres[rows, None]  # from where the prior is centred

@@ -54,14 +54,11 @@ class FourierSpace:
 
     def shifted(self, columns: Array, shifts: NDArray[np.float64]) -> Array:
         """Columns (N, S, J) of (N, J) moved by each of ``shifts`` (S, 2), Å."""
-        xp = namespace(columns)
-        phases = shift_phases(shifts / self.pixel_size, self.parts)
-        return columns[:, None, :] * xp.asarray(phases, dtype=columns.dtype)[None, ...]
+        return columns[:, None, :] * shift_phases(shifts / self.pixel_size, self.parts, columns)[None, ...]
 
     def recentred(self, columns: Array, shifts: NDArray[np.float64]) -> Array:
         """Columns (N, J) with particle i moved by its own shift (N, 2), Å."""
-        xp = namespace(columns)
-        return columns * xp.asarray(shift_phases(shifts / self.pixel_size, self.parts), dtype=columns.dtype)
+        return columns * shift_phases(shifts / self.pixel_size, self.parts, columns)
 
     def project(self, maps: Array, rotations: NDArray[np.float64]) -> Array:
         """Predicted columns (K, O, J)."""
