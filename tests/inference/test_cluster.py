@@ -87,7 +87,7 @@ def assert_same(here, there):
         assert other.log_likelihood == pytest.approx(one.log_likelihood, rel=1e-6)
         for part in ("maps", "sigma2", "tau2", "class_weights", "scales"):
             a, b = getattr(one.model, part), getattr(other.model, part)
-            np.testing.assert_allclose(b, a, atol=3e-5 * np.abs(a).max(initial=0), err_msg=part)
+            np.testing.assert_allclose(b, a, atol=1.5e-5 * np.abs(a).max(initial=0), err_msg=part)
         found, again = one.posterior, other.posterior
         np.testing.assert_allclose(again.log_evidence, found.log_evidence, atol=1e-3)
         np.testing.assert_allclose(again.class_probability, found.class_probability, atol=1e-4)
@@ -118,24 +118,25 @@ def model_of(particles, blobs):
     return start_model(particles, np.stack([blobs, blobs[::-1]]))
 
 
+# Two iterations, for the second takes all that the first leaves. From such starts a difference by rounding grows up to
+# tenfold with each iteration: a third would need a bound that lets mistakes through.
 JOBS = {
-    "classify3d": lambda p, b, **o: classify3d(p, b, 2, SPACE, seed=1, iterations=3, **o),
+    "classify3d": lambda p, b, **o: classify3d(p, b, 2, SPACE, seed=1, iterations=2, **o),
     "classify3d, adaptive": lambda p, b, **o: classify3d(p, b, 2, SPACE, seed=1, iterations=2,
                                                          adaptive=Adaptive(diameter=100.0), **o),
     "classify3d, maxCC": lambda p, b, **o: refine(p, model_of(p, b), SPACE, assignment=MAXIMUM_CROSS_CORRELATION,
                                                   iterations=2, **o),
     "classify3d, local, scales": lambda p, b, **o: refine(
         p, model_of(p, b), local_search(p.angles, np.zeros((len(p), 2)), angular_range=10.0, angular_step=5.0,
-                                        shift_range=PIXEL, shift_step=PIXEL),
-        iterations=2, scale=True, **o),  # here rounding grows about tenfold with each iteration
+                                        shift_range=PIXEL, shift_step=PIXEL), iterations=2, scale=True, **o),
     "classify3d, folds": lambda p, b, **o: classify3d_in_folds(p, b, 2, SPACE, seed=1, folds=2, iterations=2, **o),
     "classify2d": lambda p, b, **o: classify2d(p, 3, search_2d(20, shift_range=PIXEL, shift_step=PIXEL), seed=1,
-                                               iterations=3, scale=True, tau2_fudge=2.0, **o),
+                                               iterations=2, scale=True, tau2_fudge=2.0, **o),
     "classify2d, real space": lambda p, b, **o: classify2d(
         replace(p, ctf=None), 2, search_2d(20, shift_range=PIXEL, shift_step=PIXEL), seed=1, iterations=2,
         space="real", **o),
     "gold standard": lambda p, b, **o: gold_standard(p, b, SPACE, seed=3, initial_resolution=40, diameter=100,
-                                                     iterations=3, symmetry="C2", **o),
+                                                     iterations=2, symmetry="C2", **o),
 }
 
 
