@@ -2,7 +2,8 @@
 
     python benchmarks/lessons.py [03 07 …]
 
-One thread, as on a seat of Binder. Data sets are made anew, as on a seat's first day.
+One thread, as on a seat of Binder. Data sets are made anew, as on a seat's first day. A second table has what one
+iteration takes on data of the kind and size of each lesson that calls the engine.
 """
 
 from __future__ import annotations
@@ -11,14 +12,24 @@ import argparse
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import median
 
 import timed
 from nbformat.v4 import new_code_cell, new_notebook
 
 from cryoedu.course import build
+from cryoedu.datasets import load, load_particles
+from cryoedu.geometry.grids import search_2d, search_3d
+from cryoedu.inference.jobs import classify2d, classify3d
+from cryoedu.inference.loop import refine, start_model
+from cryoedu.inference.model import Iteration
+from cryoedu.microscope.experiment import Experiment, simulate
+from cryoedu.microscope.noise import coloured
+from cryoedu.threads import one_thread
 
+REPEATS = 5
 TABLE = Path(__file__).with_suffix(".md")
 USAGE = """
 import json, pathlib, time
@@ -33,6 +44,67 @@ def used(notebook: object) -> tuple[float, float]:
     ran = build.run(notebook, build.ROOT / "solutions")
     seconds, memory = json.loads(ran.cells[-1].outputs[-1].text)
     return seconds, memory
+
+
+def ribosomes(count: int, box: int, snr: float) -> Experiment:
+    """Images of whole ribosomes and free large subunits, with CTF, in coloured noise."""
+    states = [load(name, box=box) for name in ("ribosome-80S", "ribosome-large-subunit")]
+    return simulate(states, count, seed=1, snr=snr, noise=coloured, shift_sigma=5.0, defocus=(10_000, 30_000),
+                    particle_diameter=310.0, progress=False)
+
+
+def alignment(made: Experiment, degrees: float) -> Iterator[Iteration]:
+    """One reference, turned in the plane and shifted by up to two pixels."""
+    pixel = made.particles.pixel_size
+    return refine(made.particles, start_model(made.particles, made.specimens[0].density[None]),
+                  search_2d(degrees, shift_range=2 * pixel, shift_step=pixel), iterations=REPEATS + 1)
+
+
+def refinement(made: Experiment, order: int, shells: int) -> Iterator[Iteration]:
+    """One map, without shifts."""
+    return refine(made.particles, start_model(made.particles, made.specimens[0].density[None]), search_3d(order),
+                  iterations=REPEATS + 1, radii=[shells])
+
+
+def classes(made: Experiment, pixels: int) -> Iterator[Iteration]:
+    """Two maps, HEALPix order 1, shifts by up to some pixels."""
+    step = made.particles.pixel_size
+    return classify3d(made.particles, made.specimens[0].density, 2,
+                      search_3d(1, shift_range=pixels * step, shift_step=step), seed=1, iterations=REPEATS + 1)
+
+
+def averages(made: Experiment, count: int) -> Iterator[Iteration]:
+    """Classes in the plane, 10° and one pixel."""
+    step = made.particles.pixel_size
+    return classify2d(made.particles, count, search_2d(10, shift_range=step, shift_step=step), seed=1,
+                      iterations=REPEATS + 1)
+
+
+ITERATIONS: dict[str, tuple[str, Callable[[], Iterator[Iteration]]]] = {
+    "03": ("1,000 images of 64 px, 5° in the plane, 13 shifts",
+           lambda: alignment(load_particles("protein2d-particles", progress=False), 5)),
+    "04": ("1,200 images of 32 px, 12 classes, 10° in the plane, 5 shifts",
+           lambda: averages(load_particles("ribosome-particles", count=1200, progress=False), 12)),
+    "05": ("250 images of 24 px, HEALPix order 2, 8 shells",
+           lambda: refinement(simulate(load("ribosome-80S", box=24), 250, seed=5, snr=3, progress=False), 2, 8)),
+    "06": ("2,000 images of 32 px, 2 classes, HEALPix order 1, 5 shifts",
+           lambda: classes(load_particles("ribosome-particles", progress=False), 1)),
+    "08": ("600 images of 64 px, 5° in the plane, 13 shifts",
+           lambda: alignment(load_particles("protein2d-particles", count=600, progress=False), 5)),
+    "09": ("300 images of 32 px, 7.5° in the plane, 13 shifts",
+           lambda: alignment(simulate(load("protein2d", box=32), 300, seed=9, snr=0.03, progress=False), 7.5)),
+    "10": ("2,000 images of 48 px, 2 classes, HEALPix order 1, 13 shifts",
+           lambda: classes(ribosomes(2000, 48, 0.25), 2)),
+}
+
+
+def iteration_rows(lessons: Sequence[str]) -> Iterator[str]:
+    """A row for one iteration of the engine in each lesson: the median over some, without the first."""
+    with one_thread():
+        for lesson in lessons:
+            what, job = ITERATIONS[lesson]
+            took = [sum(iteration.seconds.values()) for iteration in job()]
+            yield f"| {lesson} | {what} | {median(took[1:]):.2f} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -52,6 +124,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 seconds, memory = used(build.unrun_solved_notebook(path))
             lines.append(f"| {path.stem.replace('_', ' ')} | {seconds:.0f} | {memory:.0f} |")
             print(lines[-1], flush=True)
+    lines += ["", f"One iteration of the engine, all shells where none are named; medians of {REPEATS}:", "",
+              "| lesson | of | seconds |", "| --- | --- | ---: |"]
+    for row in iteration_rows([lesson for lesson in ITERATIONS if not asked.names or lesson in asked.names]):
+        lines.append(row)
+        print(row, flush=True)
     if not asked.names:
         TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

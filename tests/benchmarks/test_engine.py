@@ -128,3 +128,13 @@ def test_starting(script, monkeypatch, tmp_path):
     assert found["`import cryoedu`, beyond a bare Python"] < found["`cryoedu --help`"]
     assert len([name for name in found if "images of lesson" in name or "iteration" in name]) == 2
     assert found["the same in the next process"] < next(t for name, t in found.items() if "compiling" in name)
+
+
+@pytest.mark.parametrize("script", ["lessons"], indirect=True)
+def test_an_iteration_of_each_lesson(script, monkeypatch):
+    """All lessons that call the engine are there, and a row says what one of them takes."""
+    assert list(script.ITERATIONS) == ["03", "04", "05", "06", "08", "09", "10"]
+    monkeypatch.setattr(script, "REPEATS", 1)
+    (row,) = script.iteration_rows(["09"])
+    _, lesson, what, seconds, _ = (part.strip() for part in row.split("|"))
+    assert lesson == "09" and what.startswith("300 images") and 0 <= float(seconds) < 60
