@@ -223,7 +223,7 @@ EXPERIMENTS = {
         "--particle-diameter 310 --random-seed {seed}", judge_views,
         remark="To reach: 10 times as fast, with no more than twice the memory. What importing takes alone is above."),
     "iterations_3d_order1": iterations_3d(1, 5),
-    "iterations_3d_order2": iterations_3d(2, 3),
+    "iterations_3d_order2": iterations_3d(2, 1),
     "initial_model": Experiment(
         f"Initial model: {ONE}", "one_state_64",
         "relion_refine --i particles.star --o {out}/run --denovo_3dref --sgd --K 1 --sym C1 --ctf --pad 2 "

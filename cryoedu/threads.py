@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 R = TypeVar("R")
 ALONE = ContextVar("ALONE", default=False)  # in a thread that shares the cores with others
@@ -41,18 +42,26 @@ def workers(xp: ModuleType) -> int:
     return 1 if on_gpu(xp) or ALONE.get() else cores()
 
 
-def in_threads(work: Callable[[T], R], items: Sequence[T], xp: ModuleType, *, most: int | None = None,
-               ahead: int = 8) -> Iterator[R]:
+def _itself(item: Any) -> Any:
+    return item
+
+
+def in_threads(work: Callable[[T], R], items: Sequence[S], xp: ModuleType, *, fetch: Callable[[S], T] = _itself,
+               most: int | None = None, ahead: int = 8) -> Iterator[R]:
     """``work`` of each of ``items``, in their order; on the CPU several at a time, each with BLAS in one thread.
 
     BLAS would start threads for products that are too small for it, and they would wait for each other. So would
     Numba's kernels: while pieces are under way, whoever collects them is but one thread of several too.
+    fetch: what the host has to do for an item first, such as reading it. On a GPU it does that for the next one while
+        the device works on this one.
     most: threads, if there is not room for one on every core.
     ahead: pieces for each thread that are under way or wait to be collected.
     """
+    from cryoedu.arrays import on_gpu
+
     count = min(workers(xp), most or cores())
     if count == 1:
-        yield from map(work, items)
+        yield from map(work, (read_ahead if on_gpu(xp) else map)(fetch, items))
         return
     from threadpoolctl import threadpool_limits
 
@@ -63,12 +72,28 @@ def in_threads(work: Callable[[T], R], items: Sequence[T], xp: ModuleType, *, mo
             for item in items:
                 if len(waiting) == ahead * count:
                     yield waiting.popleft().result()
-                waiting.append(pool.submit(work, item))
+                waiting.append(pool.submit(lambda item: work(fetch(item)), item))
             while waiting:
                 yield waiting.popleft().result()
         finally:
             ALONE.set(False)
             for piece in waiting:  # nobody wants them any more
+                piece.cancel()
+
+
+def read_ahead(fetch: Callable[[S], T], items: Sequence[S]) -> Iterator[T]:
+    """``fetch`` of each of ``items``, in their order: the next one is under way in a thread while this one is used."""
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(fetch, item))
+                if len(waiting) == 2:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for piece in waiting:
                 piece.cancel()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -83,3 +84,38 @@ def test_who_collects_is_one_thread_of_several_until_it_is_done(monkeypatch, how
         with pytest.raises(ZeroDivisionError) if how == "after an error" else nullcontext():
             list(results)
     assert threads.workers(np) == 2
+
+
+def test_a_gpu_finds_the_next_block_read(monkeypatch):
+    """While the device works on one block the host reads the next: a stack that memory does not hold keeps it busy."""
+    gpu, both = SimpleNamespace(__name__="array_api_compat.cupy"), threading.Barrier(2, timeout=10)
+    fetched = []
+
+    def fetch(item):
+        fetched.append(item)
+        if item:
+            both.wait()  # somebody is at work meanwhile
+        return 10 * item
+
+    def work(read):
+        assert len(fetched) <= read // 10 + 2  # no more is held than one that is used and one that is read
+        if read < 40:
+            both.wait()
+        return read + 1
+
+    assert list(threads.in_threads(work, range(5), gpu, fetch=fetch)) == [1, 11, 21, 31, 41]
+    assert fetched == [0, 1, 2, 3, 4]
+
+
+def test_what_is_read_ahead_breaks_where_it_is_used():
+    """A file that cannot be read must not be passed over, nor stop what was read before it."""
+    found = threads.read_ahead(lambda i: 1 / (i - 2), range(5))
+    assert [next(found), next(found)] == [-0.5, -1]
+    with pytest.raises(ZeroDivisionError):
+        next(found)
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_each_core_fetches_its_own(monkeypatch, cores):
+    monkeypatch.setattr(threads, "cores", lambda: cores)
+    assert list(threads.in_threads(lambda x: x + 1, range(5), np, fetch=lambda x: 10 * x)) == [1, 11, 21, 31, 41]

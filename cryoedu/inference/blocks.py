@@ -27,6 +27,24 @@ CTF_FLOOR = 1e-3  # below this, a premultiplied component says too little of its
 
 
 @dataclass(frozen=True)
+class Loaded:
+    """What the host gives of some images of one noise group, a slice of which is what it gives of fewer.
+
+    rows: (N',) which particles.  images: (N', n, n).  ctf: (N', J), or None.
+    """
+
+    rows: NDArray[np.int64]
+    images: NDArray[np.float32]
+    ctf: NDArray[np.float32] | None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, some: slice) -> Loaded:
+        return Loaded(self.rows[some], self.images[some], None if self.ctf is None else self.ctf[some])
+
+
+@dataclass(frozen=True)
 class Block:
     """Some images of one noise group.
 
@@ -80,12 +98,12 @@ def half_as_many(images: int) -> int:
 
 
 def in_pieces(look: Callable[..., T], size: int, xp: ModuleType) -> Callable[..., list[T]]:
-    """``look``, whose first argument is rows of images, with at most ``size`` of them at a time, or as many fewer as
-    memory was found to hold.
+    """``look``, whose first argument is images or their rows, with at most ``size`` of them at a time, or as many fewer
+    as memory was found to hold.
 
     Raises InputError if it cannot hold one.
     """
-    def pieces(rows: NDArray[np.int64], *others: Any) -> list[T]:
+    def pieces(rows: NDArray[np.int64] | Loaded, *others: Any) -> list[T]:
         nonlocal size
         out: list[T] = []
         while len(rows):
@@ -101,6 +119,15 @@ def in_pieces(look: Callable[..., T], size: int, xp: ModuleType) -> Callable[...
     return pieces
 
 
+def load(particles: Particles, rows: NDArray[np.int64], group: int, space: FourierSpace) -> Loaded:
+    """Images and CTF of the particles ``rows``, all of optics group ``group``: all that needs the host."""
+    images = np.ascontiguousarray(particles.images[rows], dtype=np.float32)
+    if particles.ctf is None:
+        return Loaded(rows, images, None)
+    ctf = ctf_components(space.parts, particles.optics[group], particles.ctf[rows])
+    return Loaded(rows, images, ctf.astype(np.float32))
+
+
 def prepare(particles: Particles, rows: NDArray[np.int64], group: int, sigma2: Floats, shifts: Floats,
             space: FourierSpace, xp: ModuleType) -> Block:
     """The particles ``rows``, all of optics group ``group``, shifted back by every shift (S, 2) in Å.
@@ -108,17 +135,21 @@ def prepare(particles: Particles, rows: NDArray[np.int64], group: int, sigma2: F
     sigma2: (J,) of each column.  Known shifts of the particles are undone first.
     Raises InputError if an image holds NaN or infinite values.
     """
-    images = np.ascontiguousarray(particles.images[rows], dtype=np.float32)
-    x = space.load(xp.asarray(images))
+    return prepared(particles, load(particles, rows, group, space), group, sigma2, shifts, space, xp)
+
+
+def prepared(particles: Particles, loaded: Loaded, group: int, sigma2: Floats, shifts: Floats, space: FourierSpace,
+             xp: ModuleType) -> Block:
+    """`prepare`, of particles that were loaded before."""
+    rows, x = loaded.rows, space.load(xp.asarray(loaded.images))
     if particles.shifts is not None:
         x = space.recentred(x, -particles.shifts[rows])
     weight = xp.asarray(1.0 / sigma2, dtype=xp.float32)[None, ...]
-    if particles.ctf is None:
+    if loaded.ctf is None:
         power = absolute2(x, xp)
         b, c = x * weight, weight
     else:
-        values = ctf_components(space.parts, particles.optics[group], particles.ctf[rows])
-        ctf = xp.asarray(values, dtype=xp.float32)
+        ctf = xp.asarray(loaded.ctf)
         power = absolute2(x, xp)
         if particles.optics[group].ctf_premultiplied:
             expected = space.unknowns / weight  # stands in where the CTF has nothing left: it moves no estimate
@@ -133,7 +164,7 @@ def prepare(particles: Particles, rows: NDArray[np.int64], group: int, sigma2: F
         b, c = b * scale, c * (scale * scale)
     total = to_numpy(xp.sum(power, axis=0)).astype(np.float64)
     if not np.isfinite(total).all():
-        bad = rows[~np.isfinite(images).all(axis=(1, 2))]
+        bad = rows[~np.isfinite(loaded.images).all(axis=(1, 2))]
         where = f"image {bad[0] + 1} holds NaN or infinite values" if len(bad) else "an image has values too large"
         raise InputError(f"{where}, so nothing can be compared with it: leave it out or correct it")
     return Block(rows, as_reals(space.shifted(b, -shifts), xp), c, total)

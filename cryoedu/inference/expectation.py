@@ -38,7 +38,17 @@ from cryoedu.arrays import Array, attempt, namespace, to_numpy
 from cryoedu.geometry.grids import Search
 from cryoedu.geometry.symmetry import symmetrised_rotations
 from cryoedu.inference.assignment import Assignment
-from cryoedu.inference.blocks import Block, absolute2, as_columns, as_reals, block_sizes, in_pieces, prepare
+from cryoedu.inference.blocks import (
+    Block,
+    Loaded,
+    absolute2,
+    as_columns,
+    as_reals,
+    block_sizes,
+    in_pieces,
+    load,
+    prepared,
+)
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.maximisation import Equations, data_weight
 from cryoedu.inference.model import Floats, Model, Posterior
@@ -179,9 +189,10 @@ def visits(particles: Particles, model: Model, search: Search, space: FourierSpa
     centres = prior_centres(particles)
     done = 0.0
 
-    def look(rows: NDArray[np.int64], group: int, predicted: Predictions, last: bool) -> list[T]:
+    def look(loaded: Loaded, group: int, predicted: Predictions, last: bool) -> list[T]:
         """What ``then`` makes of these images, or, before the last pass, nothing but their evidence until here."""
-        block = prepare(particles, rows, group, model.sigma2[group, space.bins], search.shifts, space, xp)
+        rows = loaded.rows
+        block = prepared(particles, loaded, group, model.sigma2[group, space.bins], search.shifts, space, xp)
         priors = [predicted.log_prior]
         if centres is not None:  # less the prior around the known centre, which is in there already
             tilt = log_shift_prior(distances2(search.shifts, centres[rows]), model.offset_sigma)
@@ -196,6 +207,7 @@ def visits(particles: Particles, model: Model, search: Search, space: FourierSpa
         evidence = xp.asarray(joined[rows])
         return [then(Visit(group, block, predicted, assignment.weigh(scores, evidence), evidence))]
 
+    reads = in_pieces(lambda rows, group: load(particles, rows, group, space), images, xp)
     pieces = in_pieces(look, images, xp)
     alone = False
     for last in (False, True):
@@ -212,12 +224,17 @@ def visits(particles: Particles, model: Model, search: Search, space: FourierSpa
             for group, rows in enumerate(members):
                 blocks = [rows[first : first + images] for first in range(0, len(rows), images)]
 
-                def work(rows: NDArray[np.int64], group: int = group, predicted: Predictions = predicted,
-                         last: bool = last) -> list[list[T]]:
-                    return pieces(rows, group, predicted, last)
+                def fetch(rows: NDArray[np.int64], group: int = group) -> list[Loaded]:
+                    return reads(rows, group)
 
-                for some, found in zip(blocks, in_threads(work, blocks, xp, most=threads, ahead=1), strict=True):
-                    yield from chain.from_iterable(found)
+                def work(loaded: list[Loaded], group: int = group, predicted: Predictions = predicted,
+                         last: bool = last) -> list[T]:
+                    found = chain.from_iterable(pieces(some, group, predicted, last) for some in loaded)
+                    return list(chain.from_iterable(found))
+
+                every = in_threads(work, blocks, xp, fetch=fetch, most=threads, ahead=1)
+                for some, found in zip(blocks, every, strict=True):
+                    yield from found
                     done += len(some) * (lot.stop - lot.start)
                     tick(done / (len(particles) * orientations * (1 if alone else 2)))
             start = lot.stop

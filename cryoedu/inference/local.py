@@ -21,7 +21,7 @@ from cryoedu.geometry.euler import Floats, matrix_to_euler
 from cryoedu.geometry.fourier import shift_phases
 from cryoedu.geometry.grids import LocalSearch
 from cryoedu.inference.assignment import Assignment
-from cryoedu.inference.blocks import absolute2, as_columns, as_reals, block_size, in_pieces, prepare
+from cryoedu.inference.blocks import Loaded, absolute2, as_columns, as_reals, block_size, in_pieces, load, prepared
 from cryoedu.inference.expectation import Tick, residuals
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.model import Model, Posterior, unseen
@@ -67,18 +67,22 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
     each = 24 * len(space.bins) * (hypotheses + steps) + 16 * steps * hypotheses
     size = block_size(each, budget, xp)
 
-    def look(rows: NDArray[np.int64], group: int) -> _Looked:
-        return _look(particles, rows, group, model, search, half, space, assignment, xp)
+    def look(loaded: Loaded, group: int) -> _Looked:
+        return _look(particles, loaded, group, model, search, half, space, assignment, xp)
 
+    reads = in_pieces(lambda rows, group: load(particles, rows, group, space), size, xp)
     pieces = in_pieces(look, size, xp)
     for group in range(len(particles.optics)):
         of_group = np.flatnonzero(particles.optics_group == group)
         blocks = [of_group[first : first + size] for first in range(0, len(of_group), size)]
 
-        def work(rows: NDArray[np.int64], group: int = group) -> list[_Looked]:
-            return pieces(rows, group)
+        def fetch(rows: NDArray[np.int64], group: int = group) -> list[Loaded]:
+            return reads(rows, group)
 
-        for found in chain.from_iterable(in_threads(work, blocks, xp, ahead=2)):
+        def work(loaded: list[Loaded], group: int = group) -> list[_Looked]:
+            return [found for some in loaded for found in pieces(some, group)]
+
+        for found in chain.from_iterable(in_threads(work, blocks, xp, fetch=fetch, ahead=2)):
             for name in (f.name for f in fields(Posterior)):
                 getattr(posterior, name)[found.rows] = getattr(found.posterior, name)
             power[group] += found.power
@@ -93,11 +97,12 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
     return posterior, inserter.sums(binned, counts, shift_square, log_likelihood)
 
 
-def _look(particles: Particles, rows: NDArray[np.int64], group: int, model: Model, search: LocalSearch, half: Array,
+def _look(particles: Particles, loaded: Loaded, group: int, model: Model, search: LocalSearch, half: Array,
           space: FourierSpace, assignment: Assignment, xp: ModuleType) -> _Looked:
-    """Every image of ``rows`` before the slices of the maps ``half`` around its own pose."""
-    count, classes, turns, steps = len(rows), model.classes, len(search.turns), len(search.shifts)
-    block = prepare(particles, rows, group, model.sigma2[group, space.bins], np.zeros((1, 2)), space, xp)
+    """Every image before the slices of the maps ``half`` around its own pose."""
+    rows, count, classes = loaded.rows, len(loaded), model.classes
+    turns, steps = len(search.turns), len(search.shifts)
+    block = prepared(particles, loaded, group, model.sigma2[group, space.bins], np.zeros((1, 2)), space, xp)
     c = xp.broadcast_to(block.c, (count, len(space.bins)))
     rotations = (search.turns[None] @ search.rotations[rows, None]).reshape(-1, 3, 3)
     slices = extract(half, rotations, space.parts.kx, space.parts.ky, PADDING)

@@ -15,7 +15,7 @@ from cryoedu.geometry.euler import euler_to_matrix
 from cryoedu.geometry.fourier import radial_mean
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.geometry.symmetry import symmetry_operators
-from cryoedu.inference.blocks import Block, as_columns, block_size, in_pieces, prepare
+from cryoedu.inference.blocks import Block, Loaded, as_columns, block_size, in_pieces, load, prepared
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.loop import noise_power
 from cryoedu.inference.maximisation import solve
@@ -87,13 +87,20 @@ def _inserted(particles: Particles, chosen: NDArray[np.int64], symmetry: str, sp
     lots = [(mine[first : first + size], group) for group, mine in enumerate(of_groups)
             for first in range(0, len(mine), size)]
 
-    def look(rows: NDArray[np.int64], group: int) -> Block:
-        return prepare(particles, rows, group, sigma2[group], np.zeros((1, 2)), space, xp)
+    def fetch(lot: tuple[NDArray[np.int64], int]) -> tuple[list[Loaded], int]:
+        return reads(*lot), lot[1]
 
+    def work(lot: tuple[list[Loaded], int]) -> list[Block]:
+        return [block for some in lot[0] for block in pieces(some, lot[1])]
+
+    def look(loaded: Loaded, group: int) -> Block:
+        return prepared(particles, loaded, group, sigma2[group], np.zeros((1, 2)), space, xp)
+
+    reads = in_pieces(lambda rows, group: load(particles, rows, group, space), size, xp)
     pieces = in_pieces(look, size, xp)
     with tqdm(total=len(chosen), desc="inserting particles", unit="image", delay=2, leave=False,
               disable=not progress) as bar:
-        for block in chain.from_iterable(in_threads(lambda lot: pieces(*lot), lots, xp, ahead=2)):
+        for block in chain.from_iterable(in_threads(work, lots, xp, fetch=fetch, ahead=2)):
             weights = xp.broadcast_to(block.c, (len(block.rows), len(space.bins)))
             inserter.add(0, as_columns(block.b[:, 0, :], space, xp), weights, rotations[block.rows])
             bar.update(len(block.rows))

@@ -79,7 +79,8 @@ def assert_same(one, two):
 
 
 PLACES = {
-    "reading the images": ("prepare", lambda particles, rows, *rest: len(rows)),
+    "reading the images": ("load", lambda particles, rows, *rest: len(rows)),
+    "shifting them": ("prepared", lambda particles, loaded, *rest: len(loaded)),
     "the scores": ("_scores", lambda block, *rest: len(block.rows)),
     "the sums": ("_merged", len),
 }
@@ -104,8 +105,8 @@ def test_wherever_memory_runs_out_every_image_counts_once(problem, monkeypatch, 
 
 def test_the_size_that_fits_is_kept_for_the_blocks_after_it(problem, monkeypatch):
     """Without it each block of a long run would fail first, and the run would take twice as long."""
-    cramped = fails_beyond(5, expectation.prepare, PLACES["reading the images"][1])
-    monkeypatch.setattr(expectation, "prepare", cramped)
+    cramped = fails_beyond(5, expectation.prepared, PLACES["shifting them"][1])
+    monkeypatch.setattr(expectation, "prepared", cramped)
     dense(problem)
     assert cramped.tries == [37, 18, 9, *[4] * 9, 1]
 
@@ -137,9 +138,9 @@ def test_an_adaptive_search_goes_on_too(problem, monkeypatch):
 
     whole = search()
     tries = []
-    for module in (expectation, adaptive):
-        cramped = fails_beyond(6, module.prepare, PLACES["reading the images"][1])
-        monkeypatch.setattr(module, "prepare", cramped)
+    for module, name in ((expectation, "prepared"), (adaptive, "prepare")):
+        cramped = fails_beyond(6, getattr(module, name), lambda particles, images, *rest: len(images))
+        monkeypatch.setattr(module, name, cramped)
         tries.append(cramped.tries)
     parts = search()
     assert all(sum(n for n in sizes if n <= 6) == COUNT and max(sizes) > 6 for sizes in tries)
@@ -152,8 +153,8 @@ def test_a_reconstruction_goes_on_too(problem, monkeypatch):
     particles = replace(problem[0], angles=np.random.default_rng(0).uniform(0, 180, (COUNT, 3)))
     options = {"progress": False, "array_library": "numpy"}
     whole = reconstruction.reconstruct(particles, **options).density
-    cramped = fails_beyond(4, reconstruction.prepare, PLACES["reading the images"][1])
-    monkeypatch.setattr(reconstruction, "prepare", cramped)
+    cramped = fails_beyond(4, reconstruction.prepared, PLACES["shifting them"][1])
+    monkeypatch.setattr(reconstruction, "prepared", cramped)
     np.testing.assert_allclose(reconstruction.reconstruct(particles, **options).density, whole,
                                atol=1e-4 * np.abs(whole).max())
     fitted = [size for size in cramped.tries if size <= 4]
@@ -208,7 +209,7 @@ def test_what_a_failed_try_held_is_free_before_the_next():
     assert held[0]() is None
 
 
-@pytest.mark.parametrize("where", ["prepare", "_scores", "_products"])
+@pytest.mark.parametrize("where", ["load", "prepared", "_scores", "_products"])
 def test_a_local_search_goes_on_in_smaller_blocks_too(problem, monkeypatch, where):
     """Each image brings slices of its own, which is what fills a GPU in the last iterations of a refinement."""
     particles, model, _ = problem
@@ -219,8 +220,11 @@ def test_a_local_search_goes_on_in_smaller_blocks_too(problem, monkeypatch, wher
         return local.local_expectation(particles, model, search, space_of(), MAXIMUM_LIKELIHOOD, xp=np, budget=10**9)
 
     whole = look()
-    size_of = {"prepare": lambda particles, rows, *rest: len(rows), "_scores": lambda moved, *rest: len(moved),
-               "_products": lambda gamma, *rest: len(gamma)}[where]
+    of_images = 1 if where in ("load", "prepared") else 0  # which argument holds them
+
+    def size_of(*arguments):
+        return len(arguments[of_images])
+
     cramped = fails_beyond(9, getattr(local, where), size_of)
     monkeypatch.setattr(local, where, cramped)
     assert_same(look(), whole)
