@@ -193,8 +193,8 @@ EXPERIMENTS = {
         "--offset-range 25 --offset-step 10 --particle-diameter 310 --random-seed {seed}",
         judge_gold,
         remark="To reach: 20 times as fast, resolution and poses at least as good, and no better resolution reported "
-        "than there is, which is where the map agrees with the true one. From 7.5° on RELION looks only around the last "
-        "pose; by default it would search all orientations at that step too, which takes much longer. cryoedu's search "
+        "than there is, which is where the map agrees with the true one. From 7.5° on RELION looks only around the "
+        "last pose; by default it would search all orientations at that step too, which takes much longer. cryoedu's search "
         "of all orientations goes from image to image, where Python's interpreter lets one thread at a time through; "
         "the last of these searches follows four times as many orientations as the others, for whoever is lost in it "
         "stays lost."),
