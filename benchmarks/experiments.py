@@ -194,10 +194,10 @@ EXPERIMENTS = {
         judge_gold,
         remark="To reach: 20 times as fast, resolution and poses at least as good, and no better resolution reported "
         "than there is, which is where the map agrees with the true one. From 7.5° on RELION looks only around the "
-        "last pose; by default it would search all orientations at that step too, which takes much longer. cryoedu's search "
-        "of all orientations goes from image to image, where Python's interpreter lets one thread at a time through; "
-        "the last of these searches follows four times as many orientations as the others, for whoever is lost in it "
-        "stays lost."),
+        "last pose; by default it would search all orientations at that step too, which takes much longer. cryoedu's "
+        "search of all orientations goes from image to image, where Python's interpreter lets one thread at a time "
+        "through; the last of these searches follows four times as many orientations as the others, for whoever is "
+        "lost in it stays lost."),
     "classes_true_poses_2000": classes_at_true_poses(2000, "trimmed_64", None),
     "classes_true_poses_2000_at_30A": classes_at_true_poses(2000, "trimmed_64", 30),
     "classes_true_poses_10000": classes_at_true_poses(10000, "trimmed_64_10000", None),
