@@ -51,10 +51,11 @@ CASES = {  # what, dimensions, classes, search, shells
     "3D, 2 classes, HEALPix order 2": (3, 2, search_3d(2, **SHIFTS), 9),
     "3D, 2 classes, HEALPix order 2, finer": (3, 2, search_3d(2, **SHIFTS), 15),
 }
-PARTS = {  # of a profile: functions and all that they call
-    "slices and their power": "_predict", "images: read, transformed, shifted, weighted": "prepare",
-    "products of images and predictions": "_scores", "softmax": "_settled",
-    "products of weights and images, sums": "products", "best hypotheses": "add",
+PARTS = {  # of a profile: functions of cryoedu.inference and all that they call
+    "slices and their power": ["expectation._predict"],
+    "images: read, transformed, shifted, weighted": ["blocks.load", "blocks.prepared"],
+    "products of images and predictions": ["expectation._scores"], "softmax": ["assignment._settled"],
+    "products of weights and images, sums": ["expectation.products"], "best hypotheses": ["expectation.add"],
 }
 
 
@@ -130,8 +131,8 @@ def profile(step: Callable[[], Any]) -> dict[str, float]:
         recorder.runcall(step)
     stats: Any = pstats.Stats(recorder)
     total = stats.total_tt
-    found = {name: sum(times[3] for (_, _, called), times in stats.stats.items() if called == function) / total
-             for name, function in PARTS.items()}
+    times = {f"{Path(file).stem}.{called}": took[3] for (file, _, called), took in stats.stats.items()}
+    found = {name: sum(times[function] for function in functions) / total for name, functions in PARTS.items()}
     found["the rest"] = 1 - sum(found.values())
     return found
 
