@@ -16,7 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cryoedu.arrays import Array, namespace
+import numpy as np
+
+from cryoedu.arrays import Array, is_cupy, namespace
 
 
 @dataclass(frozen=True)
@@ -76,15 +78,21 @@ def _larger(a: Array, b: Array) -> Array:
     return namespace(a).maximum(a, b)
 
 
+def _exp(scores: Array) -> Array:
+    """exp(scores), in their own memory where the library can: to get as much afresh takes longer than to compute it."""
+    xp = namespace(scores)
+    return xp.exp(scores, out=scores) if isinstance(scores, np.ndarray) or is_cupy(scores) else xp.exp(scores)
+
+
 def _softmax(scores: Array, evidence: Array) -> Array:
     scores -= evidence[:, None, None]
-    return namespace(scores).exp(scores)
+    return _exp(scores)
 
 
 def _settled(scores: Array) -> tuple[Array, Array]:
     xp, top = namespace(scores), _maximum(scores)
     scores -= top[:, None, None]
-    gamma = xp.exp(scores)
+    gamma = _exp(scores)
     total = xp.sum(gamma, axis=(1, 2))
     gamma *= (1 / total)[:, None, None]
     return gamma, top + xp.log(total)
