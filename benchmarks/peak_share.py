@@ -55,7 +55,7 @@ PARTS = {  # of a profile: functions of cryoedu.inference and all that they call
     "slices and their power": ["expectation._predict"],
     "images: read, transformed, shifted, weighted": ["blocks.load", "blocks.prepared"],
     "products of images and predictions": ["expectation._scores"], "softmax": ["assignment._settled"],
-    "products of weights and images, sums": ["expectation.products"], "best hypotheses": ["expectation.add"],
+    "products of weights and images, sums": ["expectation.products"], "best hypotheses": ["expectation._best"],
 }
 
 

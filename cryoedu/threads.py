@@ -70,9 +70,9 @@ def in_threads(work: Callable[[T], R], items: Sequence[S], xp: ModuleType, *, fe
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(count, initializer=ALONE.set, initargs=(True,)) as pool:
         try:
             for item in items:
-                if len(waiting) == ahead * count:
-                    yield waiting.popleft().result()
+                done = [waiting.popleft().result()] if len(waiting) == ahead * count else []
                 waiting.append(pool.submit(lambda item: work(fetch(item)), item))
+                yield from done  # while whoever collects it looks at it, the thread that was free has its next piece
             while waiting:
                 yield waiting.popleft().result()
         finally:

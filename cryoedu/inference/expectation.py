@@ -125,6 +125,29 @@ class Visit:
     evidence: Array
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What a visit says: sums over its images, and of each of them what `Posterior` tells.
+
+    numerator: (H, D).  denominator: (H, J).  shift_square: Å², Σ Γ |s|².
+    classes: (N', K).  best: (N', 3) class, orientation and shift of the largest Γ, which is weight (N',).
+    contrast: overlap and energy (N',), if they were asked for.
+    """
+
+    group: int
+    predicted: Predictions
+    rows: NDArray[np.int64]
+    numerator: Array
+    denominator: Array
+    power: Floats
+    shift_square: float
+    evidence: Floats
+    classes: Floats
+    best: NDArray[np.int64]
+    weight: Floats
+    contrast: tuple[Floats, Floats] | None
+
+
 def expectation(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment, *,
                 xp: ModuleType, budget: int, contrast: bool = False,
                tick: Tick = lambda share: None) -> tuple[Posterior, Sums]:
@@ -141,27 +164,28 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
     numerators: list[Array] = []
     denominators: list[Array] = []
 
-    def products(visit: Visit) -> tuple[Visit, Array, Array, Array, float, tuple[Floats, Floats] | None]:
-        """Γ summed over shifts, numerator and denominator, Σ Γ |s|², overlap and energy, of one visit."""
+    def products(visit: Visit) -> _Told:
         block, over_shifts = visit.block, xp.sum(visit.gamma, axis=1)
         c = xp.broadcast_to(block.c, (len(block.rows), block.c.shape[1]))
         distance2 = xp.asarray(distances2(search.shifts, centres[block.rows]), dtype=xp.float32)
-        distance = float(xp.sum(xp.sum(visit.gamma, axis=2) * distance2))
-        return visit, over_shifts, _merged(visit.gamma).T @ _merged(block.b), over_shifts.T @ c, distance, (
-            _contrast(visit, over_shifts, space, xp) if contrast else None)
+        shift_square = float(xp.sum(xp.sum(visit.gamma, axis=2) * distance2))
+        per_class = xp.sum(xp.reshape(over_shifts, (len(block.rows), model.classes, -1)), axis=2)
+        return _Told(visit.group, visit.predicted, block.rows, _merged(visit.gamma).T @ _merged(block.b),
+                     over_shifts.T @ c, block.power, shift_square, to_numpy(visit.evidence), to_numpy(per_class),
+                     *_best(visit, model.classes, xp), _contrast(visit, over_shifts, space, xp) if contrast else None)
 
     every = visits(particles, model, search, space, assignment, products, xp=xp, budget=budget, tick=tick)
     with closing(every):  # its threads too, if Ctrl-C comes while nobody waits for them
-        for lot, of_lot in groupby(every, key=lambda found: found[0].predicted.lot.start):
+        for lot, of_lot in groupby(every, key=lambda told: told.predicted.lot.start):
             numerator, denominator = None, None
-            for group, of_group in groupby(of_lot, key=lambda found: found[0].group):
+            for group, of_group in groupby(of_lot, key=lambda told: told.group):
                 mine, weight = None, None
-                for visit, over_shifts, of_block, weight_of_block, distance, overlap in of_group:
-                    predicted = visit.predicted
-                    mine, weight = _plus(mine, of_block), _plus(weight, weight_of_block)
-                    shift_square += distance
-                    tally.add(visit, over_shifts, overlap, xp)
-                    power[group] += visit.block.power if lot == 0 else 0.0
+                for told in of_group:
+                    predicted = told.predicted
+                    mine, weight = _plus(mine, told.numerator), _plus(weight, told.denominator)
+                    shift_square += told.shift_square
+                    tally.add(told)
+                    power[group] += told.power if lot == 0 else 0.0
                 squares[group] += _fit(mine, weight, predicted, sigma2[group], space, xp)
                 numerator, denominator = _plus(numerator, mine), _plus(denominator, weight)
             shape = (model.classes, -1, len(space.bins))
@@ -289,6 +313,16 @@ def _fit(numerator: Array, denominator: Array, predicted: Predictions, sigma2: F
     return np.asarray((energy - 2 * cross.reshape(-1, space.unknowns).sum(axis=1)) * sigma2)
 
 
+def _best(visit: Visit, classes: int, xp: ModuleType) -> tuple[NDArray[np.int64], Floats]:
+    """Class, orientation and shift (N', 3) of each image's largest Γ, and that (N',)."""
+    images, _, hypotheses = visit.gamma.shape
+    flat = xp.reshape(visit.gamma, (images, -1))
+    top, weight = to_numpy(xp.argmax(flat, axis=1)), to_numpy(xp.max(flat, axis=1))
+    shift, hypothesis = np.divmod(top, hypotheses)
+    k, orientation = np.divmod(hypothesis, hypotheses // classes)
+    return np.stack([k, orientation + visit.predicted.lot.start, shift], axis=1), weight
+
+
 def _contrast(visit: Visit, over_shifts: Array, space: FourierSpace, xp: ModuleType) -> tuple[Floats, Floats]:
     """Σ Γ Re X* CTF A / σ² and Σ Γ |CTF A|² / σ² of each image (N',), over the scored columns."""
     u, images, a = space.unscored, len(visit.block.rows), visit.predicted
@@ -329,21 +363,15 @@ class Tally:
         self.best = np.full(particles, -1.0)
         self.where = np.zeros((particles, 3), dtype=np.int64)  # class, orientation, shift
 
-    def add(self, visit: Visit, over_shifts: Array, contrast: tuple[Floats, Floats] | None, xp: ModuleType) -> None:
-        """Take note of one visit; ``over_shifts`` is Γ (N', H) summed over shifts."""
-        rows, classes = visit.block.rows, self.class_probability.shape[1]
-        if contrast is not None:
-            self.contrast[:, rows] += contrast
-        images, _, hypotheses = visit.gamma.shape
-        self.log_evidence[rows] = to_numpy(visit.evidence)
-        self.class_probability[rows] += to_numpy(xp.sum(xp.reshape(over_shifts, (images, classes, -1)), axis=2))
-        flat = xp.reshape(visit.gamma, (images, -1))
-        top, weight = to_numpy(xp.argmax(flat, axis=1)), to_numpy(xp.max(flat, axis=1))
-        shift, hypothesis = np.divmod(top, hypotheses)
-        k, orientation = np.divmod(hypothesis, hypotheses // classes)
-        better = weight > self.best[rows]
-        self.best[rows[better]] = weight[better]
-        self.where[rows[better]] = np.stack([k, orientation + visit.predicted.lot.start, shift], axis=1)[better]
+    def add(self, told: _Told) -> None:
+        """Take note of one visit."""
+        rows, better = told.rows, told.weight > self.best[told.rows]
+        if told.contrast is not None:
+            self.contrast[:, rows] += told.contrast
+        self.log_evidence[rows] = told.evidence
+        self.class_probability[rows] += told.classes
+        self.best[rows[better]] = told.weight[better]
+        self.where[rows[better]] = told.best[better]
 
     def posterior(self, search: Search) -> Posterior:
         """What was collected, in the terms of the grid."""
