@@ -55,7 +55,7 @@ PARTS = {  # of a profile: functions of cryoedu.inference and all that they call
     "slices and their power": ["expectation._predict"],
     "images: read, transformed, shifted, weighted": ["blocks.load", "blocks.prepared"],
     "products of images and predictions": ["expectation._scores"], "softmax": ["assignment._settled"],
-    "products of weights and images, sums": ["expectation.products"], "best hypotheses": ["expectation._best"],
+    "products of weights and images, sums, best hypotheses": ["expectation.products"],
 }
 
 
@@ -184,6 +184,9 @@ def shares(images: int, cases: Sequence[str], xp: ModuleType, to_reach: int) -> 
              "alone, % |", "|---" * 6 + "|"]
     lines += [f"| {name} | {seconds:.2f} | {speed:.0f} | {peak:.0f} | {100 * speed / peak:.0f} | "
               f"{100 * alone / peak:.0f} |" for name, (seconds, speed, _, alone) in measured.items()]
+    lines += ["",
+              "Between the peak and the products alone lie shapes narrower than square ones: the fewer shells, the",
+              "narrower. Between these and the whole step: images, softmax and sums, and cores that wait for memory."]
     if profiles:
         lines += ["", "Where the processor time of a step in one thread goes, %:", "",
                   "| | " + " | ".join(profiles) + " |", "|---" * (1 + len(profiles)) + "|"]

@@ -40,7 +40,7 @@ def test_the_share_of_the_peak(script, monkeypatch, tmp_path):
     assert 0 < float(alone) < 120
     assert float(share) == pytest.approx(100 * float(speed) / float(peak), abs=3)
     shares = [float(row[1]) for row in found if row[0] in [*script.PARTS, "the rest"]]
-    assert len(shares) == 7 and sum(shares) == pytest.approx(100, abs=5) and min(shares) >= 0
+    assert len(shares) == 6 and sum(shares) == pytest.approx(100, abs=5) and min(shares) >= 0
 
 
 @pytest.mark.parametrize("script", ["peak_share"], indirect=True)
