@@ -107,7 +107,10 @@ def table(titles: Mapping[str, str], results: Sequence[Result], *, relion: str |
                   "and processor times are the better comparison.",
                   ""]
     if imports is not None:
-        lines += [f"A process that only imports NumPy, SciPy, Numba and pandas takes {imports:.0f} MB.", ""]
+        lines += [f"Memory, to reach: no more than twice RELION's. A process that only imports NumPy, SciPy, Numba and "
+                  f"pandas takes {imports:.0f} MB.",
+                  "The rest are blocks and tables within a budget, here half of what is free: less with `--memory`.",
+                  ""]
     missing = []
     for name, title in titles.items():
         of = {p: [r for r in ordered if r["experiment"] == name and r["program"] == p] for p in PROGRAMS}
