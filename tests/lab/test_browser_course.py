@@ -71,7 +71,7 @@ def complaints(lab):
     """Errors in the console, but for three of JupyterLab's own: its debugger does not like a kernel to end while it
     looks at it, nor do its subshells while they are being made, and JupyterLab 4.2 goes on drawing a notebook that was
     closed while it was still being drawn."""
-    own = ("debugger state", "create_subshell_request", "reading 'insertWidget'")
+    own = ("debugger state", "debug_request message", "create_subshell_request", "reading 'insertWidget'")
     return [text for text in lab.console if not any(words in text for words in own)]
 
 
