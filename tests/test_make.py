@@ -220,7 +220,9 @@ def test_the_first_start_a_second_one_and_a_changed_pin(checkout: Path) -> None:
 def test_an_environment_that_was_interrupted_is_mended(checkout: Path) -> None:
     """Ctrl-C in the first minute is common; a half-made environment that looks whole costs an afternoon."""
     with subprocess.Popen([sys.executable, "tools/environment.py"], cwd=checkout, env=bare(SLOW="1"), text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
+        # (a shell that runs the tests in the background has them, and all that they start, ignore Ctrl-C)
         deadline = time.monotonic() + 60
         while not (checkout / "building").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
