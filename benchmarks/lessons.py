@@ -3,7 +3,7 @@
     python benchmarks/lessons.py [03 07 …]
 
 One thread, as on a seat of Binder. Data sets are made anew, as on a seat's first day. A second table has what one
-iteration takes on data of the kind and size of each lesson that calls the engine.
+iteration takes on data of the kind and size of the lessons that run many of them.
 """
 
 from __future__ import annotations

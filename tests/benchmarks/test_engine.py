@@ -132,8 +132,7 @@ def test_starting(script, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("script", ["lessons"], indirect=True)
 def test_an_iteration_of_each_lesson(script, monkeypatch):
-    """All lessons that call the engine are there, and a row says what one of them takes."""
-    assert list(script.ITERATIONS) == ["03", "04", "05", "06", "08", "09", "10"]
+    """A row says what an iteration of a lesson takes."""
     monkeypatch.setattr(script, "REPEATS", 1)
     (row,) = script.iteration_rows(["09"])
     _, lesson, what, seconds, _ = (part.strip() for part in row.split("|"))

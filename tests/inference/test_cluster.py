@@ -22,6 +22,7 @@ distributed = pytest.importorskip("distributed", reason="the extra is not instal
 from cryoedu.checkpoints import read_checkpoint  # noqa: E402
 from cryoedu.errors import InputError  # noqa: E402
 from cryoedu.geometry.grids import local_search, search_2d, search_3d  # noqa: E402
+from cryoedu.geometry.masks import soft_sphere  # noqa: E402
 from cryoedu.inference import cluster as clusters  # noqa: E402
 from cryoedu.inference.adaptive import Adaptive  # noqa: E402
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION  # noqa: E402
@@ -118,25 +119,27 @@ def model_of(particles, blobs):
     return start_model(particles, np.stack([blobs, blobs[::-1]]))
 
 
-# Two iterations, for the second takes all that the first leaves. From such starts a difference by rounding grows up to
-# tenfold with each iteration: a third would need a bound that lets mistakes through.
+# Masks, and no frequencies that such starts say nothing of: else a difference by rounding grows tenfold in the third
+# iteration, and its bound would have to let mistakes through.
+DISC, SPHERE = (soft_sphere(BOX, PIXEL, 100.0, ndim=ndim) for ndim in (2, 3))
 JOBS = {
-    "classify3d": lambda p, b, **o: classify3d(p, b, 2, SPACE, seed=1, iterations=2, **o),
+    "classify3d": lambda p, b, **o: classify3d(p, b, 2, SPACE, seed=1, iterations=3, **o),
     "classify3d, adaptive": lambda p, b, **o: classify3d(p, b, 2, SPACE, seed=1, iterations=2,
                                                          adaptive=Adaptive(diameter=100.0), **o),
     "classify3d, maxCC": lambda p, b, **o: refine(p, model_of(p, b), SPACE, assignment=MAXIMUM_CROSS_CORRELATION,
                                                   iterations=2, **o),
     "classify3d, local, scales": lambda p, b, **o: refine(
         p, model_of(p, b), local_search(p.angles, np.zeros((len(p), 2)), angular_range=10.0, angular_step=5.0,
-                                        shift_range=PIXEL, shift_step=PIXEL), iterations=2, scale=True, **o),
+                                        shift_range=PIXEL, shift_step=PIXEL), iterations=3, scale=True,
+        mask=SPHERE, **o),
     "classify3d, folds": lambda p, b, **o: classify3d_in_folds(p, b, 2, SPACE, seed=1, folds=2, iterations=2, **o),
     "classify2d": lambda p, b, **o: classify2d(p, 3, search_2d(20, shift_range=PIXEL, shift_step=PIXEL), seed=1,
-                                               iterations=2, scale=True, tau2_fudge=2.0, **o),
+                                               iterations=3, scale=True, tau2_fudge=2.0, radii=[6], mask=DISC, **o),
     "classify2d, real space": lambda p, b, **o: classify2d(
         replace(p, ctf=None), 2, search_2d(20, shift_range=PIXEL, shift_step=PIXEL), seed=1, iterations=2,
         space="real", **o),
     "gold standard": lambda p, b, **o: gold_standard(p, b, SPACE, seed=3, initial_resolution=40, diameter=100,
-                                                     iterations=2, symmetry="C2", **o),
+                                                     iterations=3, symmetry="C2", **o),
 }
 
 
