@@ -4,8 +4,9 @@
     python benchmarks/against_relion.py STACKS --work FOLDER    # many hours of one core, in as many calls as wanted
 
 Every run leaves FOLDER/EXPERIMENT/PROGRAM/seedN/run.json, what it took, and result.json, what it is worth. It is not
-run again while run.json holds the same command line; without result.json its outcome is only measured again. The table,
-benchmarks/against_relion.md, is written anew after each run from all results that there are.
+run again while run.json holds the same command line; without result.json its outcome is only measured again. After each
+run its result takes its place in benchmarks/against_relion.json, from which the table, benchmarks/against_relion.md, is
+written anew: results from another folder, day or machine stay until they are measured again.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from comparison import PROGRAMS, table
@@ -27,6 +29,7 @@ from timed import Failed, machine, run
 
 import cryoedu
 
+RESULTS = Path(__file__).with_suffix(".json")
 IMPORTS = "import numpy, scipy.ndimage, scipy.spatial.transform, numba, pandas"
 
 
@@ -50,11 +53,16 @@ def kept(path: Path, command: str) -> Numbers | None:
     return found if found.get("command") == command else None
 
 
-def keep(path: Path, numbers: Numbers) -> Numbers:
-    """Write a JSON file, whole or not at all."""
+def replace(path: Path, text: str) -> None:
+    """Write a file, whole or not at all."""
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(numbers, indent=1) + "\n")
-    part.rename(path)
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def keep(path: Path, numbers: Numbers) -> Numbers:
+    """Write a JSON file."""
+    replace(path, json.dumps(numbers, indent=1) + "\n")
     return numbers
 
 
@@ -72,15 +80,32 @@ def measure(name: str, program: str, seed: int, version: str, stacks: Path, work
             "experiment": name, "program": program, "version": version, "seed": seed, "command": command,
             "seconds": round(sum(s.seconds for s in steps), 1),
             "cpu_seconds": round(sum(s.cpu_seconds for s in steps), 1), "memory": round(max(s.memory for s in steps)),
-            "machine": machine(), "load": round(os.getloadavg()[2], 1)})
+            "machine": machine(), "host": host(), "load": round(os.getloadavg()[2], 1)})
     return keep(out / "result.json", ran | {"measured": experiment.judge(out, stack)})
 
 
-def results_in(work: Path) -> list[Numbers]:
-    """All results in the folder of the runs that come from the command lines that stand here."""
-    found = [(EXPERIMENTS[name].command(path.parents[1].name, int(path.parent.name.removeprefix("seed")), "OUT"), path)
-             for name in EXPERIMENTS for path in sorted((work / name).glob("*/seed*/result.json"))]
-    return [result for command, path in found if (result := kept(path, command)) is not None]
+def host() -> str:
+    """This machine since it was started (Linux; elsewhere its name): times of one machine can be compared."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return boot.read_text()[:8] if boot.exists() else platform.node()
+
+
+def is_current(result: Numbers) -> bool:
+    """Whether a result comes from a command line that stands here."""
+    experiment = EXPERIMENTS.get(result["experiment"])
+    return experiment is not None and experiment.command(result["program"], result["seed"], "OUT") == result["command"]
+
+
+def results_in(*folders: Path) -> list[Numbers]:
+    """All results of the file beside this one and of folders of runs, in the table's order; the last of a kind counts.
+
+    Those from other command lines than stand here are left out.
+    """
+    found = json.loads(RESULTS.read_text())["results"] if RESULTS.exists() else []
+    found += [json.loads(path.read_text()) for folder in folders for path in folder.glob("*/*/seed*/result.json")]
+    last = {(list(EXPERIMENTS).index(r["experiment"]), PROGRAMS.index(r["program"]), r["seed"]): r
+            for r in found if is_current(r)}
+    return [last[place] for place in sorted(last)]
 
 
 def versions() -> dict[str, str | None]:
@@ -146,14 +171,20 @@ def main() -> None:
     write_table(asked.work)
 
 
+def page(results: Sequence[Numbers], imports: float) -> str:
+    """The table. imports: MB that importing takes before anything is done."""
+    return table({name: experiment.title for name, experiment in EXPERIMENTS.items()}, results, imports=imports,
+                 remarks={name: experiment.remark for name, experiment in EXPERIMENTS.items()})
+
+
 def write_table(work: Path) -> None:
-    """The table beside this file, from all results in ``work``."""
-    titles = {name: experiment.title for name, experiment in EXPERIMENTS.items()}
-    remarks = {name: experiment.remark for name, experiment in EXPERIMENTS.items()}
+    """The results beside this file, with those in ``work``, and their table."""
     with tempfile.TemporaryDirectory() as folder:
-        imports = run(f"{sys.executable} -c '{IMPORTS}'", Path(folder), Path(folder)).memory
-    text = table(titles, results_in(work), relion=versions()["relion"], remarks=remarks, imports=imports)
-    Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")
+        imports = round(run(f"{sys.executable} -c '{IMPORTS}'", Path(folder), Path(folder)).memory)
+    results = results_in(work)
+    rows = ",\n".join(json.dumps(result, ensure_ascii=False) for result in results)
+    replace(RESULTS, f'{{"imports": {imports}, "results": [\n{rows}\n]}}\n')
+    replace(RESULTS.with_suffix(".md"), page(results, imports))
 
 
 if __name__ == "__main__":

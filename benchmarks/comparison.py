@@ -60,7 +60,16 @@ def cell(results: Sequence[Result], name: str) -> str:
     return text(median(values)) + (f" ({', '.join(each)})" if len(set(each)) > 1 else "")
 
 
-def section(title: str, of: Mapping[str, Sequence[Result]], names: Mapping[str, str], remark: str = "") -> list[str]:
+def ratio(name: str, above: Sequence[Result], below: Sequence[Result]) -> float:
+    """One program's quantity over the other's: the median over the seeds that both ran on the same machine. A machine
+    that is slow that day is slow for both; without such seeds it is the ratio of the medians."""
+    of = {(r["seed"], r["host"]): r[name] for r in below}
+    pairs = [r[name] / of[r["seed"], r["host"]] for r in above if (r["seed"], r["host"]) in of]
+    return median(pairs) if pairs else median(values_of(above, name)) / median(values_of(below, name))
+
+
+def section(title: str, of: Mapping[str, Sequence[Result]], names: Mapping[str, str], letters: Mapping[str, str],
+            remark: str = "") -> list[str]:
     """One experiment: the commands, a row for each quantity that any of its results has, and a remark."""
     lines = [f"## {title}", ""]
     for results in of.values():
@@ -73,9 +82,10 @@ def section(title: str, of: Mapping[str, Sequence[Result]], names: Mapping[str, 
     for name, (label, _) in QUANTITIES.items():
         if any(values_of(results, name) for results in of.values()):
             lines.append(f"| {label} | " + " | ".join(cell(results, name) for results in of.values()) + " |")
+    ran = [[letters[r["host"]] for r in results] or ["not run"] for results in of.values()]
+    lines.append(f"| machine | {' | '.join(', '.join(each if len(set(each)) > 1 else each[:1]) for each in ran)} |")
     if all(of.values()):
-        faster, less, more = (median(values_of(of["relion"], name)) / median(values_of(of["cryoedu"], name))
-                              for name in ("seconds", "cpu_seconds", "memory"))
+        faster, less, more = (ratio(name, of["relion"], of["cryoedu"]) for name in ("seconds", "cpu_seconds", "memory"))
         lines += ["", f"{names['cryoedu']} is {faster:.1f} times as fast as {names['relion']} ({less:.1f} times by "
                       f"processor time), with {1 / more:.1f} times its memory."]
     curves = [np.median([r["measured"]["true_fsc"] for r in results if "true_fsc" in r["measured"]], axis=0)
@@ -87,10 +97,10 @@ def section(title: str, of: Mapping[str, Sequence[Result]], names: Mapping[str, 
     return [*lines, "", remark, ""] if remark else [*lines, ""]
 
 
-def table(titles: Mapping[str, str], results: Sequence[Result], *, relion: str | None,
-          remarks: Mapping[str, str] | None = None, imports: float | None = None) -> str:
+def table(titles: Mapping[str, str], results: Sequence[Result], *, remarks: Mapping[str, str] | None = None,
+          imports: float | None = None) -> str:
     """The page. titles: of each experiment, by name.  remarks: what to say under some of their tables.
-    relion: the version that is installed here, or None.  imports: MB that importing takes before anything is done.
+    imports: MB that importing takes before anything is done.
     """
     ordered = sorted(results, key=lambda r: r["seed"])
     versions = {p: sorted({r["version"] for r in ordered if r["program"] == p}) for p in PROGRAMS}
@@ -100,11 +110,16 @@ def table(titles: Mapping[str, str], results: Sequence[Result], *, relion: str |
              "The stacks, images that RELION projected and gave noise, come from `benchmarks/make_relion_stack.py`.",
              "Commands run in the folder of their stack. Values are medians over the seeds (each seed's behind).",
              ""]
-    if machines := sorted({r["machine"] for r in ordered}):
-        loads = [r["load"] for r in ordered]
-        lines += [f"Machine: {'; '.join(machines)}; load average {min(loads):.1f} to {max(loads):.1f}.",
-                  "Where it is more than the processes of a run, the machine had other work: wall times came out long, "
-                  "and processor times are the better comparison.",
+    letters = {host: chr(ord("A") + i) for i, host in enumerate(dict.fromkeys(r["host"] for r in results))}
+    if results:
+        kinds = {f"{r['machine']} ({letters[r['host']]})": None for r in results}
+        loads = [r["load"] for r in results]
+        lines += [f"Machines: {'; '.join(kinds)}. Those of the same name are not equally fast: “times as fast” is the "
+                  "median over the seeds of what one program took over the other on the same machine. Where they ran "
+                  "on different ones it is the ratio of the medians, and says less.",
+                  f"Load average {min(loads):.1f} to {max(loads):.1f}. Where it is more than the processes of a run, "
+                  "the machine had other work: wall times came out long, and processor times are the better "
+                  "comparison.",
                   ""]
     if imports is not None:
         lines += [f"Memory, to reach: no more than twice RELION's. A process that only imports NumPy, SciPy, Numba and "
@@ -114,10 +129,8 @@ def table(titles: Mapping[str, str], results: Sequence[Result], *, relion: str |
     missing = []
     for name, title in titles.items():
         of = {p: [r for r in ordered if r["experiment"] == name and r["program"] == p] for p in PROGRAMS}
-        lines += section(title, of, names, (remarks or {}).get(name, ""))
+        lines += section(title, of, names, letters, (remarks or {}).get(name, ""))
         missing += [f"- {name}, {names[p]}" for p in PROGRAMS if not of[p]]
     if missing:
         lines += ["## Not run", "", *missing, ""]
-        if relion is None:
-            lines += ["RELION is not installed here (Debian and Ubuntu: `apt install relion`).", ""]
     return "\n".join(lines)
