@@ -124,7 +124,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, help="folder for the runs and their results")
     parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, metavar="NAME", default=list(EXPERIMENTS),
                         help=f"of {', '.join(EXPERIMENTS)} (default: all; the last takes hours)")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3],
+                        help="a run for each, also of what depends on none (default: 1 2 3)")
     for program in PROGRAMS:
         parser.add_argument(f"--{program}", action=argparse.BooleanOptionalAction, default=True,
                             help=f"whether to run {program} (default: yes)")
@@ -163,7 +164,7 @@ def main() -> None:
     try:
         for name in asked.only:
             able = dict(wanted)  # where one seed fails, the others would fail alike
-            for seed in asked.seeds if EXPERIMENTS[name].seeds else asked.seeds[:1]:
+            for seed in asked.seeds:
                 able = {program: version for program, version in able.items()  # in turns
                         if run_one(name, program, seed, version, asked)}
     except KeyboardInterrupt:

@@ -78,7 +78,7 @@ def section(title: str, of: Mapping[str, Sequence[Result]], names: Mapping[str, 
         return [*lines, "Not run.", ""]
     lines += ["| | " + " | ".join(names[p] for p in of) + " |", "|---" * (len(of) + 1) + "|"]
     seeds = [", ".join(str(r["seed"]) for r in results) or "not run" for results in of.values()]
-    lines.append(f"| seeds | {' | '.join(seeds)} |")
+    lines.append(f"| runs, by seed | {' | '.join(seeds)} |")
     for name, (label, _) in QUANTITIES.items():
         if any(values_of(results, name) for results in of.values()):
             lines.append(f"| {label} | " + " | ".join(cell(results, name) for results in of.values()) + " |")

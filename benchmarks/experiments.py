@@ -31,7 +31,7 @@ class Experiment:
 
     stack: folder that make_relion_stack.py filled.  judge: what is measured on the outcome, from the folder that the
     program wrote into and that of the stack; cryoedu names its files as RELION does.
-    seeds: whether the outcome depends on one.  remark: what is to be reached, and what stands in the way.
+    remark: what is to be reached, and what stands in the way.
     """
 
     title: str
@@ -39,7 +39,6 @@ class Experiment:
     relion: str
     cryoedu: str
     judge: Callable[[Path, Path], Numbers]
-    seeds: bool = True
     remark: str = ""
 
     def command(self, program: str, seed: int, out: Path | str) -> str:
@@ -147,7 +146,7 @@ def reconstruction(particles: str, stack: str) -> Experiment:
     """A map from true poses."""
     return Experiment(f"Reconstruction from true poses: {particles}", stack,
                       "relion_reconstruct --i poses.star --o {out}/map.mrc --ctf --pad 2",
-                      "cryoedu reconstruct poses.star --o {out}/map.mrc", judge_reconstruction, seeds=False,
+                      "cryoedu reconstruct poses.star --o {out}/map.mrc", judge_reconstruction,
                       remark="To reach: FSC nowhere lower by more than 0.01, three times as fast. Much of the time "
                       "goes to starting Python and importing its packages, however few the particles; what a further "
                       "particle costs is the difference between the tables of 1,000 and 10,000.")

@@ -31,11 +31,13 @@ def symmetry_operators(group: str) -> Floats:
     x, y and z. I or I2: the two-fold axes are x, y and z, and the five-fold one nearest to z is in the plane y = 0;
     I1: it is in the plane x = 0. Raises InputError if ``group`` is none of these.
     """
-    from scipy.spatial.transform import Rotation
-
     name, setting = _SETTINGS.get(group.upper(), (group.upper(), np.eye(3)))
     if not re.fullmatch(r"[CD][1-9]\d{0,2}|T|O|I", name):
         raise InputError(f"{group!r} is not a point group: write C1, C4, D7, T, O, I or I1")
+    if name == "C1":
+        return np.eye(3)[None]  # what follows takes as long to import as a thousand particles to insert
+    from scipy.spatial.transform import Rotation
+
     operators = setting @ np.asarray(Rotation.create_group(name).as_matrix()) @ setting.T
     return operators[np.argsort(rotation_angle(operators) > 1e-4, kind="stable")]
 

@@ -48,7 +48,7 @@ def test_medians_stand_before_the_values_of_each_seed(table):
     shares = {2: 0.5, 1: 0.61, 3: 0.52}
     text = table({"gold": "Gold"}, [result("relion", s, agreement=v) for s, v in shares.items()])
     assert row(text, "particles in the right class") == ["52.0 % (61.0 %, 50.0 %, 52.0 %)", "not run"]
-    assert row(text, "seeds") == ["1, 2, 3", "not run"]
+    assert row(text, "runs, by seed") == ["1, 2, 3", "not run"]
     assert row(text, "wall time")[0] == "200 s (100 s, 200 s, 300 s)"
     assert "AMD EPYC, 1 core" in text
 
@@ -135,7 +135,8 @@ def test_every_experiment_names_a_stack_that_can_be_made_and_fills_its_commands(
         assert experiment.stack in sets
         for program in ("relion", "cryoedu"):
             line = experiment.command(program, 7, "OUT")
-            assert "OUT" in line and "{" not in line and ("7" in line.split()) == experiment.seeds, name
+            assert "OUT" in line and "{" not in line, name
+            assert ("7" in line.split()) != name.startswith("reconstruction"), name
 
 
 def test_a_refinement_is_judged_against_the_truth(script, tmp_path):

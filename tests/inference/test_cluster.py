@@ -1,20 +1,15 @@
-"""The expectation on a cluster: the same result, wherever the blocks were looked at, and whatever died on the way."""
+"""The expectation on a cluster: the same result, wherever the blocks were looked at."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import pickle
-import signal
-import subprocess
 import sys
 import threading
-import time
 from dataclasses import fields, replace
 
 import numpy as np
-import psutil
 import pytest
+from blobs import BOX, COUNT, HERE, PIXEL, six_blobs, two_classes, write_stack
 from commandline import cryoedu
 
 distributed = pytest.importorskip("distributed", reason="the extra is not installed: pip install 'cryoedu[cluster]'")
@@ -29,15 +24,10 @@ from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION  # noqa: E402
 from cryoedu.inference.gold import gold_standard  # noqa: E402
 from cryoedu.inference.jobs import classify2d, classify3d, classify3d_in_folds  # noqa: E402
 from cryoedu.inference.loop import refine, start_model  # noqa: E402
-from cryoedu.microscope.experiment import simulate  # noqa: E402
-from cryoedu.microscope.noise import coloured  # noqa: E402
-from cryoedu.microscope.specimen import Specimen  # noqa: E402
-from cryoedu.particles import read_particles, write_map, write_particles  # noqa: E402
+from cryoedu.particles import read_particles  # noqa: E402
 from cryoedu.particles.resampling import resample  # noqa: E402
 from cryoedu.particles.stack import ImageStack  # noqa: E402
 
-BOX, PIXEL, COUNT = 20, 6.0, 90
-HERE = {"array_library": "numpy", "memory": "100 MB"}
 SPACE = search_3d(0, shift_range=PIXEL, shift_step=PIXEL)
 
 
@@ -56,24 +46,12 @@ def client():
 
 @pytest.fixture(scope="module")
 def blobs():
-    rng = np.random.default_rng(3)
-    axes = np.meshgrid(*[np.arange(BOX) - BOX // 2] * 3, indexing="ij")
-    centres = rng.uniform(-4, 4, (6, 3))
-    return np.float32(sum(np.exp(-sum((a - c) ** 2 for a, c in zip(axes, at, strict=True)) / 4) for at in centres))
+    return six_blobs()
 
 
 @pytest.fixture(scope="module")
-def star(blobs, tmp_path_factory):
-    """Particles in a stack on disk, from three micrographs and two optics groups, with poses known to some degrees."""
-    path = tmp_path_factory.mktemp("stack") / "particles.star"
-    made = simulate(Specimen(blobs, PIXEL), COUNT, seed=1, snr=0.5, noise=coloured, defocus=(8e3, 1.6e4),
-                    shift_sigma=3.0, progress=False)
-    optics = (made.particles.optics[0], replace(made.particles.optics[0], voltage=200.0, name="second"))
-    extra = {"rlnMicrographName": np.array([f"mic{i % 3}.mrc" for i in range(COUNT)])}
-    write_particles(replace(made.particles, optics=optics, optics_group=np.arange(COUNT) % 5 // 4, extra=extra,
-                            angles=made.truth.angles), path)
-    write_map(blobs, path.with_name("map.mrc"), PIXEL)
-    return path
+def star(tmp_path_factory):
+    return write_stack(tmp_path_factory.mktemp("stack"))
 
 
 @pytest.fixture
@@ -97,28 +75,6 @@ def assert_same(here, there):
             assert np.mean(np.all(np.abs(a - b) < 1e-6, axis=1)) > 0.97, part  # a tie may fall to either side
 
 
-def until(true, seconds=30.0):
-    """Wait until something is true; fails if it never is."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it never came to be true"
-        time.sleep(0.05)
-
-
-def alive(group):
-    """Processes of a group that still run."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
-            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
-
-
-def model_of(particles, blobs):
-    return start_model(particles, np.stack([blobs, blobs[::-1]]))
-
-
 # Masks, and no frequencies that such starts say nothing of: else a difference by rounding grows tenfold in the third
 # iteration, and its bound would have to let mistakes through.
 DISC, SPHERE = (soft_sphere(BOX, PIXEL, 100.0, ndim=ndim) for ndim in (2, 3))
@@ -126,10 +82,10 @@ JOBS = {
     "classify3d": lambda p, b, **o: classify3d(p, b, 2, SPACE, seed=1, iterations=3, **o),
     "classify3d, adaptive": lambda p, b, **o: classify3d(p, b, 2, SPACE, seed=1, iterations=2,
                                                          adaptive=Adaptive(diameter=100.0), **o),
-    "classify3d, maxCC": lambda p, b, **o: refine(p, model_of(p, b), SPACE, assignment=MAXIMUM_CROSS_CORRELATION,
+    "classify3d, maxCC": lambda p, b, **o: refine(p, two_classes(p, b), SPACE, assignment=MAXIMUM_CROSS_CORRELATION,
                                                   iterations=2, **o),
     "classify3d, local, scales": lambda p, b, **o: refine(
-        p, model_of(p, b), local_search(p.angles, np.zeros((len(p), 2)), angular_range=10.0, angular_step=5.0,
+        p, two_classes(p, b), local_search(p.angles, np.zeros((len(p), 2)), angular_range=10.0, angular_step=5.0,
                                         shift_range=PIXEL, shift_step=PIXEL), iterations=3, scale=True,
         mask=SPHERE, **o),
     "classify3d, folds": lambda p, b, **o: classify3d_in_folds(p, b, 2, SPACE, seed=1, folds=2, iterations=2, **o),
@@ -152,7 +108,7 @@ def test_a_cluster_finds_what_one_process_finds(job, client, particles, blobs):
 def test_how_many_workers_there_are_does_not_matter(client, particles, blobs):
     """Else a run that a queue gives two machines today and nine tomorrow could not be repeated."""
     def once(where):
-        (found,) = refine(particles, model_of(particles, blobs), SPACE, iterations=1, cluster=where, **HERE)
+        (found,) = refine(particles, two_classes(particles, blobs), SPACE, iterations=1, cluster=where, **HERE)
         return found
 
     with threads(1) as cluster:
@@ -167,7 +123,7 @@ def test_images_are_read_where_they_are_looked_at(client, particles, blobs, monk
     readers, read = set(), ImageStack.__getitem__
     monkeypatch.setattr(ImageStack, "__getitem__",
                         lambda self, rows: (readers.add(threading.current_thread()), read(self, rows))[1])
-    model = model_of(particles, blobs)
+    model = two_classes(particles, blobs)
     readers.clear()
     list(refine(particles, model, SPACE, iterations=2, cluster=client, **HERE))
     assert readers and threading.main_thread() not in readers
@@ -183,7 +139,7 @@ def test_what_travels_is_metadata_and_the_model(client, particles, blobs, monkey
         return submit(function, *arguments, **options)
 
     monkeypatch.setattr(client, "submit", counting)
-    model = model_of(particles, blobs)
+    model = two_classes(particles, blobs)
     each = []
     for _ in refine(particles, model, SPACE, iterations=3, cluster=client, **HERE):
         each.append(sum(sent))
@@ -266,7 +222,7 @@ def test_what_goes_wrong_on_a_worker_is_said_with_its_place(client, star, blobs,
     for file in star.parent.glob("particles.*"):
         shutil.copy(file, tmp_path)
     gone = read_particles(tmp_path / "particles.star")
-    model = model_of(gone, blobs)
+    model = two_classes(gone, blobs)
     (tmp_path / "particles.mrcs").unlink()
     with pytest.raises(InputError, match=r"there is no file .*particles\.mrcs.*among particles \d+ to \d+, on the worke"
                                          r"r at \S+, which has to see the same files"):
@@ -287,7 +243,7 @@ def test_a_cluster_that_is_none_is_refused_before_anything_starts(asked, words, 
     import dask
 
     with dask.config.set({"distributed.comm.timeouts.connect": "1s"}), pytest.raises(InputError, match=words):
-        refine(particles, model_of(particles, blobs), SPACE, cluster=asked)
+        refine(particles, two_classes(particles, blobs), SPACE, cluster=asked)
 
 
 def test_without_dask_the_way_out_is_named(particles, blobs, monkeypatch, star, tmp_path):
@@ -299,7 +255,7 @@ def test_without_dask_the_way_out_is_named(particles, blobs, monkeypatch, star, 
 
 def test_a_wrong_memory_is_refused_at_once(client, particles, blobs):
     with pytest.raises(InputError, match="not a size"):
-        refine(particles, model_of(particles, blobs), SPACE, cluster=client, memory="plenty")
+        refine(particles, two_classes(particles, blobs), SPACE, cluster=client, memory="plenty")
 
 
 def test_workers_share_what_a_machine_has(client):
@@ -318,147 +274,3 @@ def test_workers_share_what_a_machine_has(client):
     numba, libraries, threads, budget, asked, limit = client.submit(inside, 0).result()
     assert (numba, libraries, threads, asked) == (1, {1}, 1, 50_000_000)
     assert 0 < budget <= limit // 3
-
-
-@pytest.fixture
-def many(blobs, tmp_path):
-    """Blocks that take long enough for a worker to be killed in the middle of one."""
-    made = simulate(Specimen(blobs, PIXEL), 2000, seed=1, snr=0.5, defocus=(8e3, 1.6e4), progress=False)
-    write_particles(made.particles, tmp_path / "many.star")
-    return read_particles(tmp_path / "many.star")
-
-
-def looked_at(cluster):
-    """How many blocks were looked at to the end, on any worker, until now."""
-    return sum(step.key.startswith("_look") and (step.start, step.finish) == ("processing", "memory")
-               for step in cluster.scheduler.transition_log)
-
-
-@pytest.mark.slow
-def test_a_worker_that_is_killed_costs_its_block_and_not_the_run(many, blobs):
-    """On a hundred machines one is always about to be rebooted, or out of memory."""
-    search = search_3d(1, shift_range=2 * PIXEL, shift_step=PIXEL)
-
-    def run(where, tick):
-        return list(refine(many, model_of(many, blobs), search, iterations=2, cluster=where, tick=tick, **HERE))
-
-    with clusters.local_workers(2) as cluster, cluster.get_client() as client:
-        whole = run(client, lambda share: None)
-        pids = client.run(os.getpid)
-        killed, before = [], looked_at(cluster)
-
-        def kill_once(share):
-            if not killed:  # the first block is done, others are under way
-                killed.append(min(pids.values()))
-                os.kill(killed[0], signal.SIGKILL)
-
-        again = run(client, kill_once)
-        assert before == 8 and 8 <= looked_at(cluster) - before <= 8 + 2  # it had two of the four blocks
-        client.wait_for_workers(2, timeout=60)
-        assert killed[0] not in client.run(os.getpid).values()
-    for one, other in zip(whole, again, strict=True):
-        np.testing.assert_array_equal(one.model.maps, other.model.maps)
-        np.testing.assert_array_equal(one.posterior.angles, other.posterior.angles)
-        assert one.log_likelihood == other.log_likelihood
-
-
-@pytest.mark.slow
-def test_the_only_worker_is_killed_and_another_takes_its_place(many, blobs):
-    """Blocks that were meant for workers that are gone, all at once, wait for none of these."""
-    search = search_3d(1, shift_range=2 * PIXEL, shift_step=PIXEL)
-    killed = []
-
-    with clusters.local_workers(1) as cluster, cluster.get_client() as client:
-        late = threading.Timer(120, cluster.close)  # then the run ends with an error, and does not wait for ever
-        late.start()
-
-        def kill_once(share):
-            if share == 1 and not killed:  # nothing is under way, but the blocks will be asked for again
-                killed.append(cluster.workers[0].pid)
-                os.kill(killed[0], signal.SIGKILL)
-
-        turns = list(refine(many, model_of(many, blobs), search, iterations=2, cluster=client, tick=kill_once, **HERE))
-        late.cancel()
-    assert killed and [turn.number for turn in turns] == [1, 2]
-
-
-@pytest.mark.slow
-def test_a_block_that_kills_every_worker_ends_the_run_in_words(many, blobs):
-    """Too little memory for a block is not cured by another worker; trying for ever would hide it."""
-    import dask
-
-    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), clusters.local_workers(1) as cluster, \
-            cluster.get_client() as client:
-        def kill(share):
-            (nanny,) = cluster.workers.values()  # asked here: a worker that is dying gives no answer
-            with contextlib.suppress(ProcessLookupError):
-                if nanny.pid:  # another may not have started yet
-                    os.kill(nanny.pid, signal.SIGKILL)
-
-        with pytest.raises(InputError, match=r"several workers looked at before they died.*smaller memory"):
-            list(refine(many, model_of(many, blobs), search_3d(2, shift_range=12, shift_step=6), cluster=client,
-                        tick=kill, **HERE))
-
-
-@pytest.fixture
-def elsewhere():
-    """A scheduler and a worker of two threads, started as by hand: the address and the scheduler's process."""
-    dask = [sys.executable, "-m", "dask"]
-    with subprocess.Popen([*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"], text=True,
-                          stderr=subprocess.PIPE) as scheduler:
-        address = next(line.split()[-1] for line in scheduler.stderr if "Scheduler at:" in line)
-        threading.Thread(target=scheduler.stderr.read, daemon=True).start()  # or it would wait for a reader
-        with subprocess.Popen([*dask, "worker", address, "--nthreads", "2", "--no-dashboard"],
-                              stderr=subprocess.DEVNULL) as worker:
-            yield address, scheduler
-            worker.terminate()
-            scheduler.kill()
-    clusters.close()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("when", ["in an iteration", "between two"])
-def test_a_scheduler_that_dies_leaves_the_iterations_until_then(when, many, blobs, elsewhere):
-    """A sentence, not an endless wait: what was found until then is there, and can be gone on from."""
-    address, scheduler = elsewhere
-    armed = []
-
-    def tick(share):
-        if armed and share < 0.5:
-            scheduler.kill()
-
-    turns = refine(many, model_of(many, blobs), search_3d(2, shift_range=12, shift_step=6), cluster=address, tick=tick,
-                   **HERE)
-    assert next(turns).number == 1
-    armed += [when] * (when == "in an iteration")
-    if not armed:
-        scheduler.kill()
-        scheduler.wait()
-    with pytest.raises(InputError, match="the scheduler of the cluster is gone"):
-        next(turns)
-
-
-@pytest.mark.slow
-def test_ctrl_c_ends_workers_too_and_leaves_a_run_that_goes_on(star, tmp_path):
-    """The terminal sends Ctrl-C to the workers here as well; none of them may stay, or take the run along."""
-    out, whole = tmp_path / "out", tmp_path / "whole"
-    job = ["classify3d", star, "--k", 2, "--reference", star.with_name("map.mrc"), "--healpix-order", 1,
-           "--offset-range", 6, "--iter", 12, "--array-library", "numpy"]
-    command = [sys.executable, "-c", "from cryoedu.cli import main; main()", *map(str, job), "--o", str(out)]
-    with subprocess.Popen([*command, "--cluster", "2"], start_new_session=True, text=True, stderr=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as process:
-        while not (out / "run_it002_data.star").exists():
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 130 and "go on with --resume" in said and "Traceback" not in said, said
-    until(lambda: not alive(process.pid))
-    reached = read_checkpoint(out / "run_checkpoint.npz").number
-    assert 1 <= reached < 12
-    assert cryoedu(*job, "--o", out, "--resume", "--cluster", "2") == ""
-    assert cryoedu(*job, "--o", whole) == ""
-    one, other = (read_checkpoint(folder / "run_checkpoint.npz") for folder in (whole, out))
-    assert one.number == other.number == 12
-    assert np.mean(one.arrays["classes"] == other.arrays["classes"]) > 0.95
-    assert not clusters.STARTED
