@@ -1,7 +1,11 @@
-"""A command in the process of the test, which is quicker than a new one and can be stopped at a chosen place."""
+"""A command in the process of the test, which is quicker than a new one and can be stopped at a chosen place.
+
+And what a command in a new process needs to be stopped with Ctrl-C.
+"""
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from cryoedu import cli
@@ -17,3 +21,8 @@ def cryoedu(*arguments: object) -> str:
     finally:
         sys.argv = before
     return ""
+
+
+def heed_ctrl_c() -> None:
+    """As ``preexec_fn``: a shell that runs the tests in the background has them, and all they start, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

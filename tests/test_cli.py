@@ -10,6 +10,7 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
+from commandline import heed_ctrl_c
 
 from cryoedu.particles import read_map, read_particles
 
@@ -236,6 +237,7 @@ def test_ctrl_c_keeps_what_was_written(simulated, tmp_path):
         ],
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_ctrl_c,
     )
     for _ in range(600):
         if list(tmp_path.glob("run_it002_data.star")):

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commandline import heed_ctrl_c
 from newcomer import bare, fetch, free_port
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -221,8 +222,7 @@ def test_an_environment_that_was_interrupted_is_mended(checkout: Path) -> None:
     """Ctrl-C in the first minute is common; a half-made environment that looks whole costs an afternoon."""
     with subprocess.Popen([sys.executable, "tools/environment.py"], cwd=checkout, env=bare(SLOW="1"), text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
-        # (a shell that runs the tests in the background has them, and all that they start, ignore Ctrl-C)
+                          preexec_fn=heed_ctrl_c) as process:
         deadline = time.monotonic() + 60
         while not (checkout / "building").exists() and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -154,8 +154,8 @@ def tracks(measured: Mapping[tuple[str, float], ArrayLike], bounds: Mapping[floa
             track = np.asarray(measured[method, snr], dtype=float)
             for r in range(2):
                 axes[r, c].plot(track[:, r], label=method, markersize=3.5, **style)
-            said.append(f"{method} at SNR {snr:g}: correlation {track[:, 0].max():.2f} at best, {track[-1, 0]:.2f} at "
-                        f"the end, contrast {track[-1, 1]:.2f}")
+            said.append(f"{method} at SNR {snr:g}: correlation {track[:, 0].max():.1f} at best, {track[-1, 0]:.1f} at "
+                        f"the end, contrast {track[-1, 1]:.1f}")
         for r in range(2):
             axes[r, c].axhline(bounds[snr][r], color="#555555", linestyle=":", linewidth=1.4, label="true poses")
         axes[0, c].set_title(f"SNR {snr:g}", fontsize=10)

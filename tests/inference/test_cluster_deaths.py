@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 from blobs import HERE, PIXEL, six_blobs, two_classes, write_stack
-from commandline import cryoedu
+from commandline import cryoedu, heed_ctrl_c
 
 pytest.importorskip("distributed", reason="the extra is not installed: pip install 'cryoedu[cluster]'")
 
@@ -175,7 +175,7 @@ def test_ctrl_c_ends_workers_too_and_leaves_a_run_that_goes_on(tmp_path):
            "--offset-range", 6, "--iter", 12, "--array-library", "numpy"]
     command = [sys.executable, "-c", "from cryoedu.cli import main; main()", *map(str, job), "--o", str(out)]
     with subprocess.Popen([*command, "--cluster", "2"], start_new_session=True, text=True, stderr=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as process:
+                          stdout=subprocess.PIPE, preexec_fn=heed_ctrl_c) as process:
         while not (out / "run_it002_data.star").exists():
             assert process.poll() is None, process.communicate()
             time.sleep(0.02)
