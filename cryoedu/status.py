@@ -137,15 +137,17 @@ def watched(folder: Path, done: int, iterations: int, arguments: Sequence[str]) 
     """Keep the status of a run while the block works at it; call what it gives with the number of each iteration done.
 
     done: iterations that are done already, of at most ``iterations``.
-    SIGTERM, which `kill` and queues of jobs send, ends the block as Ctrl-C does: with KeyboardInterrupt.
+    SIGTERM, which `kill` and queues of jobs send, ends the block as Ctrl-C does: with KeyboardInterrupt, at once or at
+    the latest where the iteration is done.
     """
     status = Status("running", done, iterations, arguments=tuple(arguments), place=os.getcwd())
 
     def turned(number: int) -> None:
         nonlocal status
         status = write_status(folder, replace(status, iteration=number))
+        heed()
 
-    with _sigterm_interrupts():
+    with _interrupts() as heed:
         try:
             status = write_status(folder, status)
             yield turned
@@ -159,15 +161,32 @@ def watched(folder: Path, done: int, iterations: int, arguments: Sequence[str]) 
 
 
 @contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
+def _interrupts() -> Iterator[Callable[[], None]]:
+    """SIGINT and SIGTERM raise KeyboardInterrupt; what this gives raises it again, if it was lost.
+
+    It is lost where Python runs in a call from C or in a destructor, as threadpoolctl and Numba have them: there an
+    exception is printed, and forgotten.
+    """
+    asked = False
+
     def interrupt(number: int, frame: Any) -> None:
+        nonlocal asked
+        asked = True
         raise KeyboardInterrupt
 
+    def heed() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
     if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
-        yield
+        yield heed
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    numbers = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where a shell made a job deaf to Ctrl-C
+        numbers.append(signal.SIGINT)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
-        yield
+        yield heed
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

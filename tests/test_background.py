@@ -3,6 +3,7 @@ stopped or resumed must be that run and nothing else."""
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -147,6 +148,25 @@ def test_sigterm_is_a_stop_and_an_error_a_failure(tmp_path):
         turned(1)
         raise ValueError("the disk is gone")
     assert str(recorded(tmp_path)) == "failed, 1 iterations of at most 9 done: the disk is gone"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_that_c_code_swallows_comes_when_the_iteration_is_done(tmp_path, number):
+    """threadpoolctl lists libraries through a callback from C: what is raised in there goes nowhere, and the run went
+    on to its end. pytest, under `make &`, may have been made deaf to SIGINT; a run at a shell is not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    swallow = ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(number))
+    try:
+        with pytest.raises(KeyboardInterrupt), watched(tmp_path, 0, 9, ["refine3d"]) as turned:
+            turned(1)
+            swallow()
+            turned(2)
+            pytest.fail("the stop was lost")
+        assert str(recorded(tmp_path)) == "stopped, 2 iterations of at most 9 done"
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_process_that_is_gone_does_not_look_alive(tmp_path, sleeper):

@@ -82,7 +82,8 @@ class _Level:
 
 @dataclass(frozen=True)
 class _Candidates:
-    """Points of the coarse grid that one image follows: class · O + orientation (H,) and shift (S,), as indices."""
+    """Points of the coarse grid that one image follows: class · O + orientation (H,), in order, and shift (S,), as
+    indices."""
 
     hypotheses: NDArray[np.int32]
     shifts: NDArray[np.int32]
@@ -154,11 +155,10 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
                 return _explore(b[k, :], c[k, :], started[i], centres[i], grid, levels, model, search, adaptive, xp)
 
             for i, found in zip(some, in_threads(follow, range(len(some)), xp), strict=True):
-                for m in np.unique(found.classes):
-                    mine = np.flatnonzero(found.classes == m)
-                    at = xp.asarray(mine)
-                    inserter.add(int(m), xp.take(found.numerator, at, axis=0), xp.take(found.denominator, at, axis=0),
-                                 found.rotations[mine])
+                for m in range(model.classes):
+                    mine = slice(*np.searchsorted(found.classes, [m, m + 1]))  # hypotheses come in order
+                    if mine.start < mine.stop:
+                        inserter.add(m, found.numerator[mine, :], found.denominator[mine, :], found.rotations[mine])
                 squares[group] += (found.energy - 2 * found.overlap) * sigma2[group]
                 shift_square += found.shift_square
                 posterior.overlap[i], posterior.energy[i] = found.overlap[1:].sum(), found.energy[1:].sum()
@@ -197,7 +197,7 @@ def _significant(particles: Particles, model: Model, search: Search, adaptive: A
     out = []
     for i, lots in enumerate(kept):
         hypotheses, weights = (np.concatenate(part) for part in zip(*lots, strict=True))
-        chosen = hypotheses[_holding(weights, adaptive.share, adaptive.most)]
+        chosen = np.sort(hypotheses[_holding(weights, adaptive.share, adaptive.most)])
         shifts = _holding(shift_weight[i], adaptive.share, len(search.shifts)).astype(np.int32)
         out.append(_Candidates(chosen, shifts))
         lots.clear()
@@ -262,29 +262,30 @@ def _explore(b: Array, c: Array, start: _Candidates, centre: Floats, grid: Float
         phases = shift_phases(-shifts / level.space.pixel_size, parts, b)
         moved = as_reals(b[None, : len(parts)] * phases, xp)
         flat = level.slices(classes, numbers, rotations)
-        gamma = to_numpy(moved[:, 1:] @ flat[:, 1:].T)  # scores until here, float32, worked on in place
-        fit = to_numpy((flat * flat)[:, 1:] @ pairs[1 : 2 * len(parts)])
-        gamma -= 0.5 * fit - (class_prior[classes] + constant).astype(fit.dtype)
-        gamma -= (np.sum((shifts - centre) ** 2, axis=1)[:, None] / (2 * variance)).astype(fit.dtype)
+        # scores (H, S) without DC, worked on in place; the longer matrix comes first: BLAS fills the core better
+        gamma = to_numpy(flat[:, 2:] @ moved[:, 2:].T)
+        fit = to_numpy((flat * flat)[:, 2:] @ pairs[2 : 2 * len(parts)])
+        gamma -= (0.5 * fit - (class_prior[classes] + constant).astype(fit.dtype))[:, None]
+        gamma -= (np.sum((shifts - centre) ** 2, axis=1) / (2 * variance)).astype(fit.dtype)
         top = gamma.max()
         np.exp(np.subtract(gamma, top, out=gamma), out=gamma)
         evidence = gamma.sum(dtype=np.float64)
         gamma /= evidence.astype(gamma.dtype)
-        keep = np.sort(_holding(gamma.sum(axis=0), adaptive.share, adaptive.most))
+        keep = np.sort(_holding(gamma.sum(axis=1), adaptive.share, adaptive.most))
         if level is not levels[-1]:
-            shifts = shifts[_holding(gamma.sum(axis=1), adaptive.share, len(shifts))]
+            shifts = shifts[_holding(gamma.sum(axis=0), adaptive.share, len(shifts))]
             classes, numbers, rotations = classes[keep], numbers[keep], rotations[keep]
-    gamma = gamma[:, keep] / gamma[:, keep].sum()
-    shift, best = np.unravel_index(gamma.argmax(), gamma.shape)
-    weights, at = xp.asarray(gamma.T, dtype=c.dtype), xp.asarray(keep)
+    gamma = gamma[keep] / gamma[keep].sum()
+    best, shift = np.unravel_index(gamma.argmax(), gamma.shape)
+    weights, at = xp.asarray(gamma, dtype=c.dtype), xp.asarray(keep)
     numerator, denominator = weights @ moved, xp.sum(weights, axis=1)[:, None] * c[None, ...]
     flat = xp.take(flat, at, axis=0)
     overlap = to_numpy(xp.sum(numerator * flat, axis=0)).astype(np.float64)
     energy = to_numpy(xp.sum(denominator * absolute2(as_columns(flat, level.space, xp), xp), axis=0)).astype(np.float64)
-    per_class: Floats = np.bincount(classes[keep], gamma.sum(axis=0), model.classes).astype(np.float64)
+    per_class: Floats = np.bincount(classes[keep], gamma.sum(axis=1), model.classes).astype(np.float64)
     return _Found(classes[keep], rotations[keep], as_columns(numerator, level.space, xp), denominator,
                   overlap.reshape(-1, 2).sum(axis=1), energy, float(top + np.log(evidence)), per_class, int(best),
-                  shifts[shift], float(gamma.max()), float(gamma.sum(axis=1) @ np.sum((shifts - centre) ** 2, axis=1)))
+                  shifts[shift], float(gamma.max()), float(gamma.sum(axis=0) @ np.sum((shifts - centre) ** 2, axis=1)))
 
 
 def _holding(weights: Floats, share: float, most: int) -> NDArray[np.int64]:

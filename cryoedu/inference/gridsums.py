@@ -19,7 +19,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, fourier_transforms, namespace, to_numpy
+from cryoedu.arrays import Array, fourier_transforms, like, namespace, on_gpu, to_numpy
 from cryoedu.geometry.euler import Floats
 from cryoedu.geometry.fourier import multiplicity
 from cryoedu.geometry.symmetry import symmetry_operators
@@ -34,11 +34,11 @@ from cryoedu.microscope.projection import (
     transform_adjoint,
     window,
 )
-from cryoedu.microscope.slices import insert
+from cryoedu.microscope.slices import insert_into
 
 DEBLURRED = (4, 8)  # shells until which weights are deblurred altogether, and from which on not at all
 NEARBY = 24  # on the padded grid: what lies beyond has no part in the deblurring of those shells
-LEAST_BATCH = 2**21  # bytes of slices that are inserted at a time, or as many as the grid has
+BATCH = 2  # components for each voxel that wait before they are inserted
 
 
 @dataclass(frozen=True)
@@ -102,38 +102,43 @@ class GridSums:
 
 
 class Inserter:
-    """Collects slices and inserts them in batches, class by class, at all poses that ``symmetry`` makes the same."""
+    """Collects slices and inserts them in batches, class by class, at all poses that ``symmetry`` makes the same.
+
+    A batch finds the volume in the fast memory, and has a sum of its own: one slice is small beside the sum of
+    millions, where its last digits would be lost.
+    """
 
     def __init__(self, space: FourierSpace, classes: int, xp: ModuleType, symmetry: str = "C1") -> None:
         self.shape = half_shape(space.box, space.ndim, most=reach(space.parts))
         shape = (classes, *self.shape)
         self.space, self.xp, self.operators = space, xp, symmetry_operators(symmetry)
+        where = xp if on_gpu(xp) else np  # the kernels' arrays
         self.inserted, self.weights = xp.zeros(shape, dtype=xp.complex64), xp.zeros(shape, dtype=xp.float32)
-        self.dc = np.zeros((classes, 2))
+        self.batch = tuple(where.zeros((1, *self.shape), dtype=kind) for kind in (np.complex64, np.float32))
+        self.dc, self.held = np.zeros((classes, 2)), 0
         self.waiting: list[list[tuple[Array, Array, Floats]]] = [[] for _ in range(classes)]
-        self.held, self.batch = 0, max(LEAST_BATCH, 12 * math.prod(self.shape))
 
     def add(self, k: int, numerator: Array, denominator: Array, rotations: Floats) -> None:
         """Slices (M, J) of class ``k``, their weights (M, J) and rotations (M, 3, 3)."""
         mean = [float(self.xp.sum(part[:, :1])) for part in (self.xp.real(numerator), denominator)]
         self.dc[k] += len(self.operators) * np.array(mean)
         self.waiting[k].append((numerator[:, 1:], denominator[:, 1:], rotations))
-        self.held += 12 * denominator.shape[0] * denominator.shape[1]
-        if self.held >= self.batch:
+        self.held += denominator.shape[0] * denominator.shape[1]
+        if self.held >= BATCH * math.prod(self.shape):
             self.flush()
 
     def flush(self) -> None:
         """Insert what waits."""
-        parts = self.space.parts
+        parts, (sums, totals) = self.space.parts, self.batch
         for k, lots in enumerate(self.waiting):
-            if lots:
-                numerator, denominator = (self.xp.concat([lot[i] for lot in lots], axis=0)[None, ...] for i in (0, 1))
-                rotations = np.concatenate([lot[2] for lot in lots])
+            for numerator, denominator, rotations in lots:
                 for operator in self.operators:
-                    sums, weights = insert(numerator, denominator, rotations @ operator, parts.kx[1:], parts.ky[1:],
-                                           PADDING, self.shape)
-                    self.inserted[k, ...] += sums[0, ...]
-                    self.weights[k, ...] += weights[0, ...] if weights is not None else 0.0
+                    insert_into(sums, totals, numerator[None, ...], denominator[None, ...], rotations @ operator,
+                                parts.kx[1:], parts.ky[1:], PADDING)
+            if lots:
+                self.inserted[k, ...] += like(sums[0, ...], self.inserted)
+                self.weights[k, ...] += like(totals[0, ...], self.weights)
+                sums[...], totals[...] = 0, 0
                 lots.clear()
         self.held = 0
 

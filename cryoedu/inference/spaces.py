@@ -20,6 +20,8 @@ from cryoedu.arrays import Array, namespace
 from cryoedu.geometry.fourier import Components, components, gather, scatter, shift_phases
 from cryoedu.microscope import projection
 
+LEAST_SHIFT = 1e-6  # pixels: what is less is the rounding of a division
+
 
 @dataclass(frozen=True)
 class FourierSpace:
@@ -96,9 +98,20 @@ class RealSpace(FourierSpace):
         return namespace(images).reshape(images, (images.shape[0], -1))
 
     def shifted(self, columns: Array, shifts: NDArray[np.float64]) -> Array:
-        """Columns (N, S, n²) of (N, n²) moved by each of ``shifts`` (S, 2), Å."""
-        moved = super().shifted(self._components(columns), shifts)
-        return self._pixels(moved)
+        """Columns (N, S, n²) of (N, n²) moved by each of ``shifts`` (S, 2), Å.
+
+        Whole pixels only change places: what takes a transform is each part of a pixel that occurs, not each shift.
+        """
+        pixels = shifts / self.pixel_size
+        whole = np.floor(pixels + LEAST_SHIFT)
+        some, part = np.unique(np.round((pixels - whole) / LEAST_SHIFT) * LEAST_SHIFT, axis=0, return_inverse=True)
+        moved = self._pixels(super().shifted(self._components(columns), some * self.pixel_size))
+        line = np.arange(self.box)
+        x, y = ((line - whole[:, i : i + 1].astype(np.int64)) % self.box for i in (0, 1))  # (S, n): where from
+        source = ((part.reshape(-1, 1, 1) * self.box + y[:, :, None]) * self.box + x[:, None, :]).ravel()
+        xp, count = namespace(columns), columns.shape[0]
+        found = xp.take(xp.reshape(moved, (count, -1)), xp.asarray(source), axis=1)
+        return xp.reshape(found, (count, len(shifts), -1))
 
     def recentred(self, columns: Array, shifts: NDArray[np.float64]) -> Array:
         """Columns (N, n²) with particle i moved by its own shift (N, 2), Å."""

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numba import get_num_threads, njit, prange, set_num_threads
 
-from cryoedu.arrays import Array, is_cupy, like, to_numpy
+from cryoedu.arrays import Array, is_cupy, like, namespace, to_numpy
 from cryoedu.threads import ALONE
 
 CHUNK = 512  # components whose places are found at a time: what is known of them fits the fastest memory
@@ -48,18 +48,39 @@ def insert(slices: Array, weights: Array | None, rotations: np.ndarray, kx: np.n
            shape: tuple[int, int, int]) -> tuple[Array, Array | None]:
     """The adjoint of `extract`: half volumes (K, *shape), complex, with all slices (K, O, J) added to them,
     and, if ``weights`` (K, O, J) are given, real ones with the weights added in the same way (else None)."""
+    xp = namespace(slices) if is_cupy(slices) else np
+    sums = xp.zeros((slices.shape[0], *shape), dtype=to_numpy(slices[:, :0, :]).dtype)
+    totals = None if weights is None else xp.zeros(sums.shape, dtype=sums.real.dtype)
+    insert_into(sums, totals, slices, weights, rotations, kx, ky, padding)
+    return like(sums, slices), None if totals is None else like(totals, slices)
+
+
+def insert_into(sums: Array, totals: Array | None, slices: Array, weights: Array | None, rotations: np.ndarray,
+                kx: np.ndarray, ky: np.ndarray, padding: int) -> None:
+    """Add to half volumes what `insert` would give: to ``sums`` (K, Z, Y, X//2 + 1), complex, and to ``totals``, real,
+    of NumPy, or of CuPy if the slices (K, O, J) are."""
     axes = np.ascontiguousarray(rotations[:, :2, :], dtype=np.float64) * padding
     if is_cupy(slices):
-        return _cuda_insert(slices, weights, axes, kx, ky, shape)
-    values, kx, ky = np.ascontiguousarray(to_numpy(slices)), kx.astype(np.float64), ky.astype(np.float64)
-    real = values.real.dtype
-    heavy = np.empty((len(values), 0, 0), dtype=real) if weights is None else np.ascontiguousarray(to_numpy(weights))
-    if ALONE.get():
-        sums, totals = _inserted(values, heavy, axes, kx, ky, shape, 1)
+        _cuda_insert(sums, totals, slices, weights, axes, kx, ky)
+        return
+    values = np.ascontiguousarray(to_numpy(slices), dtype=sums.dtype)
+    if weights is None or totals is None:  # what the kernel takes for none
+        heavy, totals = (np.empty((len(sums), *none), dtype=sums.real.dtype) for none in ((0, 0), (0, 0, 0)))
     else:
-        with ONE_AT_A_TIME, _threads(values.size) as copies:
-            sums, totals = _inserted(values, heavy, axes, kx, ky, shape, copies)
-    return like(sums, slices), None if weights is None else like(totals, slices)
+        heavy = np.ascontiguousarray(to_numpy(weights), dtype=totals.dtype)
+    work = _as_reals(values), heavy, axes, kx.astype(np.float64), ky.astype(np.float64)
+    if ALONE.get():
+        _insert_some(*work, 0, len(axes), _as_reals(sums), totals)
+        return
+    with ONE_AT_A_TIME, _threads(values.size) as copies:
+        if copies == 1:
+            _insert_some(*work, 0, len(axes), _as_reals(sums), totals)
+            return
+        # each thread has its own, so that no two write to one voxel
+        each, each_total = (np.zeros((copies, *part.shape), dtype=part.dtype) for part in (sums, totals))
+        _insert(*work, _as_reals(each), each_total)
+        sums += each.sum(axis=0)
+        totals += each_total.sum(axis=0)
 
 
 @contextmanager
@@ -72,20 +93,6 @@ def _threads(points: int) -> Iterator[int]:
         yield wanted
     finally:
         set_num_threads(all_of_them)
-
-
-def _inserted(values: np.ndarray, weights: np.ndarray, axes: np.ndarray, kx: np.ndarray, ky: np.ndarray,
-              shape: tuple[int, int, int], copies: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sums and totals (K, *shape), from as many threads as ``copies``, each of which has its own, so that no two write
-    to one voxel. The totals are empty where there are no weights."""
-    sums = np.zeros((copies, len(values), *shape), dtype=values.dtype)
-    totals = np.zeros((copies, len(values), *(shape if weights.shape[1] else (0, 0, 0))), dtype=values.real.dtype)
-    work = _as_reals(values), weights, axes, kx, ky
-    if copies == 1:
-        _insert_some(*work, 0, len(axes), _as_reals(sums)[0], totals[0])
-        return sums[0], totals[0]
-    _insert(*work, _as_reals(sums), totals)
-    return sums.sum(axis=0), totals.sum(axis=0)
 
 
 def _as_reals(values: np.ndarray) -> np.ndarray:
@@ -221,18 +228,13 @@ def _cuda_extract(source: Array, axes: np.ndarray, kx: np.ndarray, ky: np.ndarra
     return out
 
 
-def _cuda_insert(values: Array, weights: Array | None, axes: np.ndarray, kx: np.ndarray, ky: np.ndarray,
-                 shape: tuple[int, int, int]) -> tuple[Array, Array | None]:
+def _cuda_insert(sums: Array, totals: Array | None, values: Array, weights: Array | None, axes: np.ndarray,
+                 kx: np.ndarray, ky: np.ndarray) -> None:
     import cupy
 
-    values = cupy.ascontiguousarray(values)
-    maps = len(values)
-    sums = cupy.zeros((maps, *shape), dtype=values.dtype)
-    totals = None if weights is None else cupy.zeros((maps, *shape), dtype=values.real.dtype)
-    null = np.uint64(0)
+    values, null = cupy.ascontiguousarray(values, dtype=sums.dtype), np.uint64(0)
     i32 = partial(cupy.asarray, dtype=cupy.int32)
     heavy = null if totals is None else cupy.ascontiguousarray(weights, dtype=totals.dtype)
     _launch("insert", values, len(axes) * len(kx), values, heavy, cupy.asarray(axes), i32(kx), i32(ky), sums,
-            null if totals is None else totals, np.int32(maps), *(np.int32(s) for s in shape), np.int32(len(axes)),
+            null if totals is None else totals, *(np.int32(s) for s in sums.shape), np.int32(len(axes)),
             np.int32(len(kx)))
-    return sums, totals

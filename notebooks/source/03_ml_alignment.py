@@ -504,8 +504,8 @@ def likeness(average, truth):
 # **Predict.** At which SNR will the two methods part? Which one will show the stronger contrast at SNR 0.003? Will
 # 20 iterations always be better than 10?
 #
-# This is the longest cell of the lesson: half a minute, or more on a slow or busy machine. (`fixed={"offset_sigma"}` says
-# that the spread of the shifts is not to be learned: it keeps the value of the start.)
+# This is the longest cell of the lesson: a quarter of a minute, or more on a slow or busy machine.
+# (`fixed={"offset_sigma"}` says that the spread of the shifts is not to be learned: it keeps the value of the start.)
 
 # %%
 small = load("protein2d", box=32)  # smaller images, to save time
@@ -544,9 +544,10 @@ show(tracks(measured, bounds))
 # %%
 print("correlation with the truth, contrast / true contrast\n")
 for snr in snrs:
-    rows = {"true poses": bounds[snr], "ML, 10": measured["ML", snr][10], "ML, 20": measured["ML", snr][20]}
+    tenth, last = measured["ML", snr][10], measured["ML", snr][20]
+    rows = {"true poses": bounds[snr], "ML, 10": tenth, "ML, 20": last}
     print(f"SNR {snr:<6}", "    ".join(f"{name}: {a:.2f} {b:.2f}" for name, (a, b) in rows.items()),
-          "    maxCC, 20: {:.1f} {:.1f}".format(*measured["maxCC", snr][20]))  # choices: one digit, see below
+          "    maxCC, 20: {:.1f} {:.1f}".format(*measured["maxCC", snr][20]))  # one digit: see below
 
 print(f"\nfirst reference: {measured['ML', 0.1][0][0]:.2f} {measured['ML', 0.1][0][1]:.2f}")
 print("ML: log L rises in every step:", ", ".join(f"{rises['ML', snr]} at {snr}" for snr in snrs))

@@ -17,7 +17,7 @@ from cryoedu.microscope.projection import (
     transform_adjoint,
 )
 from cryoedu.microscope.realspace import project_by_sums, rotate
-from cryoedu.microscope.slices import extract, insert
+from cryoedu.microscope.slices import extract, insert, insert_into
 
 
 def poses(ndim, count, seed=1):
@@ -125,6 +125,29 @@ def test_extraction_and_insertion_are_adjoint_and_weights_are_spread_alike(ndim,
     without_mates, none = insert(weights.astype(np.complex128), None, rotations, parts.kx, parts.ky, 2, shape)
     assert none is None
     np.testing.assert_allclose(without_mates.real, totals, atol=1e-12)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_is_inserted_into_a_sum_adds_to_it(threads):
+    """A batch is inserted lot by lot: a lot that replaced the one before would lose its images, without a word."""
+    import numba
+
+    n, rng = 8, np.random.default_rng(6)
+    parts, rotations, shape = components(n), poses(3, 200), half_shape(n, 3)
+    slices = (rng.standard_normal((1, 200, len(parts))) + 1j * rng.standard_normal((1, 200, len(parts))))
+    slices, weights = slices.astype(np.complex64), rng.random((1, 200, len(parts)))
+    sums, totals = np.ones((1, *shape), dtype=np.complex64), np.full((1, *shape), 2, dtype=np.float32)
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(threads, before))
+    try:
+        for lot in (slice(0, 150), slice(150, 200)):
+            insert_into(sums, totals, slices[:, lot], weights[:, lot], rotations[lot], parts.kx, parts.ky, 2)
+        insert_into(sums, None, slices, None, rotations, parts.kx, parts.ky, 2)
+    finally:
+        numba.set_num_threads(before)
+    whole, whole_totals = insert(slices, weights, rotations, parts.kx, parts.ky, 2, shape)
+    np.testing.assert_allclose(sums, 1 + 2 * whole, atol=1e-4)
+    np.testing.assert_allclose(totals, 2 + whole_totals, atol=1e-4)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
