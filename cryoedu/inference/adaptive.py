@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from types import ModuleType
 
 import numpy as np
@@ -155,9 +156,10 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
                 return _explore(b[k, :], c[k, :], started[i], centres[i], grid, levels, model, search, adaptive, xp)
 
             for i, found in zip(some, in_threads(follow, range(len(some)), xp), strict=True):
-                for m in range(model.classes):
-                    mine = slice(*np.searchsorted(found.classes, [m, m + 1]))  # hypotheses come in order
-                    if mine.start < mine.stop:
+                ends = np.searchsorted(found.classes, np.arange(model.classes + 1))  # hypotheses come in order
+                for m, (start, stop) in enumerate(pairwise(ends)):
+                    if start < stop:
+                        mine = slice(start, stop)
                         inserter.add(m, found.numerator[mine, :], found.denominator[mine, :], found.rotations[mine])
                 squares[group] += (found.energy - 2 * found.overlap) * sigma2[group]
                 shift_square += found.shift_square

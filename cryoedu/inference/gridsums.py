@@ -120,9 +120,7 @@ class Inserter:
 
     def add(self, k: int, numerator: Array, denominator: Array, rotations: Floats) -> None:
         """Slices (M, J) of class ``k``, their weights (M, J) and rotations (M, 3, 3)."""
-        mean = [float(self.xp.sum(part[:, :1])) for part in (self.xp.real(numerator), denominator)]
-        self.dc[k] += len(self.operators) * np.array(mean)
-        self.waiting[k].append((numerator[:, 1:], denominator[:, 1:], rotations))
+        self.waiting[k].append((numerator, denominator, rotations))
         self.held += denominator.shape[0] * denominator.shape[1]
         if self.held >= BATCH * math.prod(self.shape):
             self.flush()
@@ -134,8 +132,11 @@ class Inserter:
             for numerator, denominator, rotations in lots:
                 for operator in self.operators:
                     insert_into(sums, totals, numerator[None, ...], denominator[None, ...], rotations @ operator,
-                                parts.kx[1:], parts.ky[1:], PADDING)
+                                parts.kx, parts.ky, PADDING)
             if lots:
+                # DC alone reaches the first voxel: the padding puts all else farther away than its neighbours
+                self.dc[k] += [float(sums[0, 0, 0, 0].real), float(totals[0, 0, 0, 0])]
+                sums[0, 0, 0, 0], totals[0, 0, 0, 0] = 0, 0
                 self.inserted[k, ...] += like(sums[0, ...], self.inserted)
                 self.weights[k, ...] += like(totals[0, ...], self.weights)
                 sums[...], totals[...] = 0, 0
