@@ -1,5 +1,7 @@
 // Slice extraction and insertion for CuPy: the same walk as the Numba kernels of slices.py, one thread for each
 // component of each orientation. `real` is float or double, defined by the caller. Complex numbers are pairs.
+// Threads that run together have different components of one slice. On the padded grid these are two voxels apart, so
+// that hardly any two of them add to the same voxel at the same time.
 
 typedef struct { real re, im; } pair;
 
