@@ -93,8 +93,8 @@ show(image_grid(rows, rows=list(bright), columns=["the particle", *"1234"], pixe
 
 # %% [markdown]
 # **Explain.** Now it can be seen. In the upper row grain lies over everything, and the edges are rough. In the lower row the
-# clouds are still there, but the fine detail (the edges, the small hole) is *cleaner*. A method that knows this should do better
-# on the lower row than on the upper one, at SNR 0.1 too. A method that does not know it will be fooled by the clouds.
+# clouds are still there, but the fine detail (the edges, the small hole) is *cleaner*. A method that knows this can use
+# the clean detail, at SNR 0.1 too. A method that does not know it will be fooled by the clouds.
 #
 # ### Counting power, shell by shell
 #
@@ -263,20 +263,15 @@ def right_and_claimed(sigma2):
     return np.mean(distance(best, true_angles) <= 10), claimed
 
 
-models = {"white": right_and_claimed(flat), "coloured": right_and_claimed(experiment.sigma2)}
-for name, (right, claimed) in models.items():
-    print(f"{name:9} noise model: within 10° are {right:.0%} (to ±1), Γ claims {claimed:.0%} (to ±1)")
+for name, sigma2 in (("white", flat), ("coloured", experiment.sigma2)):
+    right, claimed = right_and_claimed(sigma2)
+    print(f"{name:9} noise model: within 10° are {right:.0%}, Γ claims {claimed:.0%}")
+print("(numbers above: to ±1)")
 
 # %% [markdown]
 # **Explain.** The same images, the same reference, the same rotations: the coloured model gets far more of them right. And the
 # white model does not know that it fails. It takes every cloud for a signal of that size, because it believes that noise in the
-# coarse waves is weaker than it is. It is wrong *and* sure.
-
-# %%
-(right_white, claimed_white), (learned, claimed) = models["white"], models["coloured"]
-say(f"""In numbers: the white model claims {claimed_white:.0%} (to ±1) and has {right_white:.0%} (to ±1) right.
-The coloured one claims {claimed:.0%} (to ±1) and has {learned:.0%} (to ±1) right: it
-{"knows about how much it knows" if abs(claimed - learned) < 0.05 else "does not know what it knows either"}.""")
+# coarse waves is weaker than it is. It is wrong *and* sure. The coloured model claims about as much as is right.
 
 # %% [markdown]
 # ## 4. Filters by hand
@@ -323,6 +318,7 @@ for first in shells:
         best = angles[log_scores(X[:, keep], A[:, keep], np.ones(keep.sum())).argmax(axis=1)]
         share[first - 1, last - 1] = np.mean(distance(best, true_angles) <= 10)
 
+learned, _ = right_and_claimed(experiment.sigma2)
 show(filter_map(n * pixel_size / shells, share, learned))
 
 # %%
@@ -332,7 +328,8 @@ print(f"no filter:       {share[0, -1]:.0%}")
 print(f"best low-pass:   {np.nanmax(share[0]):.0%}")
 print(f"best high-pass:  {np.nanmax(share[:, -1]):.0%}")
 print(f"best band:       {share[first, last]:.0%}")
-print(f"coloured noise:  {learned:.0%}   (numbers above: to ±1)")
+print(f"coloured noise:  {learned:.0%}")
+print("(numbers above: to ±1)")
 
 # %% [markdown]
 # **Explain.** A good filter helps a lot, because it cuts away the clouds. A low-pass filter helps little or not at all: it
@@ -419,10 +416,10 @@ found = {"true": experiment.sigma2, "start: white": flat}
 for iteration in refine(experiment.particles, start, search_2d(5.0), iterations=10):
     right = np.mean(distance(iteration.posterior.angles[:, 2], true_angles) <= 10)
     off = np.abs(iteration.model.sigma2[0, 1:-1] / experiment.sigma2[1:-1] - 1).max()
-    print(f"iteration {iteration.number:2}: σ² off by at most {off:4.0%} (to ±1), "
-          f"within 10° are {right:.0%} (to ±2)")
+    print(f"iteration {iteration.number:2}: σ² off by at most {off:4.0%}, within 10° are {right:.0%}")
     if iteration.number == 1:
-        found["after iteration 1"], first_off, first_right = iteration.model.sigma2[0], off, right
+        found["after iteration 1"] = iteration.model.sigma2[0]
+print("(numbers above: to ±2)")
 
 show(power_curves(frequencies[:-1], {name: curve[:-1] for name, curve in found.items()}, truth="true"))
 
@@ -430,10 +427,6 @@ show(power_curves(frequencies[:-1], {name: curve[:-1] for name, curve in found.i
 # **Explain.** The spectrum is nearly right after one iteration: whatever the rotations, nearly all the power of the images
 # *is* noise. The rotations need longer. They get better as the reference sharpens, and the reference sharpens because the clouds
 # no longer count. Nobody chose a cut.
-
-# %%
-say(f"""In numbers: after the first iteration every σ² is within {first_off:.0%} (to ±1) of the truth, while
-{first_right:.0%} (to ±2) of the rotations are right. After {iteration.number} iterations it is {right:.0%} (to ±2).""")
 
 # %% [markdown]
 # ## 6. The same images, classified twice
@@ -451,7 +444,7 @@ back = Specimen(np.roll(protein.density[:, ::-1], 1, axis=1).copy(), pixel_size,
 mixed = simulate([protein, back], 1000, seed=4, snr=0.1, noise=uneven, progress=False)
 particles, flat = mixed.particles, np.full((1, n // 2 + 1), n**2 / 2 * mixed.particles.images.var())
 
-averages, outcomes = {}, {}
+averages = {}
 for seed in (1, 2, 3):
     seeds = np.stack([mean_image(particles, rows) for rows in random_subsets(1000, 2, seed)])
     start = replace(start_model(particles, seeds), sigma2=flat)
@@ -461,9 +454,9 @@ for seed in (1, 2, 3):
         same = np.mean(iteration.posterior.classes == mixed.truth.classes)
         claimed = iteration.posterior.class_probability.max(axis=1).mean()
         averages[name, seed] = iteration.model.maps
-        outcomes.setdefault(name, []).append(max(same, 1 - same))
-        print(f"start {seed}, noise {name:8} right class {max(same, 1 - same):4.0%} (to ±3), "
-              f"Γ claims {claimed:.0%} (to ±1)")
+        print(f"start {seed}, noise {name:8} right class {max(same, 1 - same):4.0%}, "
+              f"Γ claims {claimed:.0%}")
+print("(numbers above: to ±2)")
 
 # %%
 truth = [specimen.density for specimen in mixed.specimens]
@@ -474,13 +467,8 @@ show(image_grid(rows, rows=["truth", "noise held white", "noise learned"], pixel
 
 # %% [markdown]
 # **Explain.** The white model classifies *clouds*. It stays near chance level, and is certain. The learned one separates the two
-# faces. (The averages as a whole are turned by an angle of their own: nothing says which way is up.)
-
-# %%
-say(f"""White ended between {min(outcomes["white"]):.0%} (to ±3) and {max(outcomes["white"]):.0%} (to ±3) right, learned
-between {min(outcomes["learned"]):.0%} (to ±1) and {max(outcomes["learned"]):.0%} (to ±1).""")
-
-# %% [markdown]
+# faces, from each start. (The averages as a whole are turned by an angle of their own: nothing says which way is up.)
+#
 # This is the message of the coloured noise model in one picture: it is no detail for experts. Without it, the largest
 # structured thing in the images, which is often not the particle, decides.
 
@@ -549,7 +537,8 @@ tried = {"no filter": [band(1, last)], "best low-pass": [band(1, b) for b in ran
          "optimal": [w]}
 chosen = {name: min(filters, key=error) for name, filters in tried.items()}
 for name, weights in chosen.items():
-    print(f"{name:15} error {error(weights):5.0%} (to ±1)")
+    print(f"{name:15} error {error(weights):5.0%}")
+print("(numbers above: to ±1)")
 
 # %%
 from cryoedu.geometry.fourier import scatter
