@@ -28,13 +28,13 @@ def nbval(option: str, notebook: Path, scratch: Path, **variables: str) -> subpr
                f"--nbval-sanitize-with={TESTS / 'notebooks' / 'sanitize.cfg'}", "-q", "-p", "no:cacheprovider",
                "-p", "no:xdist", "-p", "tolerance", "-o", "addopts=", "--color=no", f"--rootdir={notebook.parent}"]
     paths = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, **B.ONE_THREAD, "PYTHONPATH": paths, "CRYOEDU_PROGRESS": str(scratch / "progress.json")}
-    return subprocess.run(command, cwd=notebook.parent, env=environment | variables, capture_output=True, text=True,
-                          check=False)
+    environment = {**os.environ, **B.ONE_THREAD, "PYTHONPATH": paths,
+                   "CRYOEDU_PROGRESS": str(scratch / "progress.json"), **variables}
+    return subprocess.run(command, cwd=notebook.parent, env=environment, capture_output=True, text=True, check=False)
 
 
 def right_answers(path: Path) -> dict[str, list[str]]:
-    """Other right answers to a lesson's exercises, as they would be typed: those of ``tests/right_answers`` by number."""
+    """Other right answers to a lesson's exercises, as they would be typed: from ``tests/right_answers``, by number."""
     file = TESTS / "right_answers" / f"{path.stem}.txt"
     text = file.read_text(encoding="utf-8") if file.exists() else ""
     found: dict[str, list[str]] = {}
@@ -45,8 +45,8 @@ def right_answers(path: Path) -> dict[str, list[str]]:
 
 
 def answered(path: Path, turn: int) -> Any:
-    """A lesson in which each exercise is answered by its other right answer number ``turn``, or as the course does where
-    it has no more."""
+    """A lesson in which each exercise is answered by its other right answer number ``turn``, or as the course does
+    where it has no more."""
     notebook, answers = B.read_source(path), right_answers(path)
     for cell in notebook.cells:
         if cell.cell_type != "code":

@@ -1,9 +1,9 @@
 """A plugin for nbval (``-p tolerance``): numbers are compared within the tolerance that an output states beside them.
 
-Other processors add in another order, so that a particle may change its class and a resolution its shell. Where a lesson
-prints such a number, it says how far it moves: ``1,998 (to ±3)`` or ``17.6 Å (to ±1.2)`` for the number before it, a line
-``(numbers above: to ±0.02)`` for all above it. All else has to be the same, character by character, but for the spaces
-beside such a number.
+Other processors add in another order, so that a particle may change its class and a resolution its shell. Where a
+lesson prints such a number, it says how far it moves: ``1,998 (to ±3)`` or ``17.6 Å (to ±1.2)`` for the number before
+it, a line ``(numbers above: to ±0.02)`` for all above it. All else has to be the same, character by character, but for
+the spaces beside such a number.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Run the lessons with the arithmetic of other processors: `make portable`, or python tools/portable.py [NAME …].
 
-A matrix product adds in an order that depends on the processor, and so do NumPy's and Numba's loops. What a lesson prints
-has to hold on all of them. OpenBLAS, Numba and NumPy can be told to compute as on an older processor; a set that asks for
-more than this one has is left out. With --engine, the tests of the engine are run in the same way.
+A matrix product adds in an order that depends on the processor, and so do NumPy's and Numba's loops. What a lesson
+prints has to hold on all of them. OpenBLAS, Numba and NumPy can be told to compute as on an older processor; a set that
+asks for more than this one has is left out. With --engine, the tests of the engine are run in the same way.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         command = [sys.executable, "-m", "pytest", *(ENGINE if asked.engine else LESSONS), *asked.pytest.split()]
         if subprocess.run(command, cwd=ROOT, env={**os.environ, **SETS[name]}, check=False).returncode:
             failed.append(name)
-    print(f"failed with the arithmetic of: {', '.join(failed)}" if failed else "the same with every set that could be run")
+    print(f"failed with the arithmetic of: {', '.join(failed)}" if failed else "passed with every set that could be run")
     return int(bool(failed))
 
 

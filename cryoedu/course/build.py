@@ -11,8 +11,8 @@ code`` goes to the student's only. The student's notebook (``notebooks/NAME.ipyn
 ``nbval-ignore-output``, which show what differs from machine to machine. A source without exercises has no solved
 notebook.
 
-What cells, ids and sources a notebook has follows from its source on any machine, and ``--check`` compares that. What the
-cells print is compared by nbval, because another processor may change last digits.
+What cells, ids and sources a notebook has follows from its source on any machine, and ``--check`` compares that. What
+the cells print is compared by nbval, because another processor may change last digits.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def build(path: Path) -> list[str]:
 
 
 def differing(path: Path) -> list[str]:
-    """The names of the notebooks of a source that are not what it gives, in cells, ids, sources and tags. Runs nothing."""
+    """The names of a source's notebooks that are not what it gives: cells, ids, sources, tags. Runs nothing."""
     import nbformat
 
     root = path.parents[1]
@@ -239,7 +239,8 @@ def main(arguments: list[str] | None = None) -> int:
     """The command: 0 if all is well, 1 if --check found a difference."""
     parser = argparse.ArgumentParser(prog="python -m cryoedu.course.build", description="Build the lessons' notebooks.")
     parser.add_argument("names", nargs="*", help="beginnings of names of sources; all if none is given")
-    parser.add_argument("--check", action="store_true", help="write and run nothing; exit status 1 if a notebook is not what its source gives")
+    parser.add_argument("--check", action="store_true",
+                        help="write and run nothing; exit status 1 if a notebook is not what its source gives")
     asked = parser.parse_args(arguments)
     chosen = [p for p in sources() if not asked.names or p.stem.startswith(tuple(asked.names))]
     if not chosen:

@@ -26,7 +26,7 @@ def test_a_spot_goes_where_the_matrix_sends_it(psi):
     assert np.abs(rotate(gaussian(n, place, 2.0), psi, order=1) - gaussian(n, there, 2.0)).max() < 0.06
 
 
-@pytest.mark.parametrize(("shape", "says"), [((5, 8, 8), "one by one"), ((8, 6), r"\(8, 6\)"), ((8,), "one square image")])
+@pytest.mark.parametrize(("shape", "says"), [((5, 8, 8), "one by one"), ((8, 6), r"\(8, 6\)"), ((8,), "one square")])
 def test_what_is_not_one_image_is_refused_in_our_own_words(shape, says):
     """A learner who hands over a whole stack would meet SciPy's words about the rows of an affine matrix."""
     with pytest.raises(InputError, match=says):

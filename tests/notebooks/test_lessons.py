@@ -88,8 +88,8 @@ def test_a_planted_wrong_solution_is_found(tmp_path):
 @pytest.mark.parametrize(("code", "fails"), [("print('17.7 Å (to ±1.2)')", False), ("print('19.1 Å (to ±1.2)')", True)])
 def test_a_number_beyond_its_stated_tolerance_is_found(tmp_path, code, fails):
     """The plugin is used, and does not let everything pass."""
-    notebook = nbformat.v4.new_notebook(cells=[new_code_cell("print('16.8 Å (to ±1.2)')")], metadata=B.NOTEBOOK_METADATA)
-    ran = B.run(notebook, tmp_path)
+    cell = new_code_cell("print('16.8 Å (to ±1.2)')")
+    ran = B.run(nbformat.v4.new_notebook(cells=[cell], metadata=B.NOTEBOOK_METADATA), tmp_path)
     ran.cells[0].source = code
     nbformat.write(ran, tmp_path / "number.ipynb")
     assert nbval("--nbval", tmp_path / "number.ipynb", tmp_path).returncode == fails

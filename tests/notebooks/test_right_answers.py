@@ -1,4 +1,4 @@
-"""A lesson runs to its end with every right answer, not only with the course's: lists, loops, other kinds of numbers."""
+"""A lesson runs to its end with every right answer, not only with the course's: lists, loops, other numbers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def test_each_exercise_has_other_right_answers(path):
 def test_the_lesson_runs_to_its_end_with_other_right_answers(path, turn, tmp_path):
     """A right answer that the judge refuses, or that breaks a later cell."""
     notebook = B.run(answered(path, turn), tmp_path)
-    outputs = [(cell.source, str(output)) for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    outputs = [(cell.source, str(output)) for cell in cells for output in cell.outputs]
     judged = [output for source, output in outputs if "check(" in source and "Exercise" in output]
     assert len(judged) == len(ASKED[path])
     assert not [output for output in judged if ": right." not in output]
