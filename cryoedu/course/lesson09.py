@@ -223,7 +223,7 @@ EXERCISES = (
               'below = np.flatnonzero(curve < threshold); return length / (below[0] - 1) if len(below) else '
               '"at or beyond Nyquist"'), resolution, angstroms),
     Exercise("9.4", "Write the Wiener filter.", judge_wiener,
-             "Three sums and one division: CTF correction, averaging and filtering at the same time.",
+             "Two sums and one division: CTF correction, averaging and filtering at the same time.",
              ("Both sums run over the images: axis=0.",
               "numerator = np.sum(C * X / sigma2, axis=0)",
               "denominator = np.sum(C**2 / sigma2, axis=0); the prior 1 / (T * tau2) is added to it once."), wiener,

@@ -304,22 +304,24 @@ band_pass = carry_on("8.4", band_pass)
 
 # %% [markdown]
 # The next cell tries **every** band: all pairs of a first and a last shell. The images are filtered, then aligned with the
-# white noise model.
+# white noise model. (A score is a sum over the components, so the score of a band is the sum of the scores of its shells.)
 #
 # **Predict.** Where will the best band lie? Will it come up to the coloured noise model of section 3?
 
 # %%
 shells = np.arange(1, n // 2)
-resolution = n * pixel_size / shell[shell > 0]
+spacing = n * pixel_size / shells                               # of each shell, in Å
+inside = [shell[shell > 0] == s for s in shells]
+score = np.stack([log_scores(X[:, own], A[:, own], np.ones(own.sum())) for own in inside])   # (shells, N, R)
 share = np.full((len(shells), len(shells)), np.nan)
-for first in shells:
-    for last in shells[shells >= first]:
-        keep = band_pass(resolution, n * pixel_size / first, n * pixel_size / last) > 0
-        best = angles[log_scores(X[:, keep], A[:, keep], np.ones(keep.sum())).argmax(axis=1)]
-        share[first - 1, last - 1] = np.mean(distance(best, true_angles) <= 10)
+for first in range(len(shells)):
+    for last in range(first, len(shells)):
+        keep = band_pass(spacing, spacing[first], spacing[last])   # 1 for each shell of the band
+        best = angles[np.tensordot(keep, score, 1).argmax(axis=1)]
+        share[first, last] = np.mean(distance(best, true_angles) <= 10)
 
 learned, _ = right_and_claimed(experiment.sigma2)
-show(filter_map(n * pixel_size / shells, share, learned))
+show(filter_map(spacing, share, learned))
 
 # %%
 first, last = np.unravel_index(np.nanargmax(share), share.shape)
