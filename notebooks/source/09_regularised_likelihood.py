@@ -175,7 +175,7 @@ def log_likelihood(V):
 best = log_likelihood(V20)
 for name, V in {"truth": truth, "5 iterations": V5, "20 iterations": V20}.items():
     print(f"{name:14} correlation with the truth {likeness(V):.2f}   contrast {contrast(V):.2f}   "
-          f"log L {round(log_likelihood(V) - best, -1):5.0f} from the best")
+          f"log L {round(log_likelihood(V) - best, -1):5.0f} (to ±20) from the best")
 
 rises = np.sum(np.diff(gains["no prior"]) > 0)
 print(f"\nlog L rises in {rises} of {len(no_prior) - 1} steps")
@@ -841,6 +841,7 @@ for name, shared in {"one shared model": True, "independent halves": False}.item
     promised[f"{name}: promised"], promised[f"{name}: true"] = expected(F), true
     print(f"{name:19} at {length3d / 5:.0f} Å promised {expected(F)[5]:.2f}, true {true[5]:.2f}   "
           f"correlation of the whole map {np.corrcoef(V.ravel(), truth3d.ravel())[0, 1]:.2f}")
+print("(numbers above: to ±0.02)")
 
 # %%
 show(shell_curves(length3d, promised, ylabel="FSC against the truth", last=9,
