@@ -87,9 +87,10 @@ for name, e in (("white", with_white), ("coloured", with_coloured)):
 bright = {name: simulate(protein, 600, seed=4, snr=2, noise=noise, progress=False)
           for name, noise in (("white", white), ("coloured", uneven))}
 rows = [np.stack([protein.density, *e.particles.images[:4]]) for e in bright.values()]
-show(image_grid(rows, rows=list(bright), columns=["the particle", *"1234"], pixel_size=pixel_size,
-                alt="White noise roughens all edges. With coloured noise the edges and the small hole "
-                    "are smooth, and the clouds lie around and over them."))
+show(image_grid(rows, rows=list(bright), columns=["the particle", *"1234"],
+                pixel_size=pixel_size,
+                alt="White noise roughens all edges. With coloured noise the edges and the small "
+                    "hole are smooth, and the clouds lie around and over them."))
 
 # %% [markdown]
 # **Explain.** Now it can be seen. In the upper row grain lies over everything, and the edges are rough. In the lower row the
@@ -312,7 +313,7 @@ band_pass = carry_on("8.4", band_pass)
 shells = np.arange(1, n // 2)
 spacing = n * pixel_size / shells                               # of each shell, in Å
 inside = [shell[shell > 0] == s for s in shells]
-score = np.stack([log_scores(X[:, own], A[:, own], np.ones(own.sum())) for own in inside])   # (shells, N, R)
+score = np.stack([log_scores(X[:, own], A[:, own], np.ones(own.sum())) for own in inside])
 share = np.full((len(shells), len(shells)), np.nan)
 for first in range(len(shells)):
     for last in range(first, len(shells)):
@@ -371,10 +372,11 @@ bench
 # The first image was chosen to make the point. What about all of them?
 
 # %%
-plain, weighed = bench.leads(0) > 0, bench.leads(LEARNED) > 0    # aligned without a filter, with the learned one
-say(f"""Of the {len(plain)} images, {np.sum(plain & weighed)} (to ±2) are right with and without the learned filter,
-{np.sum(weighed & ~plain)} (to ±2) only with it, {np.sum(plain & ~weighed)} (to ±2) only without it, and
-{np.sum(~plain & ~weighed)} (to ±2) with neither. The right weights win often, not always: noise is chance.""")
+plain, weighed = bench.leads(0) > 0, bench.leads(LEARNED) > 0    # right without and with the filter
+both, gained, lost = plain & weighed, weighed & ~plain, plain & ~weighed
+say(f"""Of the {len(plain)} images, {both.sum()} (to ±2) are right with and without the learned filter,
+{gained.sum()} (to ±2) only with it, {lost.sum()} (to ±2) only without it, and the others with neither.
+The right weights win often, not always: noise is chance.""")
 
 # %% [markdown]
 # ## 5. The noise, learned from the images

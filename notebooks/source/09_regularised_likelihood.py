@@ -181,10 +181,10 @@ rises = np.sum(np.diff(gains["no prior"]) > 0)
 print(f"\nlog L rises in {rises} of {len(no_prior) - 1} steps")
 
 # %%
-closest = int(np.argmax(alike["no prior"]))
-say(f"""The likelihood climbs in {"every step" if rises == 19 else f"{rises} of 19 steps"}. The average is closest to the
-truth after {closest + 1} (to ±1) iterations, with a correlation of {alike["no prior"][closest]:.2f} (to ±0.01), and then
-it drifts away, to {alike["no prior"][-1]:.2f} (to ±0.02).""")
+course, climbs = alike["no prior"], "every step" if rises == 19 else f"{rises} of 19 steps"
+say(f"""The likelihood climbs in {climbs}. The average is closest to the truth after
+{np.argmax(course) + 1} (to ±1) iterations, with a correlation of {max(course):.2f} (to ±0.01),
+and then it drifts away, to {course[-1]:.2f} (to ±0.02).""")
 
 # %% [markdown]
 # **Explain.** What is new in the later averages is *grain*: it explains the noise of these 300 images. Look at the last
@@ -676,7 +676,8 @@ for name, V in final.items():
     print(f"{name:9} correlation {likeness(V):.2f}   contrast {contrast(V):.2f}   "
           f"right to {words(curve, length, 0.5)}")
 
-say(f"Of the three, T = {max(with_prior, key=lambda T: likeness(final[f'T = {T}']))} ends closest to the truth.")
+best = max(with_prior, key=lambda T: alike[f"T = {T}"][-1])
+say(f"Of the three, T = {best} ends closest to the truth.")
 
 # %% [markdown]
 # **Explain.** The prior does what it promises: the background is calm, the contrast no longer grows beyond the truth,
@@ -810,9 +811,10 @@ show(image_grid([truth / top, *(V / top for V in shown.values())], size=1.75, li
 # cannot be fooled that way, so the filter is right.
 
 # %%
-say(f"""The map of the independent halves has a correlation of {likeness(results["independent halves"][0]):.2f} (to ±0.01)
-with the truth. The best that we saw in section 2, before the drift, had {max(alike["no prior"]):.2f} (to ±0.01). Here
-nobody had to know when to stop.""")
+own = likeness(results["independent halves"][0])
+say(f"""The map of the independent halves has a correlation of {own:.2f} (to ±0.01) with the truth.
+The best that we saw in section 2, before the drift, had {max(course):.2f} (to ±0.01).
+Here nobody had to know when to stop.""")
 
 # %% [markdown]
 #
