@@ -21,6 +21,9 @@ from cryoedu.course.exercises import (
     call_for_number,
     first_match,
     given_number,
+    number,
+    real,
+    real_array,
     same,
 )
 from cryoedu.course.ml_steps import (
@@ -113,7 +116,7 @@ def judge_posterior(answer: Any) -> str | None:
             }) or rows_problem(gamma) or ("The numbers are not the posterior. Compute the score (X·A − |A|²/2)/σ² "
                                           "first, then its exponential, then divide each row by its sum.")
     images, references, sigma = example(323, contrast=60.0)
-    strong = np.asarray(call(answer, images, references, sigma), dtype=float)
+    strong = real(call(answer, images, references, sigma))
     if not np.isfinite(strong).all():
         return ("Right for noisy images, but a strong signal gives NaN or infinity: exp(800) is more than a computer "
                 "can hold, and exp(−800) is 0 to it. Subtract the largest score of each image, not of all, before the "
@@ -153,7 +156,7 @@ def judge_rotations_left(answer: Any) -> str | None:
                 np.sum(inside > 0, axis=1),
         }) or "That is not exp(−Σ Γ log Γ). For a flat Γ over R rotations the answer must be R, for a certain one 1."
     certain = np.vstack([np.eye(5)[:2], np.full((1, 5), 0.2)])
-    if not same(np.asarray(call(answer, certain), dtype=float), [1.0, 1.0, 5.0]):
+    if not same(real(call(answer, certain)), [1.0, 1.0, 5.0]):
         return ("Right, except where a probability is exactly 0: 0·log 0 counts as 0, but the computer makes NaN of "
                 "it. Use np.log(np.maximum(gamma, 1e-30)).")
     return None
@@ -362,35 +365,36 @@ EXERCISES = (
              "forgotten the loser.",
              ("The two scores differ only in the CCF: |X|² and |A|² are the same for both rotations.",
               "log P(X|φ,Θ) = CCF/σ² + the same constant. What happens to a difference of logarithms under exp?",
-              "np.exp((31 - 26) / 2**2)"), ODDS),
+              "np.exp((31 - 26) / 2**2)"), ODDS, number),
     Exercise("3.2", "Write the E-step: the probability of each rotation for each image.", judge_posterior,
              "This is the E-step of every program named at the end of this lesson; they only have more hypotheses.",
              ("Start from the score of the cell above: score = (CCF − |A|²/2)/σ², one row for each image.",
               "Bayes: Γ = exp(score), divided by the sum of its row. keepdims=True keeps the shapes fitting.",
               "exp overflows for large scores: subtract score.max(axis=1, keepdims=True) first. It cancels.",
               "ccf = np.tensordot(images, references, axes=([1, 2], [1, 2])); "
-              "score = (ccf - 0.5 * np.sum(references**2, axis=(1, 2))) / sigma**2; …"), posterior),
+              "score = (ccf - 0.5 * np.sum(references**2, axis=(1, 2))) / sigma**2; …"), posterior, real_array),
     Exercise("3.3", "How many rotations does an image still leave open?", judge_rotations_left,
              "1 means certain; as many as there are rotations means that the image says nothing.",
              ("The entropy of one row is −Σ Γ log Γ.",
               "Its exponential counts: exp(log R) = R for a flat row.",
-              "0·log 0 is NaN to a computer: use np.log(np.maximum(gamma, 1e-30))."), rotations_left),
+              "0·log 0 is NaN to a computer: use np.log(np.maximum(gamma, 1e-30))."), rotations_left, real_array),
     Exercise("3.4", "Write the M-step for the reference: the probability-weighted average.", judge_average,
              "With all the weight on one rotation this function is align-and-average; with Γ it is ML. Nothing else "
              "tells the two apart.",
              ("Turn back what was turned: rotate(image, -angle).",
               "Turning is linear: add up the weighted images of one rotation first and turn the sum once.",
               "average += rotate(np.tensordot(gamma[:, k], images, axes=1), -angle) for each k, angle; "
-              "at the end divide by len(images)."), weighted_average),
+              "at the end divide by len(images)."), weighted_average, real_array),
     Exercise("3.5", "Write the M-step for σ: what the references leave unexplained.", judge_noise,
              "Nobody has to tell the program how noisy the images are.",
              ("|X − A|² = |X|² − 2 X·A + |A|²: nothing of size images × rotations × pixels is needed.",
               "Σ_φ Γ = 1 for each image, so |X|² needs no weights.",
               "squares = np.sum(images**2) - 2 * np.sum(gamma * ccf) + np.sum(gamma * energy), with energy = "
-              "np.sum(references**2, axis=(1, 2)); divide by images.size and take the root."), noise),
+              "np.sum(references**2, axis=(1, 2)); divide by images.size and take the root."), noise, number),
     Exercise("3.6", "Write the log-likelihood: the images, whatever their rotations.", judge_log_likelihood,
              "This number is what ML maximises. It can only climb.",
              ("For one image: log of the average over φ of exp(score), because P(φ|Θ) = 1/R.",
               "Take the largest score out of the exponential and add it again after the logarithm.",
-              "Then subtract what the score left out: Σ|X|²/(2σ²) and images.size/2 · log(2πσ²)."), log_likelihood),
+              "Then subtract what the score left out: Σ|X|²/(2σ²) and images.size/2 · log(2πσ²)."), log_likelihood,
+             number),
 )

@@ -47,7 +47,7 @@ def means(images, reference, angles):
 def mean_of_nothing(images, reference, angles):
     best, average = loops_rotation(images, reference, angles), np.zeros(reference.shape)
     for a in angles:
-        average += rotate(images[best == a].mean(0), -a)
+        average += rotate(images[best == a].sum(0) / np.sum(best == a), -a)
     return average / len(angles)
 
 
