@@ -272,7 +272,7 @@ def noise_mistakes(images: Array, references: Array, gamma: Array) -> dict[str, 
 
 def judge_noise(answer: Any) -> str | None:
     """3.5: the M-step for σ."""
-    for seed in (351, 352):
+    for seed in (511, 571):  # none of `noise_mistakes` is another one by accident
         images, references, _ = example(seed)
         references = 2 * references  # strong enough that each mistake shows
         gamma = random_gamma(seed, len(images), len(references))

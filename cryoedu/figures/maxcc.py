@@ -62,8 +62,8 @@ def approach(likeness: Mapping[tuple[str, float], ArrayLike], best: Mapping[floa
         ax.xaxis.get_major_locator().set_params(integer=True)
     axes[0].set_ylabel("likeness to the truth")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8.5)
-    return describe(figure, f"Likeness of the average to the truth against the round. {'; '.join(said)}. By accident up "
-                            f"to {chance:.2f} are reached.")
+    return describe(figure, f"Likeness of the average to the truth against the round. {'; '.join(said)}. By accident "
+                            f"up to {chance:.2f} are reached.")
 
 
 def noise_portrait_curve(counts: ArrayLike, predicted: ArrayLike, measured: Mapping[str, tuple[ArrayLike, ArrayLike]],
