@@ -233,6 +233,22 @@ def first_match(answer: Any, mistakes: dict[str, Any], relative: float = 1e-3) -
     return next((why for why, value in mistakes.items() if same(answer, value, relative)), None)
 
 
+def shape_of(result: Any) -> tuple[int, ...] | None:
+    """The shape of an array, or of nested lists; None if their rows are of unequal lengths."""
+    try:
+        return np.shape(result)
+    except ValueError:
+        return None
+
+
+def has_nan(result: Any) -> bool:
+    """Whether a result is, or holds, a real number that is NaN."""
+    if shape_of(result) is None:
+        return False
+    array = np.asarray(result)
+    return array.dtype.kind == "f" and bool(np.isnan(array).any())
+
+
 def describe(answer: Any) -> str:
     """What kind of thing an answer is, in a few words."""
     if callable(answer):

@@ -21,9 +21,11 @@ from cryoedu.course.exercises import (
     call_for_number,
     first_match,
     given_number,
+    has_nan,
     number,
     real_array,
     same,
+    shape_of,
 )
 
 Array = NDArray[Any]
@@ -104,10 +106,10 @@ def judge_ccf(answer: Any) -> str | None:
         images, references = rng.normal(0.3, 1, (4, 6, 6)), rng.normal(0.2, 1, (5, 6, 6))
         right, norms = ccf(images, references), np.linalg.norm(images, axis=(1, 2))[:, None]
         result = call(answer, images, references)
-        if np.shape(result) == right.T.shape and same(result, right.T):
+        if shape_of(result) == right.T.shape and same(result, right.T):
             return ("The numbers are right, but rows and columns are exchanged: one row for each image, "
                     "one column for each reference.")
-        if np.ndim(result) == 0:
+        if shape_of(result) == ():
             return ("Your function returns one number for everything. Each image and each reference give a number of "
                     "their own: shape (N, R).")
         value = call_for_array(answer, right.shape, images, references)
@@ -153,10 +155,10 @@ def judge_best_rotation(answer: Any) -> str | None:
         images, reference, angles = particles(seed)
         table = ccf(images, rotate(reference, angles))
         right = angles[table.argmax(axis=1)]
-        result = call(answer, images, reference, angles)
-        if np.ndim(result) == 0:
+        shape = shape_of(call(answer, images, reference, angles))
+        if shape == ():
             return "One angle for each image is asked for: look for the highest CCF in each row (axis=1)."
-        if np.shape(result) == angles.shape:
+        if shape == angles.shape:
             return ("That is one number for each rotation: you looked for the best image of each (axis 0). Each image "
                     "must get a rotation: axis 1.")
         value = call_for_array(answer, right.shape, images, reference, angles)
@@ -192,8 +194,7 @@ def judge_align_and_average(answer: Any) -> str | None:
     for seed in (241, 242):
         images, reference, angles = particles(seed)
         right, best = align_and_average(images, reference, angles), best_rotation(images, reference, angles)
-        result = np.asarray(call(answer, images, reference, angles))
-        if result.dtype.kind == "f" and np.isnan(result).any():
+        if has_nan(call(answer, images, reference, angles)):
             return ("Your average is NaN. Some rotations are the best of no image, and the mean of nothing is NaN. Add "
                     "up (sum), and divide once, at the end, by the number of images.")
         value = call_for_array(answer, right.shape, images, reference, angles)

@@ -21,10 +21,12 @@ from cryoedu.course.exercises import (
     call_for_number,
     first_match,
     given_number,
+    has_nan,
     number,
     real,
     real_array,
     same,
+    shape_of,
 )
 from cryoedu.course.ml_steps import (
     log_likelihood,
@@ -39,8 +41,6 @@ from cryoedu.course.ml_steps import (
 
 Array = NDArray[Any]
 
-
-# ---- the judges -------------------------------------------------------------------------------------------------
 
 def example(seed: int, contrast: float = 1.0) -> tuple[Array, Array, float]:
     """Small random images (5, 8, 8), references (7, 8, 8) of unequal contrast and mean, and a σ."""
@@ -129,7 +129,7 @@ def judge_rotations_left(answer: Any) -> str | None:
     """3.3: exp(entropy)."""
     inside = random_gamma(331, 4, 7)
     right = rotations_left(inside)
-    shape = np.shape(call(answer, inside))
+    shape = shape_of(call(answer, inside))
     if shape == ():
         return "One number for each image is asked for: add up over the rotations (axis=1), not over everything."
     if shape == (inside.shape[1],):
@@ -276,11 +276,11 @@ def judge_noise(answer: Any) -> str | None:
         images, references, _ = example(seed)
         references = 2 * references  # strong enough that each mistake shows
         gamma = random_gamma(seed, len(images), len(references))
-        result = np.asarray(call(answer, images, references, gamma))
-        if result.dtype.kind == "f" and result.size == 1 and np.isnan(result).all():
+        result = call(answer, images, references, gamma)
+        if has_nan(result):
             return ("The root of a negative number is NaN. Squares cannot add up to less than 0, so a sign or a weight "
                     "is wrong: Σ |X|² − 2 Σ Γ CCF + Σ Γ |A|².")
-        if result.shape == images.shape[:1]:
+        if shape_of(result) == images.shape[:1]:
             return "You give a σ for each image. One σ for all is asked for: add up over the images too."
         value = call_for_number(answer, images, references, gamma)
         if not same(value, noise(images, references, gamma)):
@@ -300,7 +300,7 @@ def judge_log_likelihood(answer: Any) -> str | None:
     for seed in (361, 362):
         images, references, sigma = example(seed)
         right, score = log_likelihood(images, references, sigma), log_scores(images, references, sigma)
-        if np.shape(call(answer, images, references, sigma)) == images.shape[:1]:
+        if shape_of(call(answer, images, references, sigma)) == images.shape[:1]:
             return "You give a number for each image. The images are independent: add up their log-likelihoods."
         value = call_for_number(answer, images, references, sigma)
         if not same(value, right, 1e-4):
