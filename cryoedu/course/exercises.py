@@ -234,11 +234,12 @@ def first_match(answer: Any, mistakes: dict[str, Any], relative: float = 1e-3) -
 
 
 def shape_of(result: Any) -> tuple[int, ...] | None:
-    """The shape of an array, or of nested lists; None if their rows are of unequal lengths."""
+    """The shape of an array, a number, or nested lists; None if it is none of these, or rows are of unequal lengths."""
     try:
-        return np.shape(result)
+        array = np.asarray(result)
     except ValueError:
         return None
+    return array.shape if array.dtype.kind in "biufc" or array.ndim else None
 
 
 def has_nan(result: Any) -> bool:

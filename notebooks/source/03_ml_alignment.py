@@ -209,9 +209,9 @@ ccf_pdf_boards(protein, snr=0.1)
 # be right. In section 5 the images themselves will tell us.
 #
 # As long as only the rotation is unknown, σ does not change which rotation comes first. With the shift unknown it can
-# (step 5): the first particle goes from 205° to 20°. The probability of a rotation is now a *sum* over its 81 shifts. If σ
-# is small, the one best shift decides the sum. If σ is large, many shifts that fit fairly well outweigh a single one that
-# fits best.
+# (step 5): for the first particle it goes from 205° to about 20°. (That is nearer to ▼, by luck.) The probability of a
+# rotation is now a *sum* over its 81 shifts. If σ is small, the one best shift decides the sum. If σ is large, many shifts
+# that fit fairly well outweigh a single one that fits best.
 #
 # ### ✏️ Exercise 3.3: how many rotations are left?
 #

@@ -143,6 +143,7 @@ WRONG = [
     ("3.5", lambda x, a, g: loops_noise(x, a, L.one_hot(g)), "best rotation"),
     ("3.5", lambda x, a, g: loops_noise(x, a, g) * 8, "pixels"),
     ("3.5", lambda x, a, g: 0.75, "not the root mean square"),
+    ("3.3", lambda g: "seven", "returns str"),
     ("3.3", lambda g: [[1, 2], [3]], "your function returns list"),
     ("3.5", lambda x, a, g: [[1, 2], [3]], "one number"),
     ("3.5", all_residuals, "images × rotations × pixels"),
