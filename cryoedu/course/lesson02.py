@@ -182,8 +182,8 @@ def judge_best_rotation(answer: Any) -> str | None:
                 "Those are not the rotations with the highest CCF. Turn the reference by all angles, take the CCF with "
                 "the images, and find the place of the highest value in each row.")
     if turns(answer, images, reference, angles) >= len(images) * len(angles):
-        return ("Right, but you turn a picture anew for each image and each angle. With 500 images that takes 500 times "
-                "as long, and the lesson would run for half an hour. Turn the reference once, before the loop: "
+        return ("Right, but you turn a picture anew for each image and each angle. With 500 images that takes 500 "
+                "times as long, and the lesson would run for half an hour. Turn the reference once, before the loop: "
                 "rotate(reference, angles).")
     return None
 
