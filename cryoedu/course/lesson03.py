@@ -210,8 +210,8 @@ def judge_average(answer: Any) -> str | None:
                      "turn the sum back by −φ, add it to the average; at the end divide by the number of images.")
     if turns(answer, images, gamma, angles) >= gamma.size:
         return ("Right, but you turn every image by every rotation. With 500 images that takes 500 times as long, and "
-                "the lesson would run for half an hour. First add up the images with their weights, then turn their sum "
-                "once for each rotation.")
+                "the lesson would run for half an hour. First add up the images with their weights, then turn their "
+                "sum once for each rotation.")
     return None
 
 
