@@ -239,6 +239,23 @@ def whichever(answer: Any, *mistakes: Any, relative: float = 1e-3) -> Any:
     return next((value for value in mistakes if same(answer, value, relative)), mistakes[0])
 
 
+def shape_of(result: Any) -> tuple[int, ...] | None:
+    """The shape of an array, a number, or nested lists; None if it is none of these, or rows are of unequal lengths."""
+    try:
+        array = np.asarray(result)
+    except ValueError:
+        return None
+    return array.shape if array.dtype.kind in "biufc" or array.ndim else None
+
+
+def has_nan(result: Any) -> bool:
+    """Whether a result is, or holds, a real number that is NaN."""
+    if shape_of(result) is None:
+        return False
+    array = np.asarray(result)
+    return array.dtype.kind == "f" and bool(np.isnan(array).any())
+
+
 def describe(answer: Any) -> str:
     """What kind of thing an answer is, in a few words."""
     if callable(answer):
