@@ -14,7 +14,8 @@ from cryoedu.course.progress import forget
 
 __all__ = ["Message", "Progress", "carry_on", "check", "forget", "hint", "progress", "say"]
 
-if "ipykernel" in sys.modules:  # a lesson, whoever started its kernel, and with whatever settings
+shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+if hasattr(shell, "kernel"):  # a lesson, whoever started its kernel, and with whatever settings
     from cryoedu.threads import one_blas_thread
 
     one_blas_thread()
