@@ -71,11 +71,12 @@ def class_surfaces(maps: ArrayLike, labels: Sequence[str], *, level: float, view
     figure = new_figure(7.2, 2.35 * len(looks))
     axes = figure.subplots(len(looks), 3, squeeze=False)
     for row, view in zip(axes, looks, strict=True):
-        whole, left = shaded(one, level, view), shaded(other, level, view)
+        whole, left, more = (shaded(density, threshold, view, pixels=120)
+                             for density, threshold in ((one, level), (other, level), (one - other, level / 2)))
         y, x = np.nonzero(np.isfinite(whole) | np.isfinite(left))
         for ax, grey in zip(row, (whole, left, whole), strict=True):
             ax.imshow(grey, cmap="gray", vmin=0, vmax=1, alpha=0.3 if ax is row[2] else 1.0)
-        row[2].imshow(shaded(one - other, level / 2, view), cmap="inferno", vmin=-0.35, vmax=1.3)
+        row[2].imshow(more, cmap="inferno", vmin=-0.35, vmax=1.3)
         for ax in row:
             ax.set(xlim=(x.min() - 4, x.max() + 4), ylim=(y.max() + 4, y.min() - 4))
         row[0].set_ylabel("rot {:g}°, tilt {:g}°".format(*view[:2]), fontsize=9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from lessons import stored
+from lesson_runs import stored
 from tolerance import agree
 
 from cryoedu.course import build as B
