@@ -26,7 +26,7 @@ def test_sharpening_weights_are_those_that_the_package_multiplies_by():
     density = np.zeros((n, n, n))
     density[n // 2, n // 2, n // 2] = 1.0  # a point: its transform is 1 everywhere
     curve = np.linspace(1, 0.1, n // 2 + 1)
-    sharp = sharpen(density, pixel_size, 300.0, None, fsc=curve)
+    sharp = sharpen(density, density, pixel_size, 300.0, None, fsc=curve)
     transform = np.abs(np.fft.fftn(sharp)[0, 0, : n // 2 + 1])
     weights = L.sharpening_weights(np.arange(n // 2 + 1) / (n * pixel_size), curve, 300.0)
     assert transform[1 : n // 2] == pytest.approx(weights[1 : n // 2], rel=1e-4)
