@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from cryoedu.course.learner import Message, Progress, carry_on, check, hint, progress
+from cryoedu.course.learner import Message, Progress, carry_on, check, hint, progress, say
 from cryoedu.course.progress import forget
 
-__all__ = ["Message", "Progress", "carry_on", "check", "forget", "hint", "progress"]
+__all__ = ["Message", "Progress", "carry_on", "check", "forget", "hint", "progress", "say"]
