@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.course.exercises import Exercise, Wrong, call, call_for_array, first_match, given_number, same
+from cryoedu.course.exercises import (
+    Exercise,
+    Wrong,
+    call,
+    call_for_array,
+    first_match,
+    given_number,
+    real,
+    real_array,
+    same,
+)
 
 Array = NDArray[Any]
 BOX, WIDTH = 48, 352.0  # pixels and Å across of the lesson's images
@@ -72,6 +82,8 @@ def judge_keep(answer: Any) -> str | None:
         except Wrong as wrong:
             advice = next((said for word, said in ARRAY_LOGIC.items() if word in str(wrong)), "")
             raise Wrong(f"{wrong} {advice}".strip()) from wrong
+        if result.dtype.kind == "c":
+            real(result)  # refuses it
         right = keep_classes(averages, counts)
         if result.dtype != bool and np.array_equal(result.ravel(), np.flatnonzero(right)):
             raise Wrong("Those are the numbers of the right classes. One True or False for each class is asked for, "
@@ -147,6 +159,11 @@ def two_halves(result: Any) -> tuple[Array, Array]:
     if any((half != whole).any() for half, whole in zip((first, second), rows)):
         raise Wrong("Row numbers are whole, and some of yours are not.")
     return rows
+
+
+def flags(kept: Any) -> Array:
+    """What later cells need of an answer to 10.2: an array of True and False."""
+    return np.asarray(kept, dtype=bool)
 
 
 def judge_split(answer: Any) -> str | None:
@@ -279,21 +296,22 @@ EXERCISES = (
              "Averages of noise are flat. That is how the eye chooses classes, too.",
              ("np.var(averages, axis=(1, 2)) gives one variance for each class.",
               "Compare with 0.1 times the largest one. And `counts > 0`, for an empty class keeps its last average.",
-              "(power >= 0.1 * power.max()) & (counts > 0)"), keep_classes),
+              "(power >= 0.1 * power.max()) & (counts > 0)"), keep_classes, flags),
     Exercise("10.3", "Split the particles into two random halves.", judge_split,
              "From here on the two halves must never meet, or the resolution becomes a wish.",
              ("rng.permutation(count) is a random order of the numbers 0 to count - 1.",
               "Cut that order in the middle: order[: count // 2] and the rest.",
-              "order = rng.permutation(count); return order[: count // 2], order[count // 2 :]"), split),
+              "order = rng.permutation(count); return order[: count // 2], order[count // 2 :]"), split,
+             two_halves),
     Exercise("10.4", "Correct the FSC for the mask.", judge_corrected,
              "Where the randomised curve is high, the mask is too tight, and the uncorrected resolution would flatter.",
              ("`masked` is what is seen, `randomised` what the mask brings by itself.",
               "The true curve F obeys masked = F (1 − randomised) + randomised. Solve for F.",
-              "(masked - randomised) / (1 - randomised)"), corrected),
+              "(masked - randomised) / (1 - randomised)"), corrected, real_array),
     Exercise("10.5", "Write the weights of a sharpened map.", judge_sharpening,
              "The first factor brings detail back, the second keeps noise away.",
              ("The decay was exp(−B u²/4); undo it.",
               "√(2F/(1 + F)) is the FSC that the map of all particles would have with the truth (lesson 9).",
               "F = np.maximum(fsc, 0); np.exp(b_factor * frequencies**2 / 4) * np.sqrt(2 * F / (1 + F))"),
-             sharpening_weights),
+             sharpening_weights, real_array),
 )
