@@ -240,7 +240,7 @@ chosen_gamma = iteration.posterior.class_probability.max(axis=1)
 misplaced = (kind < 2) & ((classes == whole) != (kind == 0))
 sure = np.mean(chosen_gamma[misplaced] > 0.9)
 say(f"Of the {misplaced.sum()} (to ±{2 * few}) misplaced particles half give more than "
-    f"{np.median(chosen_gamma[misplaced]):.2f} (to ±0.15) of Γ to the wrong class, and {sure:.0%} (to ±15) give it more "
+    f"{np.median(chosen_gamma[misplaced]):.2f} (to ±0.1) of Γ to the wrong class, and {sure:.0%} (to ±10) give it more "
     f"than 0.9. The median of all others is {np.median(chosen_gamma[~misplaced]):.3f} (to ±0.01). So "
     + ("many" if sure > 0.2 else "some" if sure else "none")
     + " of the misplaced are *sure and wrong*, as in lesson 6: Γ compares the two maps of this moment, on this grid. It "
@@ -306,7 +306,7 @@ show(directions(step.posterior.angles),
 # %%
 steps = 15 / 2 ** step.state["halvings"]  # degrees between neighbouring orientations, in each iteration
 say(f"The halves agree further and further: to {resolution_text(fsc_after[1], pixel_size)} (to ±2) after the first "
-    f"iteration, to {resolution_text(step.fsc, pixel_size)} (to ±1.5) after the last. So finer shells are used, which "
+    f"iteration, to {resolution_text(step.fsc, pixel_size)} (to ±1) after the last. So finer shells are used, which "
     "makes the orientations better, and so on. Where an iteration brings no further shell, the next one samples the "
     f"orientations twice as finely: every {steps[0]:.1f}° at first, every {steps[-1]:.1f}° (to ±2) in the end.")
 
@@ -422,8 +422,8 @@ show(map_views(list(tried.values()), list(tried), pixel_size=pixel_size))
 strength = np.sqrt(signal_power(np.stack(list(tried.values()))) / signal_power(states[0].density[None]))
 strength /= strength[:, 6:7]  # shell 6: 352 Å / 6 = 59 Å
 show(draw_curves(frequencies, dict(zip(tried, strength)), ylabel="strength / that of the truth", limits=(0, 2), points=True,
-                 alt="That of the refined map falls nearly to zero. With B = 0 it falls less, with B = 500 it stays the "
-                     "nearest to 1, and with B = 3000 it leaves the picture at the top."))
+                 alt="That of the refined map falls the most. With B = 0 it falls less, with B = 500 it stays the nearest "
+                     "to 1, and with B = 3000 it leaves the picture at the top."))
 
 # %%
 at = dict(zip(tried, strength[:, 20]))  # shell 20: 17.6 Å
@@ -434,8 +434,9 @@ say(f"At 17.6 Å the refined map has {at['refined']:.2f} (to ±0.1) of the truth
 # %% [markdown]
 # **Explain.** With the right $B$ the inner detail has more contrast. At 17 Å the envelope itself had not taken much, a third.
 # (At 4 Å it would be a factor of thousands.) With far too much, the last shells drown everything else, and the map turns into
-# grain that looks like detail. Note that the FSC of the halves did not change at all: it compares each shell with itself, so
-# no weight can improve it. Sharpening helps the eye, not the data.
+# grain that looks like detail. (Strength is not truth: noise has strength, too, and in the last shells most of it is noise.)
+# Note that the FSC of the halves did not change at all: it compares each shell with itself, so no weight can improve it.
+# Sharpening helps the eye, not the data.
 
 # %% [markdown]
 # ## 8. The hand, and the truth
@@ -456,7 +457,7 @@ print("reported, of the halves in the mask:    "
 print("true, in a mask made in the same way:   "
       f"{resolution_text(in_mask, pixel_size, threshold=0.5)} (to ±1.5) at FSC = 0.5")
 print("reported, of the halves in whole boxes: "
-      f"{resolution_text(step.fsc, pixel_size)} (to ±1.5) at FSC = 0.143")
+      f"{resolution_text(step.fsc, pixel_size)} (to ±1) at FSC = 0.143")
 print("true, in a sphere:                      "
       f"{resolution_text(score.fsc, pixel_size, threshold=0.5)} (to ±1.5) at FSC = 0.5")
 
@@ -484,7 +485,7 @@ say(("This time the hand is **wrong**: the map is a mirror image of the truth, a
      "This time the hand is **right**: the map could be turned onto the truth as it was.")
     + "\n\nThe resolution of the halves in a mask, and the true one in a mask that was made in the same way, differ by "
     f"{abs(reported - true):.1f} Å (to ±1.5). That is what the two halves are for. Note how much the *number* depends on "
-    f"what is counted: the same map has {reported:.1f} Å (to ±1.5) in its mask and {in_box:.1f} Å (to ±1.5) in the whole "
+    f"what is counted: the same map has {reported:.1f} Å (to ±1.5) in its mask and {in_box:.1f} Å (to ±1) in the whole "
     "box. A resolution without a word on the mask says little.")
 
 # %% [markdown]

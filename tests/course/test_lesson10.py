@@ -35,3 +35,11 @@ def test_sharpening_weights_are_those_that_the_package_multiplies_by():
 def test_two_halves_hold_every_particle_once():
     first, second = L.split(11, np.random.default_rng(3))
     assert sorted([*first, *second]) == list(range(11)) and {len(first), len(second)} == {5, 6}
+
+
+def test_halves_arrive_as_arrays_of_row_numbers_whatever_holds_them():
+    """`subset[rows] = half`, the lesson's next line, takes no set, no generator and no float."""
+    halves = [3.0, 2.0, 4.0], (1.0, 0.0)
+    for given in (halves, [set(half) for half in halves], (half for half in halves), np.split(np.arange(5)[::-1], [3])):
+        first, second = L.two_halves(given)
+        assert first.dtype.kind == second.dtype.kind == "i" and sorted(first) == [2, 3, 4] and sorted(second) == [0, 1]
