@@ -8,7 +8,7 @@ ARGS =
 # pytest runs in a process on each of up to four cores; each takes some 500 MB.
 WORKERS = --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
-.PHONY: help lab test check lint book pins clean
+.PHONY: help lab test check portable lint book pins clean
 help:
 	@echo "make lab     open the course in JupyterLab (the first time: make its environment)"
 	@echo "make test    run every test, notebooks included"
@@ -44,6 +44,10 @@ check:
 	$(call environment,--extra test)
 	@echo "Running the fast tests …"
 	@.venv/bin/python -m pytest $(WORKERS) -p no:nbval -m "not slow and not notebook and not browser" $(ARGS)
+
+portable:
+	$(call environment,--extra test)
+	@.venv/bin/python tools/portable.py --pytest "$(WORKERS)" $(ARGS)
 
 lint:
 	$(call environment,--extra test)
