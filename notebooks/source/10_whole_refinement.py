@@ -223,11 +223,11 @@ show(map_views(iteration.model.maps[order], [f"class {k + 1}: {np.sum(classes ==
 
 # %%
 table = contingency(classes[kind < 2], kind[kind < 2])
-print("                                      80S    large subunit")
+print("                         80S             large subunit")
 for name, k in zip(("more", "less"), order):
-    print(f"class with {name} mass ({mass[k] / mass[whole]:.2f} (to ±0.05)):  "
-          f"{table[k, 0]} (to ±{2 * few})    {table[k, 1]} (to ±{2 * few})")
+    print(f"class with {name} mass   {table[k, 0]:5} (to ±{2 * few})   {table[k, 1]:5} (to ±{2 * few})")
 print(f"in the right class: {agreement(classes[kind < 2], kind[kind < 2]):.0%} (to ±2)")
+print(f"mass of the lighter class: {mass[1 - whole] / mass[whole]:.2f} (to ±0.05) of the heavier one's")
 
 # %% [markdown]
 # **Explain.** One class has more mass than the other. That is the whole ribosome, with its small subunit. We find it by its
@@ -427,7 +427,7 @@ show(draw_curves(frequencies, dict(zip(tried, strength)), ylabel="strength / tha
 
 # %%
 at = dict(zip(tried, strength[:, 20]))  # shell 20: 17.6 Å
-say(f"At 17.6 Å the refined map has {at['refined']:.2f} (to ±0.1) of the truth's strength, and the weighed mean "
+say(f"At 17.6 Å the refined map has {at['refined']:.2f} (to ±0.1) of the truth's strength, and the weighted mean "
     f"{at['B = 0']:.2f} (to ±0.1). With the right $B$ this becomes {at['B = 500']:.2f} (to ±0.15): what the envelope took "
     f"is given back. With the wrong one it is {at['B = 3000']:.1f} (to ±1), far too much.")
 
