@@ -88,6 +88,9 @@ def judge_keep(answer: Any) -> str | None:
         if result.dtype != bool and np.array_equal(result.ravel(), np.flatnonzero(right)):
             raise Wrong("Those are the numbers of the right classes. One True or False for each class is asked for, "
                         "such as the comparison itself gives: leave np.flatnonzero or np.where out.")
+        if result.dtype == bool and result.ndim == 1 and len(result) != len(counts):
+            raise Wrong(f"Your function returns {len(result)} values for {len(counts)} classes. Work with the averages "
+                        "and counts that it is given: they need not be those of the cells above.")
         if result.shape != counts.shape or result.dtype != bool:
             raise Wrong("One True or False for each class is asked for: an array (K,), such as a comparison gives.")
         results.append(result)

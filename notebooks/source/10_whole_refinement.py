@@ -311,10 +311,10 @@ say(f"The halves agree further and further: to {resolution_text(fsc_after[1], pi
     f"orientations twice as finely: every {steps[0]:.1f}° at first, every {steps[-1]:.1f}° (to ±2) in the end.")
 
 # %% [markdown]
-# **Explain.** Find the steps in the list above: the same shells for a while, then, with a finer grid, it often goes on. Where
-# no finer grid is left and two iterations bring nothing, one last iteration uses all shells. The picture of the directions
-# shows from where the particles were seen: all directions occur, with some unevenness that is chance. (A picture with few
-# spots would be a warning: see the missing cone of lesson 7.)
+# **Explain.** Find the steps in the list that the long cell printed: the same shells for a while, then, with a finer grid, it
+# often goes on. Where no finer grid is left and two iterations bring nothing, one last iteration uses all shells. The picture
+# of the directions shows from where the particles were seen: all directions occur, with some unevenness that is chance. (A
+# picture with few spots would be a warning: see the missing cone of lesson 7.)
 
 # %% [markdown]
 # ## 6. What may be claimed?
@@ -357,7 +357,7 @@ fsc = np.where(after, corrected(curves.masked, np.where(after, curves.randomised
 show(fsc_curves(frequencies, {"whole boxes": curves.unmasked, "masked": curves.masked,
                               "masked, random phases": curves.randomised, "corrected": fsc}),
      alt="Four FSC curves. That of the masked halves lies above that of the whole boxes. With random phases it falls "
-         "steeply where they begin. The corrected curve lies at or below the masked one.")
+         "steeply where they begin.")
 
 # %%
 for name, curve in (("whole boxes", curves.unmasked), ("masked", curves.masked), ("corrected", fsc)):
@@ -474,7 +474,7 @@ show(map_views([aligned, truth], ["refined, turned", "truth"], pixel_size=pixel_
 # 2. Raise the level of the surface. What disappears first in the refined map: what is real, or what is grain?
 
 # %%
-map_viewer([aligned, truth], pixel_size=pixel_size, names=["refined", "truth"])
+map_viewer([aligned, truth], pixel_size=pixel_size, names=["refined", "truth"], level=2.2)
 
 # %%
 nyquist = 2 * pixel_size  # what a curve that never falls counts as

@@ -53,6 +53,7 @@ WRONG = [
     ("10.2", lambda a, c: (a.max((1, 2)) >= 0.1 * a.max()) & (c > 0), "brightest pixels"),
     ("10.2", lambda a, c: c >= 0.1 * c.max(), "Junk can fill"),
     ("10.2", lambda a, c: np.arange(len(a)), "True or False"),
+    ("10.2", lambda a, c: np.ones(8, bool), "8 values for 9 classes"),
     ("10.2", lambda a, c: 1 * ((power(a) >= 0.1 * power(a).max()) & (c > 0)), "True or False"),
     ("10.2", lambda a, c: np.flatnonzero((power(a) >= 0.1 * power(a).max()) & (c > 0)), "numbers of the right classes"),
     ("10.2", lambda a, c: power(a) >= 0.1 * power(a).max() & c > 0, "each comparison in brackets"),
