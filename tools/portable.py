@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         command = [sys.executable, "-m", "pytest", *(ENGINE if asked.engine else LESSONS), *asked.pytest.split()]
         if subprocess.run(command, cwd=ROOT, env={**os.environ, **SETS[name]}, check=False).returncode:
             failed.append(name)
-    print(f"failed with the arithmetic of: {', '.join(failed)}" if failed else "passed with every set that could be run")
+    print(f"failed with the arithmetic of: {', '.join(failed)}" if failed else "passed with every set that was run")
     return int(bool(failed))
 
 
