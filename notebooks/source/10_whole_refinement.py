@@ -311,10 +311,11 @@ say(f"The halves agree further and further: to {resolution_text(fsc_after[1], pi
     f"orientations twice as finely: every {steps[0]:.1f}° at first, every {steps[-1]:.1f}° (to ±2) in the end.")
 
 # %% [markdown]
-# **Explain.** Find the steps in the list that the long cell printed: the same shells for a while, then, with a finer grid, it
-# often goes on. Where no finer grid is left and two iterations bring nothing, one last iteration uses all shells. The picture
-# of the directions shows from where the particles were seen: all directions occur, with some unevenness that is chance. (A
-# picture with few spots would be a warning: see the missing cone of lesson 7.)
+# **Explain.** The first curves fall to 0 at once where their shells end: nothing finer had been looked at. Find the steps in
+# the list that the long cell printed: the same shells for a while, then, with a finer grid, it often goes on. Where no finer
+# grid is left and two iterations bring nothing, one last iteration uses all shells. The picture of the directions shows from
+# where the particles were seen: all directions occur, with some unevenness that is chance. (A picture with few spots would
+# be a warning: see the missing cone of lesson 7.)
 
 # %% [markdown]
 # ## 6. What may be claimed?
@@ -323,10 +324,10 @@ say(f"The halves agree further and further: to {resolution_text(fsc_after[1], pi
 # halves. But a mask is the same for both, and *by itself* makes them correlate: too tight a mask invents resolution.
 #
 # The test (Chen *et al.* 2013): replace the phases beyond some shell by random ones, in both halves, and apply the mask. What
-# correlates now, $F_\text{random}$, comes from the mask alone. With $F_\text{masked}$, the FSC of the masked halves, the true
+# correlates now, $F_{\text{random}}$, comes from the mask alone. With $F_{\text{masked}}$, the FSC of the masked halves, the true
 # one is
 #
-# $$F = \frac{F_\text{masked} - F_\text{random}}{1 - F_\text{random}}$$
+# $$F = \frac{F_{\text{masked}} - F_{\text{random}}}{1 - F_{\text{random}}}$$
 #
 # ### ✏️ Exercise 10.4: take off what the mask brings
 #
