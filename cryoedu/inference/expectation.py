@@ -199,16 +199,19 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
 
 
 def visits(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment,
-           then: Callable[[Visit], T], *, xp: ModuleType, budget: int,
+           then: Callable[[Visit], T], *, xp: ModuleType, budget: int, among: NDArray[np.int64] | None = None,
            tick: Tick = lambda share: None) -> Generator[T]:
     """``then`` of every block's Γ: lots of orientations outermost, then noise groups, then blocks of images.
+
+    among: rows of the particles that are looked at; None means all.
 
     ``then`` may run more than once on an image, where memory runs out in it, and must only return; what is yielded
     holds every image once for each lot.
     """
     orientations = len(search.angles)
     images, size, threads = block_sizes(space, model.classes, orientations, len(search.shifts), budget, xp)
-    members = [np.flatnonzero(particles.optics_group == group) for group in range(len(particles.optics))]
+    among = np.arange(len(particles)) if among is None else among
+    members = [among[particles.optics_group[among] == group] for group in range(len(particles.optics))]
     joined = np.full(len(particles), -np.inf, dtype=np.float32)
     centres = prior_centres(particles)
     done = 0.0
@@ -260,7 +263,7 @@ def visits(particles: Particles, model: Model, search: Search, space: FourierSpa
                 for some, found in zip(blocks, every, strict=True):
                     yield from found
                     done += len(some) * (lot.stop - lot.start)
-                    tick(done / (len(particles) * orientations * (1 if alone else 2)))
+                    tick(done / (len(among) * orientations * (1 if alone else 2)))
             start = lot.stop
         if alone:
             return
