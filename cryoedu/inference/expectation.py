@@ -213,6 +213,7 @@ def visits(particles: Particles, model: Model, search: Search, space: FourierSpa
     among = np.arange(len(particles)) if among is None else among
     members = [among[particles.optics_group[among] == group] for group in range(len(particles.optics))]
     joined = np.full(len(particles), -np.inf, dtype=np.float32)
+    origin = np.full(len(particles), -1)  # the first lot with the best hypothesis
     centres = prior_centres(particles)
     done = 0.0
 
@@ -227,12 +228,16 @@ def visits(particles: Particles, model: Model, search: Search, space: FourierSpa
             priors.append(xp.asarray(tilt[:, :, None], dtype=xp.float32))
         scores = _scores(block, predicted, priors, space, assignment, xp)
         if not (alone or last):
-            joined[rows] = to_numpy(assignment.combine(xp.asarray(joined[rows]), assignment.reduce(scores)))
+            so_far = joined[rows]
+            now = to_numpy(assignment.combine(xp.asarray(so_far), assignment.reduce(scores)))
+            origin[rows[now > so_far]], joined[rows] = predicted.lot.start, now
             return []
         if alone:
             return [then(Visit(group, block, predicted, *assignment.settle(scores)))]
         evidence = xp.asarray(joined[rows])
-        return [then(Visit(group, block, predicted, assignment.weigh(scores, evidence), evidence))]
+        elsewhere = xp.asarray(assignment.single & (origin[rows] != predicted.lot.start))
+        reached = xp.where(elsewhere, xp.asarray(np.inf, dtype=evidence.dtype), evidence)
+        return [then(Visit(group, block, predicted, assignment.weigh(scores, reached), evidence))]
 
     reads = in_pieces(lambda rows, group: load(particles, rows, group, space), images, xp)
     pieces = in_pieces(look, images, xp)
