@@ -221,7 +221,7 @@ def test_a_file_that_has_changed_is_read_anew_when_it_is_reloaded(viewer, either
 
 
 def test_opening_a_file_copies_nothing_and_saving_changes_nothing(viewer, either, folder):
-    """JupyterLab copies each document that it may save into .ipynb_checkpoints; of a stack of 2 GB that would be 2 GB."""
+    """JupyterLab copies each document that it may save into .ipynb_checkpoints, a stack of 2 GB too."""
     (folder / "once").mkdir()
     for name in ("particles.mrcs", "particles.star"):
         shutil.copy(RELION / name, folder / "once")
