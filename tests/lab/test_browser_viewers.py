@@ -237,6 +237,7 @@ def test_opening_a_file_copies_nothing_and_saving_changes_nothing(viewer, either
         assert looked.value.ok
         page.wait_for_selector(shows)
         calm(page)
+        assert sorted(path.name for path in (folder / "once").iterdir()) == sorted(old)
         page.locator(FILE).get_by_role("tab").first.focus()
         page.keyboard.press("Control+s")
         page.evaluate("void window.jupyterapp.commands.execute('docmanager:save')")
