@@ -106,6 +106,8 @@ def real(values: Any) -> np.ndarray:
         raise Wrong("The result is complex, but a real number is asked for in each place. If the imaginary part is "
                     "only rounding, end with np.real(…) or .real; if it is not, a step back to real space is missing, "
                     "or the complex conjugate of one factor.")
+    if array.dtype.kind not in "biuf":  # text, which NumPy would read as a number
+        raise TypeError(f"{describe(values)} is no number")
     return np.asarray(array, dtype=float)
 
 
