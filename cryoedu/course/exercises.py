@@ -7,8 +7,12 @@ or None if it is right; it raises `NotDone` where nothing has been written yet.
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
 import math
+import textwrap
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +24,7 @@ from cryoedu.errors import InputError
 LESSONS = {"0": "Start here", "1": "The experiment", "2": "maxCC alignment", "3": "ML alignment",
            "4": "2D classification", "5": "From 2D to 3D", "6": "ML3D classification", "7": "Fourier space",
            "8": "Coloured noise", "9": "Regularised likelihood", "10": "A whole refinement", "A": "The phase problem"}
-MINUTES = {"0": 15, "1": 75, "2": 75, "3": 75, "4": 90, "5": 80, "6": 75, "7": 90, "8": 75, "9": 90, "10": 90, "A": 30}
+MINUTES = {"0": 15, "1": 75, "2": 75, "3": 75, "4": 90, "5": 80, "6": 75, "7": 90, "8": 75, "9": 150, "10": 90, "A": 30}
 
 
 class NotDone(Exception):
@@ -41,6 +45,8 @@ class Exercise:
     praise: what a right answer has shown.
     hints: from a nudge to nearly the answer.
     solution: an answer that is right (a number or a function).
+    hands_on: what a right answer gives -> what later cells need of it: `real_array` makes an array of a list, `number`
+        a plain number of an array that holds one. Of an answer that is a function it takes each result.
     """
 
     number: str
@@ -49,6 +55,7 @@ class Exercise:
     praise: str
     hints: tuple[str, ...]
     solution: Any
+    hands_on: Callable[[Any], Any] | None = None
 
 
 def lesson_exercises(lesson: str) -> dict[str, Exercise]:
@@ -75,10 +82,13 @@ def exercise(number: str) -> Exercise:
 
 def given_number(answer: Any) -> float:
     """The answer as one finite number. Raises NotDone (stub) or Wrong (not a number)."""
-    if answer is None or answer is ...:
+    if answer is ...:
         raise NotDone
+    if answer is None:
+        raise Wrong("Your answer is None, which is nothing. `print` shows a number and gives None: "
+                    "write the number itself, or what computes it.")
     try:
-        value = float(np.asarray(answer, dtype=float).item())
+        value = float(real(answer).item())
     except (TypeError, ValueError):
         raise Wrong(f"One number is asked for, but this is {describe(answer)}.") from None
     if not math.isfinite(value):
@@ -87,13 +97,25 @@ def given_number(answer: Any) -> float:
     return value
 
 
+def real(values: Any) -> np.ndarray:
+    """Values as an array of real numbers. Raises Wrong if they are complex, and what NumPy raises if no numbers."""
+    array = np.asarray(values)
+    if array.dtype.kind == "O":  # numbers of another library, or of several kinds
+        array = np.asarray(values, dtype=complex if any(isinstance(v, complex) for v in array.flat) else float)
+    if array.dtype.kind == "c":
+        raise Wrong("The result is complex, but a real number is asked for in each place. If the imaginary part is "
+                    "only rounding, end with np.real(…) or .real; if it is not, a step back to real space is missing, "
+                    "or the complex conjugate of one factor.")
+    return np.asarray(array, dtype=float)
+
+
 def call(answer: Any, *inputs: np.ndarray | np.random.Generator | float) -> Any:
     """What the learner's function returns for copies of ``inputs``.
 
-    Raises NotDone if it is a stub (no function yet, or a function that returns nothing), and Wrong if it stops
-    with an error or changes the arrays that it was given.
+    Raises NotDone if it is a stub (no function yet, or one whose three dots are still there), and Wrong if it returns
+    nothing, stops with an error or changes the arrays that it was given.
     """
-    if answer is None or answer is ...:
+    if answer is ...:
         raise NotDone
     if not callable(answer):
         raise Wrong(f"A function is asked for, but this is {describe(answer)}. "
@@ -103,21 +125,44 @@ def call(answer: Any, *inputs: np.ndarray | np.random.Generator | float) -> Any:
         try:
             result = answer(*copies)
         except Exception as error:
-            raise Wrong(f"Your function stops with {type(error).__name__}: {error}.") from error
-    if result is None or result is ...:
+            raise Wrong(f"Your function stops with {type(error).__name__}{own_line(answer, error)}: "
+                        f"{str(error).rstrip('.')}.") from error
+    if result is ... or (result is None and is_stub(answer)):
         raise NotDone
+    if result is None:
+        raise Wrong("Your function gives nothing back (None). A function hands on its result with `return`; "
+                    "`print` only shows it.")
     for before, after in zip(inputs, copies, strict=True):
-        if isinstance(before, np.ndarray) and not np.array_equal(before, after):
+        if isinstance(before, np.ndarray) and not np.array_equal(before, after, equal_nan=before.dtype.kind in "fc"):
             raise Wrong("Your function changes the arrays that it is given, so the next cell that uses them "
                         "would get other data. Work on a new array (`a = a - b` instead of `a -= b`).")
     return result
 
 
-def call_for_array(answer: Any, shape: tuple[int, ...], *inputs: np.ndarray | float) -> np.ndarray:
-    """As `call`, for a function that returns an array of this shape with finite values."""
+def is_stub(function: Any) -> bool:
+    """Whether the three dots are still in a function's source; False where its source is not known."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return False
+    return any(isinstance(node, ast.Expr | ast.Assign) and isinstance(node.value, ast.Constant)
+               and node.value.value is ... for node in ast.walk(tree))
+
+
+def own_line(function: Any, error: BaseException) -> str:
+    """Where in the learner's own function an error came up, " in line 3, `a = b`": nothing of what it called."""
+    file = getattr(getattr(function, "__code__", None), "co_filename", None)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f" in line {frames[-1].lineno}, `{frames[-1].line}`" if frames else ""
+
+
+def call_for_array(answer: Any, shape: tuple[int, ...], *inputs: np.ndarray | float,
+                   complex_too: bool = False) -> np.ndarray:
+    """As `call`, for a function that returns an array of this shape with finite values: real ones, or with
+    ``complex_too`` complex ones."""
     result = call(answer, *inputs)
     try:
-        array = np.asarray(result, dtype=float)
+        array = np.asarray(result, dtype=complex) if complex_too else real(result)
     except (TypeError, ValueError):
         raise Wrong(f"An array of shape {shape} is asked for, but your function returns {describe(result)}.") from None
     if array.shape != shape:
@@ -132,15 +177,51 @@ def call_for_number(answer: Any, *inputs: np.ndarray | float) -> float:
     result = call(answer, *inputs)
     try:
         return given_number(result)
-    except NotDone:
-        raise
     except Wrong as wrong:
         raise Wrong("Your function should return one number. " + str(wrong)) from None
 
 
+# ---- what an accepted answer hands on to later cells -------------------------------------------------------------
+
+def real_array(values: Any) -> np.ndarray:
+    """An array of real numbers, in the precision that they have (lists and whole numbers: double)."""
+    array = np.asarray(values)
+    return np.asarray(array, dtype=np.result_type(array.dtype, np.float32))
+
+
+def complex_array(values: Any) -> np.ndarray:
+    """An array of complex numbers, in the precision that they have."""
+    array = np.asarray(values)
+    return np.asarray(array, dtype=np.result_type(array.dtype, np.complex64))
+
+
+def whole_numbers(values: Any) -> np.ndarray:
+    """An array of whole numbers that can be used as indices."""
+    return np.rint(np.asarray(values, dtype=float)).astype(int)
+
+
+def number(value: Any) -> float:
+    """A plain number, also of an array that holds just one."""
+    return float(np.asarray(value).item())
+
+
+def whole_number(value: Any) -> int:
+    """A plain whole number that can be used as an index."""
+    return round(number(value))
+
+
+def flag(value: Any) -> bool:
+    """A plain True or False."""
+    return bool(np.asarray(value).item())
+
+
+# ---- comparing ---------------------------------------------------------------------------------------------------
+
 def same(a: Any, b: Any, relative: float = 1e-3) -> bool:
     """Whether two numbers or arrays agree to ``relative`` of the larger one's size (float32 work passes)."""
-    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    a, b = np.asarray(a), np.asarray(b)
+    kind = complex if "c" in a.dtype.kind + b.dtype.kind else float
+    a, b = a.astype(kind), b.astype(kind)
     if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
         return False
     scale = float(np.max(np.abs(b), initial=0.0))
@@ -150,6 +231,29 @@ def same(a: Any, b: Any, relative: float = 1e-3) -> bool:
 def first_match(answer: Any, mistakes: dict[str, Any], relative: float = 1e-3) -> str | None:
     """The explanation of the first typical wrong answer that equals ``answer``, or None."""
     return next((why for why, value in mistakes.items() if same(answer, value, relative)), None)
+
+
+def whichever(answer: Any, *mistakes: Any, relative: float = 1e-3) -> Any:
+    """The one of these wrong answers that equals ``answer``, else the first: for `first_match`, where several share
+    an explanation."""
+    return next((value for value in mistakes if same(answer, value, relative)), mistakes[0])
+
+
+def shape_of(result: Any) -> tuple[int, ...] | None:
+    """The shape of an array, a number, or nested lists; None if it is none of these, or rows are of unequal lengths."""
+    try:
+        array = np.asarray(result)
+    except ValueError:
+        return None
+    return array.shape if array.dtype.kind in "biufc" or array.ndim else None
+
+
+def has_nan(result: Any) -> bool:
+    """Whether a result is, or holds, a real number that is NaN."""
+    if shape_of(result) is None:
+        return False
+    array = np.asarray(result)
+    return array.dtype.kind == "f" and bool(np.isnan(array).any())
 
 
 def describe(answer: Any) -> str:

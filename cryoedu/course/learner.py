@@ -1,12 +1,18 @@
-"""What a learner calls: `check`, `hint`, `carry_on`, `progress`. None of them ever raises because of an answer."""
+"""What a learner calls: `check`, `hint`, `carry_on`, `progress`. None of them ever raises because of an answer.
+
+`say` is for the lessons: sentences whose numbers come from what was run.
+"""
 
 from __future__ import annotations
 
+import functools
 import html
+import textwrap
 from dataclasses import dataclass
 from typing import Any
 
 from cryoedu.course.exercises import LESSONS, Exercise, NotDone, Wrong, exercise, lesson_exercises
+from cryoedu.course.limits import TooLong, limited
 from cryoedu.course.progress import record, record_try, solved
 from cryoedu.errors import InputError
 
@@ -14,7 +20,11 @@ from cryoedu.errors import InputError
 STATES = {"right": ("✓", "right", "#0072b2"), "wrong": ("✗", "not yet", "#d55e00"),
           "open": ("…", "not done yet", "#777777"), "note": ("→", "", "#777777")}
 
+TOO_LONG = ("Is there a loop that never ends, or one over every pixel? A loop over images or angles takes well under a "
+            "second here.")
+
 _hints_given: dict[str, int] = {}
+_checked: dict[str, tuple[Any, bool]] = {}  # the last answer to each exercise, and whether it was right
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ class Message:
                 f"{html.escape(self._head(words))}</strong> {html.escape(self.text)}</div>")
 
 
-def check(number: str, answer: Any = None) -> Message:
+def check(number: str, answer: Any = ...) -> Message:
     """Judge an answer (a number or a function) to an exercise: not done yet, what is wrong and why, or right.
 
     ``number`` is lesson and exercise, "3.2". Never raises. What was tried and what was right is remembered (see
@@ -50,6 +60,7 @@ def check(number: str, answer: Any = None) -> Message:
     except InputError as error:
         return Message("note", "Check", str(error))
     state, text = judged(asked, answer)
+    _checked[asked.number] = answer, state == "right"
     if state == "right":
         text = " ".join(filter(None, (text, record(asked.number))))
     elif state == "wrong":
@@ -60,7 +71,9 @@ def check(number: str, answer: Any = None) -> Message:
 def judged(asked: Exercise, answer: Any) -> tuple[str, str]:
     """("right" | "wrong" | "open", explanation) for an answer to an exercise; nothing is remembered."""
     try:
-        problem = asked.judge(answer)
+        problem = limited(lambda: asked.judge(answer))
+    except TooLong as late:
+        problem = f"Your function was stopped after {late.seconds:.0f} seconds. " + TOO_LONG
     except NotDone:
         return "open", (f"{asked.title} Replace the three dots and run the cell again; "
                         f'if you are stuck, ask hint("{asked.number}").')
@@ -83,13 +96,42 @@ def hint(number: str) -> Message:
     return Message("note", f"Hint {given + 1} of {len(asked.hints)} for {asked.number}", asked.hints[given] + more)
 
 
-def carry_on(number: str, answer: Any) -> Any:
-    """The learner's own answer if it is right, else the course's, so that the lesson goes on either way."""
+def carry_on(number: str, answer: Any = ...) -> Any:
+    """The learner's own answer if it is right, else the course's, so that the lesson goes on either way.
+
+    Without ``answer``, the one that `check` saw last: that also goes on where a cell could not be run at all. What an
+    answer of one's own gives is handed on in the form that the lesson's later cells need.
+    """
     asked = exercise(number)
-    state, _ = judged(asked, answer)
-    whose = "your own" if state == "right" else "the course's"
+    if answer is ...:
+        answer, right = _checked.get(asked.number, (..., False))
+    else:
+        right = judged(asked, answer)[0] == "right"
+    whose = "your own" if right else "the course's"
     print(f"From here on, exercise {asked.number} runs with {whose} answer.")
-    return answer if state == "right" else asked.solution
+    return _handed_on(asked, answer) if right else asked.solution
+
+
+def _handed_on(asked: Exercise, answer: Any) -> Any:
+    if asked.hands_on is None:
+        return answer
+    hands_on = asked.hands_on
+    if not callable(answer):
+        return hands_on(answer)
+
+    @functools.wraps(answer)
+    def answering(*inputs: Any, **named: Any) -> Any:
+        return hands_on(answer(*inputs, **named))
+
+    return answering
+
+
+def say(text: str) -> None:
+    """Show Markdown whose numbers come from the run, so that it says what is so on this machine, with these data."""
+    from IPython.display import display
+
+    lines = textwrap.dedent(text).strip()
+    display({"text/markdown": lines, "text/plain": lines}, raw=True)  # type: ignore[no-untyped-call]
 
 
 Rows = list[tuple[str, str, bool]]  # of exercises: number, title, solved

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import re
 
 import numpy as np
@@ -18,15 +19,57 @@ WRONG = [wrong for lesson in LESSONS
 every_exercise = pytest.mark.parametrize("item", ITEMS, ids=lambda e: e.number)
 
 
+def untouched(*inputs):
+    """The function of a lesson as a student finds it."""
+    result = ...  # your code
+    return None if result is ... else result
+
+
+def shows(*inputs):
+    print("shown", file=io.StringIO())
+
+
 @every_exercise
 def test_the_solution_is_right_and_the_stub_is_open(item):
     assert judged(item, item.solution) == ("right", item.praise)
-    stubs = [None, ...]
-    if callable(item.solution):
-        stubs += [lambda *inputs: None, lambda *inputs: ...]
-    for stub in stubs:
+    for stub in [..., lambda *inputs: ..., untouched] if callable(item.solution) else [...]:
         state, text = judged(item, stub)
         assert state == "open" and item.title in text
+
+
+@every_exercise
+def test_an_answer_that_gives_nothing_is_told_so(item):
+    """A forgotten `return`, or `print` in its place: "replace the three dots" would send the learner to look for dots
+    that are not there."""
+    for nothing in [shows, lambda *inputs: None] if callable(item.solution) else [None]:
+        state, text = judged(item, nothing)
+        assert state == "wrong" and "None" in text and "`print`" in text and "dots" not in text
+
+
+@every_exercise
+def test_a_complex_answer_is_refused_where_a_real_one_is_due(item):
+    """A forgotten np.real passes as right with a warning, and a later cell stops with an error that nobody expects."""
+    if callable(item.solution):
+        def answer(*inputs):
+            result = item.solution(*inputs)
+            return tuple(map(little_more, result)) if isinstance(result, tuple) else little_more(result)
+
+        asked_for = np.iscomplexobj(call_once(item))
+    else:
+        answer, asked_for = little_more(item.solution), False
+    state, text = judged(item, answer)
+    assert state == "right" if asked_for else state == "wrong" and "complex" in text, text
+
+
+def little_more(result):
+    return np.asarray(result) + 1e-9j
+
+
+def call_once(item):
+    """What the solution gives when its judge calls it first."""
+    given = []
+    judged(item, lambda *inputs: given.append(item.solution(*inputs)) or given[-1])
+    return given[0][0] if isinstance(given[0], tuple) else given[0]
 
 
 @pytest.mark.parametrize(("number", "answer", "says"), WRONG, ids=[f"{n} {s}" for n, _, s in WRONG])
