@@ -881,7 +881,7 @@ else:
 # - The run of the lecture has three steps: a **preliminary reconstruction**, **seed generation** from random subsets,
 #   and **ML-derived classes**. Nobody says beforehand how the classes differ.
 # - Here the classes **coincided with a supervised classification** that was given the maps, and with the truth. maxCC,
-#   from the same seeds, put about twice as many particles into the wrong class, most of them because of its score.
+#   from the same seeds, put two to three times as many particles into the wrong class, because of its score.
 # - If K is too large, classes starve or split. If it is too small, different particles share a map.
 # - A posterior can be honest, and it can be sure and wrong. Each particle's own noise sits in the map that it is scored
 #   against. Small differences need many particles, or judges that hold no part of the judged.
