@@ -58,9 +58,9 @@ class MapViewer(LiveWidget):
         self._maps = maps
         self._drawn = []
         for volume, colour in zip(maps, COLOURS, strict=False):
-            plot = k3d.plot(height=200, menu_visibility=False, grid_visible=False, axes_helper=0.0, camera_fov=30.0,
-                            camera_auto_fit=False, camera_no_rotate=True, camera_no_zoom=True, camera_no_pan=True,
-                            camera=CAMERA)
+            plot = k3d.plot(height=140 if len(maps) > 2 else 200, menu_visibility=False, grid_visible=False,
+                            axes_helper=0.0, camera_fov=30.0, camera_auto_fit=False, camera_no_rotate=True,
+                            camera_no_zoom=True, camera_no_pan=True, camera=CAMERA)
             surface = k3d.marching_cubes(volume, level=float(volume.max()), color=colour)
             plot += surface
             self._drawn.append((plot, surface))
