@@ -8,15 +8,16 @@ ARGS =
 # pytest runs in a process on each of up to four cores; each takes some 500 MB.
 WORKERS = --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
-.PHONY: help lab test check lint book pins clean
+.PHONY: help lab test check portable lint book pins clean
 help:
-	@echo "make lab     open the course in JupyterLab (the first time: make its environment)"
-	@echo "make test    run every test, notebooks included"
-	@echo "make check   run the fast tests"
-	@echo "make lint    look over the code with ruff and mypy"
-	@echo "make book    write the book of the course into docs/_build/html"
-	@echo "make pins    move to the newest versions and write them down (then run make test)"
-	@echo "make clean   remove the environment and everything else that was made here"
+	@echo "make lab      open the course in JupyterLab (the first time: make its environment)"
+	@echo "make test     run every test, notebooks included"
+	@echo "make check    run the fast tests"
+	@echo "make portable run the lessons with the arithmetic of other processors"
+	@echo "make lint     look over the code with ruff and mypy"
+	@echo "make book     write the book of the course into docs/_build/html"
+	@echo "make pins     move to the newest versions and write them down (then run make test)"
+	@echo "make clean    remove the environment and everything else that was made here"
 
 # $(call environment,OPTIONS): make .venv, or find it ready, with the first Python that is new enough.
 environment = @for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python); do \
@@ -44,6 +45,10 @@ check:
 	$(call environment,--extra test)
 	@echo "Running the fast tests …"
 	@.venv/bin/python -m pytest $(WORKERS) -p no:nbval -m "not slow and not notebook and not browser" $(ARGS)
+
+portable:
+	$(call environment,--extra test)
+	@.venv/bin/python tools/portable.py --pytest "$(WORKERS)" $(ARGS)
 
 lint:
 	$(call environment,--extra test)

@@ -119,3 +119,24 @@ def test_what_is_read_ahead_breaks_where_it_is_used():
 def test_each_core_fetches_its_own(monkeypatch, cores):
     monkeypatch.setattr(threads, "cores", lambda: cores)
     assert list(threads.in_threads(lambda x: x + 1, range(5), np, fetch=lambda x: 10 * x)) == [1, 11, 21, 31, 41]
+
+
+@pytest.mark.notebook
+@pytest.mark.parametrize(("asked", "most"), [(None, 1), ("2", 2)])
+def test_a_lesson_s_kernel_takes_one_thread_of_blas_whoever_starts_it(asked, most, monkeypatch, tmp_path):
+    """Started by `make lab` or by hand on a laptop that has other things to do, lessons took two to three times as
+    long. SciPy brings a BLAS of its own, which is loaded later."""
+    from nbclient import NotebookClient
+    from nbformat.v4 import new_code_cell, new_notebook
+
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "GOTO_NUM_THREADS"):
+        monkeypatch.delenv(variable, raising=False)
+    if asked:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", asked)
+    cell = new_code_cell("import numpy as np\nfrom cryoedu.course import check\nimport scipy.linalg, threadpoolctl\n"
+                         "blas = [p for p in threadpoolctl.threadpool_info() if p['user_api'] == 'blas']\n"
+                         "print(*[p['num_threads'] for p in blas])")
+    notebook = new_notebook(cells=[cell])
+    NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    counts = [int(count) for count in notebook.cells[0].outputs[-1].text.split()]
+    assert len(counts) >= 2 and set(counts) == {min(most, threads.cores())}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cryoedu.errors import InputError
 from cryoedu.geometry.euler import euler_to_matrix
 
 
@@ -17,10 +18,14 @@ def rotate(image: ArrayLike, psi: ArrayLike, *, order: int = 3) -> NDArray[np.fl
 
     The sense is RELION's psi: the content of ``image`` is the reference, the result is what a particle with that
     in-plane angle shows. Pixels from outside the box are 0. ``order`` is the spline order: 1 linear, 3 cubic.
+    Raises InputError if this is not one square image.
     """
     from scipy.ndimage import affine_transform, spline_filter
 
     image = np.asarray(image, dtype=np.float64)
+    if image.ndim != 2 or image.shape[0] != image.shape[1]:
+        several = ": turn them one by one, [rotate(x, angle) for x in images]" if image.ndim == 3 else ""
+        raise InputError(f"rotate turns one square image, and this has the shape {image.shape}{several}")
     centre = np.full(2, image.shape[0] // 2)
     source = spline_filter(image, order) if order > 1 else image
     turned = []

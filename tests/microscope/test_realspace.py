@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cryoedu.errors import InputError
 from cryoedu.geometry.euler import euler_to_matrix
 from cryoedu.microscope.realspace import project_by_sums, rotate, rotate_map, shift
 
@@ -23,6 +24,13 @@ def test_a_spot_goes_where_the_matrix_sends_it(psi):
     there = euler_to_matrix([0, 0, psi])[:2, :2] @ place
     np.testing.assert_allclose(rotate(gaussian(n, place, 2.0), psi), gaussian(n, there, 2.0), atol=2e-3)
     assert np.abs(rotate(gaussian(n, place, 2.0), psi, order=1) - gaussian(n, there, 2.0)).max() < 0.06
+
+
+@pytest.mark.parametrize(("shape", "says"), [((5, 8, 8), "one by one"), ((8, 6), r"\(8, 6\)"), ((8,), "one square")])
+def test_what_is_not_one_image_is_refused_in_our_own_words(shape, says):
+    """A learner who hands over a whole stack would meet SciPy's words about the rows of an affine matrix."""
+    with pytest.raises(InputError, match=says):
+        rotate(np.zeros(shape), 30.0)
 
 
 def test_one_angle_gives_an_image_and_several_give_a_stack():
