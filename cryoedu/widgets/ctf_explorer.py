@@ -89,7 +89,7 @@ class CTFExplorer(LiveWidget):
         return float(1 / (u[change[0]] + (u[1] - u[0]) * a / (a - b if a != b else 1)))
 
     def displacement(self, spacing: float) -> float:
-        """Å by which waves of this spacing (Å) are moved, on the axis of U or V that moves them more: |γ'(1/d)| / 2π."""
+        """Å by which waves of this spacing (Å) are moved, |γ'| / 2π, on the axis of U or V that moves them more."""
         electrons = wavelength(self.voltage)
         along = [self.defocus + side * self.astigmatism / 2 for side in (1, -1)]
         return max(abs(electrons * df / spacing - self.cs * 1e7 * electrons**3 / spacing**3) for df in along)

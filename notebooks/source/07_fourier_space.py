@@ -227,7 +227,7 @@ def low_pass(image, resolution, pixel_size):
 check("7.2", low_pass)
 
 # %%
-low_pass = carry_on("7.2", low_pass)
+low_pass = carry_on("7.2")
 
 resolutions = (60, 30, 20, 12)
 filtered = [low_pass(image, d, pixel_size) for d in resolutions]
@@ -267,7 +267,7 @@ def move(image, x, y):
 check("7.3", move)
 
 # %%
-move = carry_on("7.3", move)
+move = carry_on("7.3")
 
 moved = move(image, 10.5, -4.25)
 moved_F = transform(moved)
@@ -307,7 +307,7 @@ def project_from(F):
 check("7.4", project_from)
 
 # %%
-project_from = carry_on("7.4", project_from)
+project_from = carry_on("7.4")
 
 summed = image.sum(axis=0)
 sliced = project_from(np.fft.fft2(image))
@@ -498,7 +498,7 @@ check("7.5", my_ctf)
 # **Predict.** At twice the defocus, will the CTF go through zero more often or less often? Where is the first zero?
 
 # %%
-my_ctf = carry_on("7.5", my_ctf)
+my_ctf = carry_on("7.5")
 
 u = np.linspace(0, 0.25, 501)
 lines = {"Δf = 12,000 Å": my_ctf(u, 12_000, wavelength(300), 2.7, 0.1, 0),
@@ -680,7 +680,7 @@ check("7.6", flip_phases)
 # after flipping? What will still be missing?
 
 # %%
-flip_phases = carry_on("7.6", flip_phases)
+flip_phases = carry_on("7.6")
 
 fine_protein = load("protein2d", box=128)                       # 2 Å
 CTF = ctf_image(128, Optics(2.0), CTFParameters.of(20_000))
