@@ -73,12 +73,11 @@ def judge_combine(answer: Any) -> str | None:
         if not same(image, right):
             waves = amplitudes * np.exp(1j * phases)
             return first_match(image, {
-                "That is the imaginary part, which holds only rounding. Take .real.": np.zeros_like(right),
+                "That is 0 but for rounding: the imaginary part, or the waves made of amplitude times phase. A wave is "
+                "amplitude · exp(i · phase), and the image is the real part.": np.zeros_like(right),
                 "The transform goes the wrong way: from waves to an image leads np.fft.ifft2.": np.fft.fft2(waves).real,
                 "The sign of the phases is wrong: exp(+iψ), not exp(−iψ). Yours gives the picture turned by 180°.":
                     np.fft.ifft2(amplitudes * np.exp(-1j * phases)).real,
-                "You used amplitude times phase. A wave is amplitude · exp(i · phase).":
-                    np.fft.ifft2(amplitudes * phases).real,
                 "The 1j is missing: exp of a real number is no phase.": np.fft.ifft2(amplitudes * np.exp(phases)).real,
                 "You used the amplitudes alone, with all phases at 0.": np.fft.ifft2(amplitudes).real,
                 "You used the phases alone, with all amplitudes at 1.": np.fft.ifft2(np.exp(1j * phases)).real,
