@@ -23,7 +23,8 @@ function render({ model, el }) {
 
   // what of the volume is seen across each axis: the axes that run right and down
   const cuts = [["z", "x", "y"], ["y", "x", "z"], ["x", "y", "z"]];
-  const [shown, wide] = names.length > 2 ? [92, 140] : [165, 200];  // three and four maps: two of them beside each other
+  const wide = model.get("surface_size");
+  const shown = names.length > 2 ? 92 : wide - 32;  // three and four maps: two of them beside each other
   const rows = names.map((name) => ({
     name, surface: h("div", { class: "cryoedu-surface", role: "img", "aria-label": `surface of ${name}`,
       style: `width:${wide}px;height:${wide}px` }),
