@@ -35,6 +35,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByFileAndLesson(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return nodeid if "test_lessons.py" in nodeid else super()._split_scope(nodeid)
+            return nodeid if "/notebooks/test_" in nodeid else super()._split_scope(nodeid)
 
     return ByFileAndLesson(config, log)

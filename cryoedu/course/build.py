@@ -24,7 +24,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -130,15 +130,15 @@ def unrun_solved_notebook(path: Path) -> Any:
     return notebook
 
 
-def run(notebook: Any, folder: Path, timeout: int = 600) -> Any:
+def run(notebook: Any, folder: Path, timeout: int = 600, variables: Mapping[str, str] = ONE_THREAD) -> Any:
     """The notebook, run from top to bottom in ``folder`` with one thread and no progress kept, tidied.
 
-    Raises nbclient's CellExecutionError if a cell fails.
+    variables: of the kernel's environment. Raises nbclient's CellExecutionError if a cell fails.
     """
     from nbclient import NotebookClient
 
     with (tempfile.TemporaryDirectory() as scratch,
-          environment(CRYOEDU_PROGRESS=f"{scratch}/progress.json", **ONE_THREAD)):
+          environment(CRYOEDU_PROGRESS=f"{scratch}/progress.json", **variables)):
         NotebookClient(notebook, timeout=timeout, kernel_name="python3", record_timing=False, store_widget_state=False,
                        resources={"metadata": {"path": str(folder)}}).execute()
     return tidy(notebook)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from lessons import nbval, stored
+from lesson_runs import nbval, stored
 from nbformat.v4 import new_code_cell
 
 from cryoedu.course import build as B

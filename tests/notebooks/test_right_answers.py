@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from lessons import answered, right_answers
+from lesson_runs import answered, right_answers
 
 from cryoedu.course import build as B
 from cryoedu.course.exercises import LESSONS, lesson_exercises
