@@ -91,10 +91,8 @@ function render({ model, el }) {
   const theme = new MutationObserver(paper);
   theme.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name"] });
   function paper() {  // surfaces on the page's own colour: white panels glare in a dark theme
-    const colour = getComputedStyle(root).getPropertyValue("--jp-layout-color0").trim();
-    const hex = /^#[0-9a-f]{3}$/i.test(colour) ? colour.replace(/[0-9a-f]/gi, "$&$&") : colour;
-    if (/^#[0-9a-f]{6}$/i.test(hex)) for (const { plot } of surfaces)
-      plot.set("background_color", parseInt(hex.slice(1), 16));
+    const [red, green, blue] = getComputedStyle(rows[0].surface).backgroundColor.match(/\d+/g).map(Number);
+    for (const { plot } of surfaces) plot.set("background_color", (red << 16) + (green << 8) + blue);
   }
 
   async function embed() {
