@@ -24,7 +24,7 @@ from cryoedu.errors import InputError
 LESSONS = {"0": "Start here", "1": "The experiment", "2": "maxCC alignment", "3": "ML alignment",
            "4": "2D classification", "5": "From 2D to 3D", "6": "ML3D classification", "7": "Fourier space",
            "8": "Coloured noise", "9": "Regularised likelihood", "10": "A whole refinement", "A": "The phase problem"}
-MINUTES = {"0": 15, "1": 75, "2": 75, "3": 75, "4": 90, "5": 80, "6": 75, "7": 90, "8": 75, "9": 90, "10": 90, "A": 30}
+MINUTES = {"0": 15, "1": 75, "2": 75, "3": 75, "4": 90, "5": 80, "6": 75, "7": 90, "8": 75, "9": 150, "10": 90, "A": 30}
 
 
 class NotDone(Exception):
@@ -231,6 +231,12 @@ def same(a: Any, b: Any, relative: float = 1e-3) -> bool:
 def first_match(answer: Any, mistakes: dict[str, Any], relative: float = 1e-3) -> str | None:
     """The explanation of the first typical wrong answer that equals ``answer``, or None."""
     return next((why for why, value in mistakes.items() if same(answer, value, relative)), None)
+
+
+def whichever(answer: Any, *mistakes: Any, relative: float = 1e-3) -> Any:
+    """The one of these wrong answers that equals ``answer``, else the first: for `first_match`, where several share
+    an explanation."""
+    return next((value for value in mistakes if same(answer, value, relative)), mistakes[0])
 
 
 def shape_of(result: Any) -> tuple[int, ...] | None:

@@ -117,8 +117,9 @@ def stochastic_hill_climbing(
 
 
 def with_maps(model: Model, maps: NDArray[np.float32]) -> Model:
-    """The model with another map (1, n, n, n)."""
-    return replace(model, maps=maps, tau2=signal_power(maps))
+    """The model with another map (1, n, n, n), known up to the same shell."""
+    radius = int(np.flatnonzero(model.tau2[0]).max(initial=0))
+    return replace(model, maps=maps, tau2=signal_power(maps, radius))
 
 
 def first_better(particles: Particles, rows: NDArray[np.int64], model: Model, search: Search, angles: Floats,

@@ -11,7 +11,7 @@ from cryoedu.datasets import load
 from cryoedu.errors import InputError
 from cryoedu.geometry.grids import LocalSearch, search_3d
 from cryoedu.inference.adaptive import Adaptive
-from cryoedu.inference.gold import THOROUGH, Sampling, gold_standard, halves_of, next_stage
+from cryoedu.inference.gold import Sampling, gold_standard, halves_of, next_stage
 from cryoedu.inference.loop import refine, start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
@@ -118,28 +118,19 @@ def test_the_sampling_gets_finer_only_where_that_can_help():
     assert isinstance(stuck.search, LocalSearch) and stuck.search.angular_step == 15 / 8
 
 
-def test_the_last_search_of_all_orientations_follows_more():
-    """Around its last pose nobody who is lost finds back; the searches before it cost less."""
-    before, last = stage_after(progress([10, 12], [1, 1])), stage_after(progress([12, 12], [1, 1]))
-    assert (before.adaptive.share, before.adaptive.most) == (Adaptive().share, Adaptive().most)
-    assert last.adaptive.share > before.adaptive.share and last.adaptive.most > before.adaptive.most
-    assert last.adaptive.diameter == before.adaptive.diameter == 310
-
-
 @pytest.mark.slow
-def test_what_follows_more_loses_fewer():
-    """With the true map and noise, in steps from 15° on: who is lost has a likelier pose that nobody looked at."""
+def test_the_share_that_is_followed_loses_hardly_anybody():
+    """With the true map and noise, in steps from 15° on: who is lost has a likelier pose that nobody looked at, and the
+    local searches after that do not find it. Of a hundred orientations at most, as they were once followed, three were
+    lost, and more."""
     made = simulate(load("ribosome-80S", box=48, pixel_size=6.6), 300, seed=4, snr=0.2, noise=coloured,
                     defocus=(1e4, 2e4), shift_sigma=6.0, progress=False)
     model = replace(start_model(made.particles, made.specimens[0].density[None]), sigma2=np.atleast_2d(made.sigma2))
 
-    def lost(follow):
-        turn = next(refine(made.particles, model, search_3d(2, shift_range=19.8, shift_step=9.9), iterations=1,
-                           radii=[18], adaptive=replace(follow, levels=2, diameter=290.0),
-                           fixed=("maps", "sigma2", "tau2"), space="fourier", array_library="numpy"))
-        return np.sum(pose_errors(turn.posterior.angles, made.truth.angles).angles > 10)
-
-    assert lost(THOROUGH) <= 1 < 3 <= lost(Adaptive())
+    turn = next(refine(made.particles, model, search_3d(2, shift_range=19.8, shift_step=9.9), iterations=1, radii=[18],
+                       adaptive=Adaptive(levels=2, diameter=290.0), fixed=("maps", "sigma2", "tau2"), space="fourier",
+                       array_library="numpy"))
+    assert np.sum(pose_errors(turn.posterior.angles, made.truth.angles).angles > 10) <= 1
 
 
 def test_it_ends_with_one_iteration_at_all_shells():
