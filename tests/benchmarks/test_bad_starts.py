@@ -38,7 +38,8 @@ def test_the_lesson_quotes_the_table(script):
     finer = {name: int(n) for name, n in table if "29 Å" in name}
     assert [int(n) for n in re.findall(r'": (\d+),', block)] == [int(n) for name, n in table if name not in finer]
     assert np.all([f'"{name}"' in block for name in list(script.JOBS)[:2]])
-    said = " ".join(lesson[lesson.index("Not in this test.") : lesson.index("rescued nobody")].replace("#", " ").split())
+    told = lesson[lesson.index("Not in this test.") : lesson.index("rescued nobody")]
+    said = " ".join(told.replace("#", " ").split())
     words = [{0: "none", 7: "seven"}[n] for n in finer.values()]
     assert f"and {words[0]} with detail to 29 Å" in said and f"and {words[1]} of ten" in said
 
