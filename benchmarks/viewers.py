@@ -1,4 +1,5 @@
-"""How long a file takes to open in JupyterLab, and what the server holds meanwhile. A table beside this file.
+"""How long a file takes to open in JupyterLab, what the server holds meanwhile, and what it writes. A table beside this
+file.
 
     python benchmarks/viewers.py [--repeats 3]
 
@@ -72,12 +73,19 @@ def most_held(process: psutil.Process) -> Iterator[list[float]]:
         thread.join()
 
 
-def row(page: Any, server: psutil.Process, what: str, name: str, shows: str, repeats: int) -> str:
-    """A row of the table: open the file so often."""
+def beside(file: Path) -> int:
+    """The bytes of all that lies beside a file and below, but what Jupyter keeps for itself in .home."""
+    return sum(path.stat().st_size for path in file.parent.rglob("*")
+               if path.is_file() and path != file and ".home" not in path.parts)
+
+
+def row(page: Any, server: psutil.Process, what: str, path: Path, shows: str, repeats: int) -> str:
+    """A row of the table: open and close the file so often."""
+    others = beside(path)
     before = server.memory_info().rss / 1e6
     with most_held(server) as most:
-        took = [page.evaluate(OPEN, [name, shows]) / 1000 for _ in range(repeats)]
-    return f"| {what} | {took[0]:.2f} | {median(took):.2f} | {before:.0f} | {most[0]:.0f} |"
+        took = [page.evaluate(OPEN, [path.name, shows]) / 1000 for _ in range(repeats)]
+    return f"| {what} | {took[0]:.2f} | {median(took):.2f} | {before:.0f} | {most[0]:.0f} | {beside(path) - others} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -92,9 +100,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines = ["# Opening large files in JupyterLab", "",
              "Written by `python benchmarks/viewers.py`: seconds from the command to open a sparse file to its first",
              "pictures on the page, in headless Chromium and JupyterLab on the same machine, and what the server's",
-             "process holds. A stack shows its first 24 images, a map three slices; both their statistics.", "",
-             f"Machine: {timed.machine()}; each file is opened {asked.repeats} times.", "",
-             "| file | first time (s) | median (s) | server before (MB) | server at most (MB) |", "|---" * 5 + "|"]
+             "process holds. A stack shows its first 24 images, a map three slices; both their statistics. Then it is",
+             "closed; the last column says what has been written beside it.", "",
+             f"Machine: {timed.machine()}, on which {psutil.getloadavg()[1]:.0f} other programs wanted to run in the "
+             f"minutes before. Each file is opened {asked.repeats} times.", "",
+             "| file | first time (s) | median (s) | server before (MB) | server at most (MB) | written (bytes) |",
+             "|---" * 6 + "|"]
     sizes = list(SIZES.items())[: list(SIZES).index(asked.largest) + 1]
     with tempfile.TemporaryDirectory() as folder, laboratory(Path(folder)) as lab:
         server = next(p for p in psutil.Process().children(recursive=True) if "jupyterlab" in p.cmdline())
@@ -106,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     (f"{name}: {count} images of {BOX} px", "stack.mrcs", count, BOX, ".cryoedu-gallery canvas"),
                     (f"{name}: a map of {side} px", "map.map", side, side, ".cryoedu-image:nth-child(3) canvas")):
                 make(Path(folder) / file, sections, box)
-                lines.append(row(lab.page, server, what, file, shows, asked.repeats))
+                lines.append(row(lab.page, server, what, Path(folder) / file, shows, asked.repeats))
                 print(lines[-1], flush=True)
                 (Path(folder) / file).unlink()
         text = Path(folder) / "particles.star"
@@ -114,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             star.write("data_particles\nloop_\n" + "".join(f"_rlnColumn{i}\n" for i in range(28)))
             values = " ".join(f"{i}.123456" for i in range(27))
             star.writelines(f"{i:06d}@stack.mrcs {values}\n" for i in range(100_000))
-        lines.append(row(lab.page, server, f"{text.stat().st_size / 1e6:.0f} MB: a STAR file of 100000 rows", text.name,
+        lines.append(row(lab.page, server, f"{text.stat().st_size / 1e6:.0f} MB: a STAR file of 100000 rows", text,
                          ".cryoedu-table td", asked.repeats))
         print(lines[-1], flush=True)
     asked.table.write_text("\n".join(lines) + "\n", encoding="utf-8")

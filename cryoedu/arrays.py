@@ -113,6 +113,16 @@ def free_bytes(xp: ModuleType) -> int:
     return min(psutil.virtual_memory().available, _container_free_bytes())
 
 
+def gpu_bytes_held() -> int | None:
+    """Bytes that CuPy holds on the GPU for this process, or None where it is not in use, or there is no GPU: importing
+    CuPy works without one, and nothing else of it does."""
+    if sys.modules.get("cupy") is None or cupy_problem() is not None:
+        return None
+    import cupy
+
+    return int(cupy.get_default_memory_pool().total_bytes())
+
+
 def attempt(xp: ModuleType, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
     """What ``work`` returns for these arguments, or None where memory ran out while it ran.
 

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 import cryoedu
+from cryoedu.arrays import gpu_bytes_held
 from cryoedu.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from cryoedu.errors import InputError
 from cryoedu.files import check_writable, replace_when_done
@@ -221,9 +222,8 @@ def peak_memory() -> dict[str, float]:
         import psutil
 
         found = {"peak_memory_mb": psutil.Process().memory_info().peak_wset / 1e6}
-    cupy = sys.modules.get("cupy")
-    if cupy is not None:
-        found["peak_gpu_memory_mb"] = cupy.get_default_memory_pool().total_bytes() / 1e6
+    if (held := gpu_bytes_held()) is not None:
+        found["peak_gpu_memory_mb"] = held / 1e6
     return found
 
 

@@ -24,7 +24,8 @@ from cryoedu.errors import InputError
 LESSONS = {"0": "Start here", "1": "The experiment", "2": "maxCC alignment", "3": "ML alignment",
            "4": "2D classification", "5": "From 2D to 3D", "6": "ML3D classification", "7": "Fourier space",
            "8": "Coloured noise", "9": "Regularised likelihood", "10": "A whole refinement", "A": "The phase problem"}
-MINUTES = {"0": 15, "1": 75, "2": 75, "3": 75, "4": 90, "5": 80, "6": 75, "7": 150, "8": 75, "9": 90, "10": 90, "A": 30}
+MINUTES = {"0": 15, "1": 75, "2": 75, "3": 75, "4": 90, "5": 80, "6": 75, "7": 150, "8": 75, "9": 150, "10": 90,
+           "A": 30}
 
 
 class NotDone(Exception):
@@ -106,6 +107,8 @@ def real(values: Any) -> np.ndarray:
         raise Wrong("The result is complex, but a real number is asked for in each place. If the imaginary part is "
                     "only rounding, end with np.real(…) or .real; if it is not, a step back to real space is missing, "
                     "or the complex conjugate of one factor.")
+    if array.dtype.kind not in "biuf":  # text, which NumPy would read as a number
+        raise TypeError(f"{describe(values)} is no number")
     return np.asarray(array, dtype=float)
 
 
@@ -231,6 +234,29 @@ def same(a: Any, b: Any, relative: float = 1e-3) -> bool:
 def first_match(answer: Any, mistakes: dict[str, Any], relative: float = 1e-3) -> str | None:
     """The explanation of the first typical wrong answer that equals ``answer``, or None."""
     return next((why for why, value in mistakes.items() if same(answer, value, relative)), None)
+
+
+def whichever(answer: Any, *mistakes: Any, relative: float = 1e-3) -> Any:
+    """The one of these wrong answers that equals ``answer``, else the first: for `first_match`, where several share
+    an explanation."""
+    return next((value for value in mistakes if same(answer, value, relative)), mistakes[0])
+
+
+def shape_of(result: Any) -> tuple[int, ...] | None:
+    """The shape of an array, a number, or nested lists; None if it is none of these, or rows are of unequal lengths."""
+    try:
+        array = np.asarray(result)
+    except ValueError:
+        return None
+    return array.shape if array.dtype.kind in "biufc" or array.ndim else None
+
+
+def has_nan(result: Any) -> bool:
+    """Whether a result is, or holds, a real number that is NaN."""
+    if shape_of(result) is None:
+        return False
+    array = np.asarray(result)
+    return array.dtype.kind == "f" and bool(np.isnan(array).any())
 
 
 def describe(answer: Any) -> str:

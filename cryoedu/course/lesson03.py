@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cryoedu.course.effort import peak_bytes, turns
 from cryoedu.course.exercises import (
     Exercise,
     Wrong,
@@ -20,67 +21,33 @@ from cryoedu.course.exercises import (
     call_for_number,
     first_match,
     given_number,
+    has_nan,
+    number,
+    real,
+    real_array,
     same,
+    shape_of,
+)
+from cryoedu.course.ml_steps import (
+    log_likelihood,
+    log_scores,
+    noise,
+    one_hot,
+    posterior,
+    rotations_left,
+    softmax,
+    weighted_average,
 )
 
 Array = NDArray[Any]
 
 
-def log_scores(images: Array, references: Array, sigma: float) -> Array:
-    """log P(X|φ,Θ) (N, R), less a constant of each image: (CCF - |A|²/2) / σ²."""
-    ccf = np.tensordot(images, references, axes=([1, 2], [1, 2]))
-    return np.asarray((ccf - 0.5 * np.sum(references**2, axis=(1, 2))) / sigma**2)
-
-
-# ---- the solutions, as the lesson's later cells use them ------------------------------------------------------
-
-def posterior(images: Array, references: Array, sigma: float) -> Array:
-    """Γ (N, R): the probability of each rotation for each image, every rotation being equally likely beforehand."""
-    score = log_scores(images, references, sigma)
-    gamma = np.exp(score - score.max(axis=1, keepdims=True))
-    return np.asarray(gamma / gamma.sum(axis=1, keepdims=True))
-
-
-def rotations_left(gamma: Array) -> Array:
-    """(N,): how many rotations each image still leaves open, exp of the entropy of Γ."""
-    return np.asarray(np.exp(-np.sum(gamma * np.log(np.maximum(gamma, 1e-30)), axis=1)))
-
-
-def weighted_average(images: Array, gamma: Array, angles: Array) -> Array:
-    """(n, n): every image turned back by every rotation, weighted with Γ, added up and divided by N."""
-    from cryoedu.microscope.realspace import rotate
-
-    average = np.zeros(images.shape[1:])
-    for k, angle in enumerate(angles):
-        average += rotate(np.tensordot(gamma[:, k], images, axes=1), -angle)
-    return average / len(images)
-
-
-def noise(images: Array, references: Array, gamma: Array) -> float:
-    """σ: the root mean square of what the references leave unexplained, weighted with Γ."""
-    ccf = np.tensordot(images, references, axes=([1, 2], [1, 2]))
-    energy = np.sum(references**2, axis=(1, 2))
-    squares = np.sum(images**2, dtype=float) - 2 * np.sum(gamma * ccf) + np.sum(gamma * energy)
-    return float(np.sqrt(squares / images.size))
-
-
-def log_likelihood(images: Array, references: Array, sigma: float) -> float:
-    """log L(Θ): of all images, whatever their rotations."""
-    score = log_scores(images, references, sigma)
-    best = score.max(axis=1)
-    marginal = best + np.log(np.mean(np.exp(score - best[:, None]), axis=1))
-    constant = np.sum(images**2, dtype=float) / (2 * sigma**2) + images.size / 2 * np.log(2 * np.pi * sigma**2)
-    return float(np.sum(marginal) - constant)
-
-
-# ---- the judges -------------------------------------------------------------------------------------------------
-
 def example(seed: int, contrast: float = 1.0) -> tuple[Array, Array, float]:
-    """Small random images (5, 8, 8), references (6, 8, 8) of unequal contrast, and a σ."""
+    """Small random images (5, 8, 8), references (7, 8, 8) of unequal contrast and mean, and a σ."""
     rng = np.random.default_rng(seed)
-    references = rng.normal(size=(6, 8, 8)) * rng.uniform(0.1, 0.3, (6, 1, 1))
+    references = (rng.normal(size=(7, 8, 8)) + 0.2) * rng.uniform(0.1, 0.3, (7, 1, 1))
     sigma = float(rng.uniform(0.6, 0.9))
-    images = references[rng.integers(0, 6, 5)] + sigma * rng.normal(size=(5, 8, 8))
+    images = references[rng.integers(0, 7, 5)] + sigma * rng.normal(size=(5, 8, 8))
     return images * contrast, references * contrast, sigma
 
 
@@ -105,6 +72,9 @@ def judge_odds(answer: Any) -> str | None:
         "You divided by 2σ². The 2 is used up already: (X − A)² holds the CCF twice, as −2 X·A.":
             math.exp(d / (2 * SIGMA_1**2)),
         "That is the logarithm of the answer. Take its exponential.": d / SIGMA_1**2,
+        "The Gaussian has the exponential to the base e, np.exp, not a power of 2.": 2 ** (d / SIGMA_1**2),
+        "The Gaussian has the exponential to the base e, np.exp, not a power of 10.": 10 ** (d / SIGMA_1**2),
+        "You multiplied with σ². The noise makes the odds smaller: divide by σ².": math.exp(d * SIGMA_1**2),
         "The other way round: this is how likely 95° is against 90°.": 1 / ODDS,
         "That is the probability of 90° if there were only these two rotations, p₁/(p₁ + p₂). Asked for is p₁/p₂.":
             ODDS / (1 + ODDS),
@@ -129,7 +99,11 @@ def judge_posterior(answer: Any) -> str | None:
                 "energy, and a pixelated image that turns does not quite keep it.": softmax(ccf / sigma**2),
                 "The sign of −|A|²/2 is wrong: a strong reference must not win just by being strong.":
                     softmax((ccf + 0.5 * energy) / sigma**2),
+                "The sign is wrong: the best match must get the most, not the least.": softmax(-score),
                 "This is log P(X|φ,Θ), not yet a probability: take the exponential and divide by the sum.": score,
+                "That is log Γ. Take the exponential.": np.log(right),
+                "You divide the score by its sum. First take the exponential: it is exp(score) that adds up to the "
+                "probability.": score / score.sum(axis=1, keepdims=True),
                 "The probabilities are not normalised: divide the row of each image by its sum.": np.exp(score),
                 "The probabilities of one image do not add up to 1: after subtracting the largest score, divide the "
                 "row by its sum.": np.exp(score - score.max(axis=1, keepdims=True)),
@@ -142,11 +116,11 @@ def judge_posterior(answer: Any) -> str | None:
             }) or rows_problem(gamma) or ("The numbers are not the posterior. Compute the score (X·A − |A|²/2)/σ² "
                                           "first, then its exponential, then divide each row by its sum.")
     images, references, sigma = example(323, contrast=60.0)
-    with np.errstate(all="ignore"):
-        strong = np.asarray(call(answer, images, references, sigma), dtype=float)
+    strong = real(call(answer, images, references, sigma))
     if not np.isfinite(strong).all():
         return ("Right for noisy images, but a strong signal gives NaN or infinity: exp(800) is more than a computer "
-                "can hold. Subtract the largest score of each image before the exponential; the ratio stays the same.")
+                "can hold, and exp(−800) is 0 to it. Subtract the largest score of each image, not of all, before the "
+                "exponential; the ratio stays the same.")
     return None if same(strong, posterior(images, references, sigma)) else \
         "Right for noisy images, but wrong for a strong signal. Subtract the largest score of each image before exp."
 
@@ -155,28 +129,34 @@ def judge_rotations_left(answer: Any) -> str | None:
     """3.3: exp(entropy)."""
     inside = random_gamma(331, 4, 7)
     right = rotations_left(inside)
-    value = call_for_array(answer, right.shape, inside) if np.shape(call(answer, inside)) else \
-        np.asarray(call(answer, inside), dtype=float)
-    if value.ndim == 0:
+    shape = shape_of(call(answer, inside))
+    if shape == ():
         return "One number for each image is asked for: add up over the rotations (axis=1), not over everything."
+    if shape == (inside.shape[1],):
+        return "That is one number for each rotation. Add up over the rotations (axis=1): one number for each image."
+    value = call_for_array(answer, right.shape, inside)
     if not same(value, right):
         entropy = np.log(right)
         return first_match(value, {
             "That is the entropy itself. Take its exponential to count rotations.": entropy,
+            "That is Σ Γ log Γ. Take the exponential of minus this.": -entropy,
             "That is the entropy in bits. Take 2 to this power, or use the natural logarithm and exp.":
                 entropy / np.log(2),
             "The sign is wrong: logarithms of probabilities are negative, so the sum needs a minus.": 1 / right,
             "You mixed two bases: with log2 use 2**…, with the natural logarithm use exp.":
                 np.exp(entropy / np.log(2)),
+            "You mixed two bases: with the natural logarithm use exp, with log2 use 2**….": 2**entropy,
+            "You mixed two bases: with log10 use 10**…, with the natural logarithm use exp.":
+                np.exp(entropy / np.log(10)),
+            "You took the mean over the rotations. The entropy is the sum.": np.exp(entropy / inside.shape[1]),
+            "The weight is missing: it is Σ Γ log Γ, not Σ log Γ.": np.exp(-np.sum(np.log(inside), axis=1)),
             "That is 1/Σ Γ², another fair way to count; here the exponential of the entropy is asked for.":
                 1 / np.sum(inside**2, axis=1),
             "That counts the rotations whose probability is not zero. Count them by their weight.":
                 np.sum(inside > 0, axis=1),
         }) or "That is not exp(−Σ Γ log Γ). For a flat Γ over R rotations the answer must be R, for a certain one 1."
     certain = np.vstack([np.eye(5)[:2], np.full((1, 5), 0.2)])
-    with np.errstate(all="ignore"):
-        sharp = np.asarray(call(answer, certain), dtype=float)
-    if not same(sharp, [1.0, 1.0, 5.0]):
+    if not same(real(call(answer, certain)), [1.0, 1.0, 5.0]):
         return ("Right, except where a probability is exactly 0: 0·log 0 counts as 0, but the computer makes NaN of "
                 "it. Use np.log(np.maximum(gamma, 1e-30)).")
     return None
@@ -188,55 +168,130 @@ def judge_average(answer: Any) -> str | None:
 
     from cryoedu.microscope.realspace import rotate
 
-    rng = np.random.default_rng(341)
-    images = gaussian_filter(rng.normal(size=(4, 20, 20)), (0, 2, 2)) * 10
-    angles, gamma = np.array([0.0, 35.0, 110.0, 260.0]), random_gamma(342, 4, 4)
-    right = weighted_average(images, gamma, angles)
-    average = call_for_array(answer, right.shape, images, gamma, angles)
-    if same(average, right, 0.01):
-        return None
-    forward = sum(rotate(np.tensordot(gamma[:, k], images, 1), a) for k, a in enumerate(angles)) / len(images)
-    return first_match(average, {
-        "You turn the images the wrong way: the particle was turned by +φ, so it is turned back by −φ.": forward,
-        "You do not turn the images back, so all orientations are smeared into one another.":
-            np.tensordot(gamma.sum(1), images, 1) / len(images),
-        "The weighted sum is right, but it is not divided by the number of images.": right * len(images),
-        "You divide by the number of rotations times the number of images. The weights of one image add up to 1 "
-        "already: divide by the number of images.": right / len(angles),
-        "You use only the best rotation of each image. That is align-and-average, maxCC; "
-        "here every rotation counts, with its weight Γ.": weighted_average(images, one_hot(gamma), angles),
-        "The weights are missing: every rotation counts the same here, which gives a rotational average.":
-            weighted_average(images, np.full_like(gamma, 1 / gamma.shape[1]), angles),
-    }, 0.01) or ("That is not the weighted average. For each rotation: add up the images with their weights Γ, turn "
-                 "the sum back by −φ, add it to the average; at the end divide by the number of images.")
+    for seed in (341, 342):
+        rng = np.random.default_rng(seed)
+        images = gaussian_filter(rng.normal(size=(5, 20, 20)), (0, 2, 2)) * 10
+        angles, gamma = np.array([15.0, 110.0, 260.0]), random_gamma(seed, 5, 3)
+        right = weighted_average(images, gamma, angles)
+        average = call_for_array(answer, right.shape, images, gamma, angles)
+        if same(average, right, 0.01):
+            continue
+        sums = np.array([np.tensordot(gamma[:, k], images, 1) for k in range(len(angles))])
+        forward = sum(rotate(total, a) for total, a in zip(sums, angles)) / len(images)
+        own = sum(rotate(total / weight, -a) for total, weight, a in zip(sums, gamma.sum(axis=0), angles))
+        flat = weighted_average(images, np.full_like(gamma, 1 / gamma.shape[1]), angles)
+        return first_match(average, {
+            "You turn the images the wrong way: the particle was turned by +φ, so it is turned back by −φ.": forward,
+            "You turn the wrong way, and you do not divide by the number of images.": forward * len(images),
+            "You do not turn the images back, so all orientations are smeared into one another.": images.mean(axis=0),
+            "The weighted sum is right, but it is not divided by the number of images.": right * len(images),
+            "You divide by the number of rotations. The weights of one image add up to 1: divide by the number of "
+            "images.": right * len(images) / len(angles),
+            "You divide by the number of rotations times the number of images. The weights of one image add up to 1 "
+            "already: divide by the number of images.": right / len(angles),
+            "You divide by the number of pixels in a row, len(average). Divide by the number of images.":
+                right * len(images) / len(right),
+            "You divide by all the pixels of all images (images.size). Divide by the number of images, len(images).":
+                right / right.size,
+            "You divide twice by the number of images.": right / len(images),
+            "You divide the sum of each rotation by its own weights. Then a rotation that hardly any image has counts "
+            "as much as one that most have: add up all, and divide by the number of images.": own / len(angles),
+            "You divide the sum of each rotation by its own weights, and add up. Add up the sums themselves, and "
+            "divide by the number of images.": own,
+            "You use only the best rotation of each image. That is align-and-average, maxCC; "
+            "here every rotation counts, with its weight Γ.": weighted_average(images, one_hot(gamma), angles),
+            "The weights are missing: every rotation counts the same here, which gives a rotational average.": flat,
+            "The weights are missing: every image goes into every rotation with weight 1.": flat * len(angles),
+            "That is the last rotation only. Add up in the loop (average += …).": rotate(sums[-1], -angles[-1]),
+            "That is the last rotation only, divided. Add up in the loop (average += …).":
+                rotate(sums[-1], -angles[-1]) / len(images),
+            "That is zero everywhere: nothing was added to `average`.": np.zeros(right.shape),
+        }, 0.01) or ("That is not the weighted average. For each rotation: add up the images with their weights Γ, "
+                     "turn the sum back by −φ, add it to the average; at the end divide by the number of images.")
+    if turns(answer, images, gamma, angles) >= gamma.size:
+        return ("Right, but you turn every image by every rotation. With 500 images that takes 500 times as long, and "
+                "the lesson would run for half an hour. First add up the images with their weights, then turn their "
+                "sum once for each rotation.")
+    return None
+
+
+def noise_mistakes(images: Array, references: Array, gamma: Array) -> dict[str, float]:
+    """What is said of a usual wrong σ, and that σ; NaN where it is the root of something negative."""
+    ccf = np.tensordot(images, references, axes=([1, 2], [1, 2]))
+    energy, x, size = np.sum(references**2, axis=(1, 2)), float(np.sum(images**2)), images.size
+    count, rotations = gamma.shape
+    cross, power = float(np.sum(gamma * ccf)), float(np.sum(gamma * energy))
+    right = x - 2 * cross + power
+    squares = {
+        "That is the root mean square of the images, signal included. Subtract what the references explain.": x,
+        "The sign of the CCF is wrong: |X − A|² = |X|² − 2 CCF + |A|².": x + 2 * cross + power,
+        "The sign of the energy is wrong: |X − A|² = |X|² − 2 CCF + |A|².": x - 2 * cross - power,
+        "The CCF counts twice: |X − A|² = |X|² − 2 CCF + |A|².": x - cross + power,
+        "The energy counts whole: |X − A|² = |X|² − 2 CCF + |A|². (The ½ of the score is gone.)":
+            x - 2 * cross + power / 2,
+        "The energy of the references, + Σ Γ |A|², is missing from the square.": x - 2 * cross,
+        "The term −2 Σ Γ CCF is missing from the square.": x + power,
+        "You add up the energies of all references without their weights. Each counts as often as images have it: "
+        "Σ_i Σ_φ Γ |A|².": x - 2 * cross + float(energy.sum()),
+        "You add the energies of all references for each image, without Γ. Weight them: Σ_i Σ_φ Γ |A|².":
+            x - 2 * cross + count * float(energy.sum()),
+        "You take the plain mean of the energies. Weight them with Γ: Σ_i Σ_φ Γ |A|².":
+            x - 2 * cross + count * float(energy.mean()),
+        "You add up the CCF without Γ. Weight it: Σ_i Σ_φ Γ CCF.": x - 2 * float(ccf.sum()) + power,
+        "Γ is missing in two places: weight the CCF and the energies, Σ_i Σ_φ Γ CCF and Σ_i Σ_φ Γ |A|².":
+            x - 2 * float(ccf.sum()) + float(energy.sum()),
+        "You add |X|² for every rotation, without Γ. The weights of one image add up to 1, so |X|² counts once.":
+            rotations * x - 2 * cross + power,
+        "Γ is missing: that adds up over all rotations as if each of them were certain.":
+            rotations * x - 2 * float(ccf.sum()) + count * float(energy.sum()),
+        "You divide by the number of rotations too. The weights of one image add up to 1 already: divide by "
+        "images.size.": right / rotations,
+        "The 2 below the exponent of the Gaussian has no place here: σ² is the mean of the squares.": right / 2,
+        "You divide by the number of images only. σ is the noise of a pixel: divide by the number of images "
+        "times the number of pixels (images.size).": right * images[0].size,
+        "You divide by the number of pixels of one image. Divide by the number of images times the number of pixels "
+        "(images.size).": right * count,
+        "You do not divide: σ² is the mean over all pixels of all images. Divide by images.size.": right * size,
+        "You take the root first and then divide by images.size. Divide first.": right / size,
+    }
+    mean_reference = np.tensordot(gamma, references, axes=1)
+    return {
+        "That is σ². Take the square root.": right / size,
+        "That is Σ Γ |X − A|², summed over everything. Divide by images.size, and take the root.": right,
+        **{why: math.sqrt(value / size) if value >= 0 else math.nan for why, value in squares.items()},
+        "That is the spread of the images themselves, signal included. Subtract what the references explain.":
+            float(np.std(images)),
+        "You subtract the averaged reference Σ Γ A from each image. Square first, then average: the uncertainty about "
+        "the rotation belongs to the noise too.": float(np.sqrt(np.mean((images - mean_reference) ** 2))),
+        "You use only the best rotation of each image (maxCC). Weight every rotation with its Γ.":
+            noise(images, references, one_hot(gamma)),
+        "The weights Γ are missing: every rotation counts the same here.":
+            noise(images, references, np.full_like(gamma, 1 / rotations)),
+    }
 
 
 def judge_noise(answer: Any) -> str | None:
     """3.5: the M-step for σ."""
-    for seed in (351, 352):
+    for seed in (511, 571):  # none of `noise_mistakes` is another one by accident
         images, references, _ = example(seed)
+        references = 2 * references  # strong enough that each mistake shows
         gamma = random_gamma(seed, len(images), len(references))
-        right = noise(images, references, gamma)
+        result = call(answer, images, references, gamma)
+        if has_nan(result):
+            return ("The root of a negative number is NaN. Squares cannot add up to less than 0, so a sign or a weight "
+                    "is wrong: Σ |X|² − 2 Σ Γ CCF + Σ Γ |A|².")
+        if shape_of(result) == images.shape[:1]:
+            return "You give a σ for each image. One σ for all is asked for: add up over the images too."
         value = call_for_number(answer, images, references, gamma)
-        if not same(value, right):
-            mean_reference = np.tensordot(gamma, references, axes=1)
-            flat = np.full_like(gamma, 1 / gamma.shape[1])
-            return first_match(value, {
-                "That is σ². Take the square root.": right**2,
-                "That is the spread of the images themselves, signal included. Subtract what the reference explains.":
-                    float(np.std(images)),
-                "You subtract the averaged reference Σ Γ A from each image. Square first, then average: the "
-                "uncertainty about the rotation belongs to the noise too.":
-                    float(np.sqrt(np.mean((images - mean_reference) ** 2))),
-                "You use only the best rotation of each image (maxCC). Weight every rotation with its Γ.":
-                    noise(images, references, one_hot(gamma)),
-                "The weights Γ are missing: every rotation counts the same here.": noise(images, references, flat),
-                "You divide by the number of images only. σ is the noise of a pixel: divide by the number of images "
-                "times the number of pixels (images.size).": right * math.sqrt(images[0].size),
-                "The energy of the references, + Σ Γ |A|², is missing from the square.": math.sqrt(max(
-                    (right**2 * images.size - np.sum(gamma * np.sum(references**2, (1, 2)))) / images.size, 0.0)),
-            }) or ("That is not the root mean square of the residual. Add up Γ |X − A|² over images and rotations, "
-                   "divide by images.size, take the root.")
+        if not same(value, noise(images, references, gamma)):
+            return first_match(value, noise_mistakes(images, references, gamma)) or (
+                "That is not the root mean square of the residual. Add up Γ |X − A|² over images and rotations, "
+                "divide by images.size, take the root.")
+    images, references = np.ones((30, 24, 24)), np.ones((40, 24, 24))
+    gamma = np.full((30, 40), 1 / 40)
+    if peak_bytes(answer, images, references, gamma) > 2 * len(images) * references.size:  # bytes
+        return ("Right, but your function holds images × rotations × pixels at once, which would take up to a gigabyte "
+                "in the next section. Multiply out the square: |X − A|² = |X|² − 2 CCF + |A|².")
     return None
 
 
@@ -245,6 +300,8 @@ def judge_log_likelihood(answer: Any) -> str | None:
     for seed in (361, 362):
         images, references, sigma = example(seed)
         right, score = log_likelihood(images, references, sigma), log_scores(images, references, sigma)
+        if shape_of(call(answer, images, references, sigma)) == images.shape[:1]:
+            return "You give a number for each image. The images are independent: add up their log-likelihoods."
         value = call_for_number(answer, images, references, sigma)
         if not same(value, right, 1e-4):
             squares, count = np.sum(images**2) / (2 * sigma**2), images.size / 2
@@ -265,6 +322,21 @@ def judge_log_likelihood(answer: Any) -> str | None:
                 "That is the mean over the images. The images are independent: their log-likelihoods add up.":
                     right / len(images),
                 "The sign is wrong: log L is asked for, not −log L.": -right,
+                "The constant is to be subtracted, you add it.": marginal + squares + norm,
+                "You subtract the constant for every image. It holds the sum over all images already.":
+                    marginal - len(images) * (squares + norm),
+                "You take the mean of the scores. It is the mean of exp(score) that counts, and then its logarithm.":
+                    np.sum(score.mean(axis=1)) - squares - norm,
+                "You average over the images before the logarithm. Each image has a logarithm of its own, and these "
+                "add up.": np.log(np.mean(np.exp(score))) - squares - norm,
+                "You add up over the images before the logarithm. Each image has a logarithm of its own, and these "
+                "add up.": np.log(np.sum(np.mean(np.exp(score), axis=1))) - squares - norm,
+                "The logarithm is missing: log L adds up logarithms.":
+                    np.sum(np.mean(np.exp(score), axis=1)) - squares - norm,
+                "You took out the largest score and did not add it again after the logarithm.":
+                    right - np.sum(score.max(axis=1)),
+                "You took out the largest score of all once for each image, but it must come back for each image: add "
+                "it after the logarithm, inside the sum.": right - (len(images) - 1) * score.max(),
             }, 1e-4) or ("That is not log L. For each image: the logarithm of the average over the rotations of "
                          "exp(score); add this up over the images, then subtract Σ|X|²/(2σ²) and, for every pixel of "
                          "every image, ½ log(2πσ²).")
@@ -276,17 +348,6 @@ def judge_log_likelihood(answer: Any) -> str | None:
     return None if same(strong, log_likelihood(images, references, sigma), 1e-4) else (
         "Right for noisy images, but a strong signal makes the exponential overflow, or vanish so that log 0 follows. "
         "Take the largest score of each image out of the exponential and add it again after the logarithm.")
-
-
-def softmax(score: Array) -> Array:
-    """Rows of probabilities from rows of log-probabilities."""
-    gamma = np.exp(score - score.max(axis=1, keepdims=True))
-    return np.asarray(gamma / gamma.sum(axis=1, keepdims=True))
-
-
-def one_hot(score: Array) -> Array:
-    """All the weight on the best of each row: the assignment of maxCC."""
-    return np.asarray((score == score.max(axis=1, keepdims=True)).astype(float))
 
 
 def rows_problem(gamma: Array) -> str | None:
@@ -304,35 +365,36 @@ EXERCISES = (
              "forgotten the loser.",
              ("The two scores differ only in the CCF: |X|² and |A|² are the same for both rotations.",
               "log P(X|φ,Θ) = CCF/σ² + the same constant. What happens to a difference of logarithms under exp?",
-              "np.exp((31 - 26) / 2**2)"), ODDS),
+              "np.exp((31 - 26) / 2**2)"), ODDS, number),
     Exercise("3.2", "Write the E-step: the probability of each rotation for each image.", judge_posterior,
              "This is the E-step of every program named at the end of this lesson; they only have more hypotheses.",
              ("Start from the score of the cell above: score = (CCF − |A|²/2)/σ², one row for each image.",
               "Bayes: Γ = exp(score), divided by the sum of its row. keepdims=True keeps the shapes fitting.",
               "exp overflows for large scores: subtract score.max(axis=1, keepdims=True) first. It cancels.",
               "ccf = np.tensordot(images, references, axes=([1, 2], [1, 2])); "
-              "score = (ccf - 0.5 * np.sum(references**2, axis=(1, 2))) / sigma**2; …"), posterior),
+              "score = (ccf - 0.5 * np.sum(references**2, axis=(1, 2))) / sigma**2; …"), posterior, real_array),
     Exercise("3.3", "How many rotations does an image still leave open?", judge_rotations_left,
              "1 means certain; as many as there are rotations means that the image says nothing.",
              ("The entropy of one row is −Σ Γ log Γ.",
               "Its exponential counts: exp(log R) = R for a flat row.",
-              "0·log 0 is NaN to a computer: use np.log(np.maximum(gamma, 1e-30))."), rotations_left),
+              "0·log 0 is NaN to a computer: use np.log(np.maximum(gamma, 1e-30))."), rotations_left, real_array),
     Exercise("3.4", "Write the M-step for the reference: the probability-weighted average.", judge_average,
              "With all the weight on one rotation this function is align-and-average; with Γ it is ML. Nothing else "
              "tells the two apart.",
              ("Turn back what was turned: rotate(image, -angle).",
               "Turning is linear: add up the weighted images of one rotation first and turn the sum once.",
               "average += rotate(np.tensordot(gamma[:, k], images, axes=1), -angle) for each k, angle; "
-              "at the end divide by len(images)."), weighted_average),
+              "at the end divide by len(images)."), weighted_average, real_array),
     Exercise("3.5", "Write the M-step for σ: what the references leave unexplained.", judge_noise,
              "Nobody has to tell the program how noisy the images are.",
              ("|X − A|² = |X|² − 2 X·A + |A|²: nothing of size images × rotations × pixels is needed.",
               "Σ_φ Γ = 1 for each image, so |X|² needs no weights.",
               "squares = np.sum(images**2) - 2 * np.sum(gamma * ccf) + np.sum(gamma * energy), with energy = "
-              "np.sum(references**2, axis=(1, 2)); divide by images.size and take the root."), noise),
+              "np.sum(references**2, axis=(1, 2)); divide by images.size and take the root."), noise, number),
     Exercise("3.6", "Write the log-likelihood: the images, whatever their rotations.", judge_log_likelihood,
              "This number is what ML maximises. It can only climb.",
              ("For one image: log of the average over φ of exp(score), because P(φ|Θ) = 1/R.",
               "Take the largest score out of the exponential and add it again after the logarithm.",
-              "Then subtract what the score left out: Σ|X|²/(2σ²) and images.size/2 · log(2πσ²)."), log_likelihood),
+              "Then subtract what the score left out: Σ|X|²/(2σ²) and images.size/2 · log(2πσ²)."), log_likelihood,
+             number),
 )

@@ -8,7 +8,6 @@ class numbers from 0.
 from __future__ import annotations
 
 import math
-from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,13 @@ from cryoedu.course.exercises import (
     call_for_number,
     first_match,
     given_number,
+    number,
+    real,
+    real_array,
     same,
 )
+from cryoedu.course.namings import accuracy, judge_accuracy
+from cryoedu.validation.classes import purity
 
 Array = NDArray[Any]
 
@@ -46,15 +50,6 @@ def class_weights(p: Array) -> Array:
     return np.asarray(p.mean(axis=0))
 
 
-def accuracy(found: Array, truth: Array) -> float:
-    """Share of the particles in matching classes, whatever the classes are called."""
-    count = int(max(found.max(), truth.max())) + 1
-    table = np.zeros((count, count))
-    np.add.at(table, (found, truth), 1)
-    best = max(sum(table[k, match[k]] for k in range(count)) for match in permutations(range(count)))
-    return float(best / len(truth))
-
-
 def supervised(log_whole: Array, log_large: Array, share: float) -> Array:
     """(N,): the probability that a particle is a whole ribosome, from its log-likelihood under the two known maps."""
     return np.asarray(1 / (1 + np.exp(log_large - log_whole) * (1 - share) / share))
@@ -75,17 +70,37 @@ def judge_scores(answer: Any) -> str | None:
         "The classes are missing: every orientation and shift is tried with each of the K maps.": SCORES / CLASSES,
         "The shifts are missing: every orientation is tried at each of the shifts.": SCORES / SHIFTS,
         "The orientations are missing.": SCORES / ORIENTATIONS,
+        "Classes and shifts are missing: every orientation is tried at each shift, with each of the K maps.":
+            PARTICLES * ORIENTATIONS,
+        "Each particle is tried with all classes. It is not given to one of them beforehand: do not divide by K.":
+            SCORES / CLASSES**2,
+        "That is with the two maps of this lesson. Here K = 4.": SCORES / 2,
+        "Those are the orientations and shifts of this lesson's own runs. Here there are 4,608 and 21.":
+            PARTICLES * CLASSES * 576 * 5,
         "You added what must be multiplied: every class goes with every orientation and every shift.":
             PARTICLES * (CLASSES + ORIENTATIONS + SHIFTS),
+        "You added the orientations and the shifts. Every orientation is tried at each shift: multiply.":
+            PARTICLES * CLASSES * (ORIENTATIONS + SHIFTS),
         "That is the number in billions. Give the number itself.": SCORES / 1e9,
         "That is the number in millions. Give the number itself.": SCORES / 1e6,
-    }, 0.01) or "That is not it. Multiply: particles, classes, orientations, shifts."
+    }, 0.002) or "That is not it. Multiply: particles, classes, orientations, shifts."
 
 
-def scores(seed: int, level: float = 0.0) -> tuple[Array, Array]:
-    """Random log P(X|k,φ,Θ) (6, 3, 7), which differ by a few nats about ``level``, and class weights (3,)."""
+def scores(seed: int) -> tuple[Array, Array]:
+    """Random log P(X|k,φ,Θ) (6, 3, 7), which differ by a few nats about 0, and class weights (3,)."""
     rng = np.random.default_rng(seed)
-    return rng.normal(level, 2.0, (6, 3, 7)), np.array([0.6, 0.3, 0.1])[rng.permutation(3)]
+    return rng.normal(0.0, 2.0, (6, 3, 7)), np.array([0.6, 0.3, 0.1])[rng.permutation(3)]
+
+
+def deep_scores(seed: int) -> tuple[Array, Array]:
+    """As `scores`, where real ones are: thousands below 0, each image at its own depth, one class far below the others.
+
+    The numbers are multiples of 1/64, which float32 holds.
+    """
+    log_p, weights = scores(seed)
+    log_p = np.round(log_p * 64) / 64 - (3000.0 + 900.0 * np.arange(len(log_p)))[:, None, None]
+    log_p[1, 2] -= 1500.0
+    return log_p, weights
 
 
 def judge_class_posterior(answer: Any) -> str | None:
@@ -93,45 +108,81 @@ def judge_class_posterior(answer: Any) -> str | None:
     for seed in (621, 622):
         log_p, weights = scores(seed)
         right = class_posterior(log_p, weights)
-        shape = np.shape(call(answer, log_p, weights))
+        shape = shape_of(call(answer, log_p, weights))
         if shape == log_p.shape:
             return ("That is one number for each image, class and place. The class alone is asked for: add up over "
                     "the places (axis 2).")
         if shape == (len(log_p), log_p.shape[2]):
             return "You added up over the classes (axis 1). The places are what must go: add up over axis 2."
+        if shape == right.shape[1:]:
+            return ("That is one number for each class, of all images together. Each image has its own probabilities: "
+                    "keep axis 0.")
         p = call_for_array(answer, right.shape, log_p, weights)
         if not same(p, right):
-            flat, likely = np.ones(3), np.exp(log_p)
-            within = likely / likely.sum(axis=2, keepdims=True)
-            by_image = likely.sum(axis=2) * weights
-            return first_match(p, {
-                "The class weights P(k|Θ) are missing: add their logarithm to the scores.":
-                    class_posterior(log_p, flat),
-                "You added the weights to the logarithms. A product of probabilities is a sum of logarithms: add "
-                "np.log(weights).": class_posterior(log_p + weights[:, None], flat),
-                "You keep only the best place of each class. That is maxCC over the poses; add up over all of them.":
-                    normalised(np.exp(log_p.max(axis=2)) * weights),
-                "You averaged the logarithms over the places. Take the exponential first, then add up.":
-                    normalised(np.exp(log_p.mean(axis=2)) * weights),
-                "You added up logarithms over the places. Take the exponential first, then add up.":
-                    normalised(np.exp(log_p.sum(axis=2)) * weights),
-                "You normalised within each class, so that the classes cannot compete. Divide by the sum over classes "
-                "and places together.": within.sum(axis=2) * weights,
-                "You normalised within each class, and every class got everything. Divide by the sum over classes and "
-                "places together.": np.ones_like(right),
-                "The rows do not add up to 1: divide each image by its sum over classes and places.": by_image,
-                "You normalised over the images (axis 0). Each image must belong to one class or another.":
-                    by_image / by_image.sum(axis=0),
-                "You give each image to one class. The E-step keeps every class, with its probability.":
-                    (right == right.max(axis=1, keepdims=True)).astype(float),
-            }) or ("These are not the class probabilities. Add log P(k|Θ) to the scores, take the exponential, divide "
-                   "each image by its sum over classes and places, then add up over the places (axis 2).")
-    log_p, weights = scores(623, level=-4000.0)
+            return first_match(p, posterior_mistakes(log_p, weights)) or (
+                "These are not the class probabilities. Add log P(k|Θ) to the scores, take the exponential, divide "
+                "each image by its sum over classes and places, then add up over the places (axis 2).")
+    log_p, weights = deep_scores(623)
+    deep = class_posterior(log_p, weights)
     with np.errstate(all="ignore"):
-        deep = np.asarray(call(answer, log_p, weights), dtype=float)
-    return None if same(deep, class_posterior(log_p, weights)) else (
-        "Right for small numbers, but real log-likelihoods are in the thousands, and exp(−4000) is 0 to a computer. "
-        "Subtract the largest score of each image, over classes and places, before the exponential.")
+        given = real(call(answer, log_p, weights))
+    if same(given, deep):
+        return None
+    of_first = np.isfinite(given).all(axis=1) & (np.abs(given - deep) < 1e-2).all(axis=1)
+    return ("Right for small numbers, and here for the image with the largest scores only. Every image lies at its own "
+            "depth: subtract the largest score of each image, not that of all images together."
+            if of_first[0] and not of_first[1:].any() else
+            "Right for small numbers, but real log-likelihoods are in the thousands, and exp(−4000) is 0 to a "
+            "computer. Subtract the largest score of each image, over classes and places, before the exponential.")
+
+
+def posterior_mistakes(log_p: Array, weights: Array) -> dict[str, Any]:
+    """What is wrong with an answer to 6.2 -> the answer."""
+    right, flat, likely = class_posterior(log_p, weights), np.ones(len(weights)), np.exp(log_p)
+    joint = likely * weights[:, None]
+    within = likely / likely.sum(axis=2, keepdims=True)
+    by_image, best = joint.sum(axis=2), joint.max(axis=2)
+    return {
+        "The class weights P(k|Θ) are missing: add their logarithm to the scores.": class_posterior(log_p, flat),
+        "You added the weights to the logarithms. A product of probabilities is a sum of logarithms: add "
+        "np.log(weights).": class_posterior(log_p + weights[:, None], flat),
+        "The class weights are in it twice: `joint` holds them already.": class_posterior(log_p, weights**2),
+        "You keep only the best place of each class. That is maxCC over the poses; add up over all of them.":
+            normalised(best),
+        "You keep only the probability of the best place of each class. Add up over all places.":
+            best / by_image.sum(axis=1, keepdims=True),
+        "You averaged the logarithms over the places. Take the exponential first, then add up.":
+            normalised(np.exp(log_p.mean(axis=2)) * weights),
+        "You added up logarithms over the places. Take the exponential first, then add up.":
+            normalised(np.exp(log_p.sum(axis=2)) * weights),
+        "You averaged over the places at the end. Probabilities of places that exclude each other add up: take the "
+        "sum.": right / log_p.shape[2],
+        "You subtracted the largest score of each class for itself, so that the classes cannot compete. It must be one "
+        "number for the whole image: the maximum over classes and places, axis=(1, 2).":
+            normalised(by_image / best),
+        "You subtracted another number in each place. It must be one number for the whole image: the maximum over "
+        "classes and places, axis=(1, 2).": normalised((joint / joint.max(axis=1, keepdims=True)).sum(axis=2)),
+        "You subtracted the largest score over the images (axis 0). It must be one number for each image: axis=(1, 2).":
+            normalised((joint / joint.max(axis=0)).sum(axis=2)),
+        "You normalised within each class, so that the classes cannot compete. Divide by the sum over classes "
+        "and places together.": within.sum(axis=2) * weights,
+        "You normalised within each class, and every class got everything. Divide by the sum over classes and "
+        "places together.": np.ones_like(right),
+        "You normalised within each place, over the classes alone. Divide by the sum over classes and places "
+        "together.": (joint / joint.sum(axis=1, keepdims=True)).sum(axis=2),
+        "The rows do not add up to 1: divide each image by its sum over classes and places.": by_image,
+        "The rows do not add up to 1: after subtracting the largest score, divide each image by its sum over classes "
+        "and places.": by_image / joint.max(axis=(1, 2))[:, None],
+        "All images together add up to 1. Each image for itself must: sum over axis=(1, 2), with keepdims=True.":
+            by_image / by_image.sum(),
+        "You normalised over the images (axis 0). Each image must belong to one class or another.":
+            by_image / by_image.sum(axis=0),
+        "That is the logarithm. Take the exponential.": np.log(right),
+        "That is the logarithm, and not normalised. Take the exponential, and divide each image by its sum.":
+            np.log(by_image),
+        "You give each image to one class. The E-step keeps every class, with its probability.":
+            (right == right.max(axis=1, keepdims=True)).astype(float),
+    }
 
 
 def judge_class_weights(answer: Any) -> str | None:
@@ -139,8 +190,11 @@ def judge_class_weights(answer: Any) -> str | None:
     for seed in (631, 632):
         p = np.random.default_rng(seed).dirichlet([2.0, 1.0, 0.5], size=9)
         right = class_weights(p)
-        if np.shape(call(answer, p)) == (len(p),):
+        shape = shape_of(call(answer, p))
+        if shape == (len(p),):
             return "You averaged over the classes (axis 1). One number for each class is asked for: axis 0."
+        if shape == ():
+            return "That is one number for all classes together. One for each class is asked for: average over axis 0."
         value = call_for_array(answer, right.shape, p)
         if not same(value, right):
             hard = np.bincount(p.argmax(axis=1), minlength=3)
@@ -151,47 +205,15 @@ def judge_class_weights(answer: Any) -> str | None:
                 "You counted each particle in its best class only, and did not divide by their number.": hard,
                 "You divided by the number of classes. The sum over the particles is divided by their number.":
                     p.sum(axis=0) / p.shape[1],
+                "You divided by the number of all entries. The sum over the particles is divided by their number.":
+                    p.sum(axis=0) / p.size,
+                "The shares are to be added up as they are: you took the largest of each class.": p.max(axis=0),
+                "You took the middle particle of each class (the median). All of them count: take the mean.":
+                    np.median(p, axis=0),
+                "You averaged logarithms. The shares themselves are averaged.": np.exp(np.log(p).mean(axis=0)),
+                "You averaged the squares. The shares themselves are averaged.": (p**2).mean(axis=0),
                 "These do not depend on the particles: equal shares are where EM starts.": np.full(3, 1 / 3),
             }) or "That is not the mean of the probabilities over the particles."
-    return None
-
-
-def naming(seed: int) -> tuple[Array, Array]:
-    """Class numbers (90,) of three classes under other names, and true ones: every way to count wrongly differs."""
-    rng = np.random.default_rng(seed)
-    truth = rng.permutation(np.repeat([0, 1, 2], [40, 30, 20]))
-    found = np.array([1, 0, 1])[truth]  # two true classes share one: matching by rows or columns counts some twice
-    stray = rng.permutation(90)[:24]
-    found[stray] = rng.integers(0, 3, 24)
-    return found, truth
-
-
-def judge_accuracy(answer: Any) -> str | None:
-    """6.4: agreement under the best naming of the classes."""
-    for seed in (641, 642):
-        found, truth = naming(seed)
-        right = accuracy(found, truth)
-        value = call_for_number(answer, found, truth)
-        if not same(value, right):
-            table = np.zeros((3, 3))
-            np.add.at(table, (found, truth), 1)
-            cyclic = max(np.mean((found + turn) % 3 == truth) for turn in range(3))
-            return first_match(value, {
-                "You compare the numbers as they are. Class 0 of a run may be class 2 of the truth: try every "
-                "permutation of the names and take the best.": np.mean(found == truth),
-                "You let every class pick its commonest true class, so that two classes may pick the same one. That is "
-                "the purity; here the names must be matched one to one.": table.max(axis=1).sum() / 90,
-                "You let every true class pick its commonest class, so that two may pick the same one. The names must "
-                "be matched one to one.": table.max(axis=0).sum() / 90,
-                "That is the number of particles. Divide it by how many there are.": right * 90,
-                "That is in percent. Give the share, from 0 to 1.": right * 100,
-                "That is the share that is wrong.": 1 - right,
-                "You only turned the names round (0→1→2→0). Three classes have six permutations, not three.": cyclic,
-                "That is the worst naming. Take the best one: max, not min.":
-                    min(np.mean(np.array(m)[found] == truth) for m in permutations(range(3))),
-            }, 1e-4) or ("That is not the share under the best naming. Count a table [found, truth]; for each "
-                         "permutation of 0 … K−1 add up the cells it picks; divide the best sum by the number of "
-                         "particles.")
     return None
 
 
@@ -199,63 +221,121 @@ def judge_supervised(answer: Any) -> str | None:
     """6.5: the posterior of two known maps."""
     for seed in (651, 652):
         rng = np.random.default_rng(seed)
-        one, two = rng.normal(-50, 2, (2, 8))
+        one, two = rng.normal(-6, 2, (2, 8))
         share = float(rng.uniform(0.15, 0.35))
         right = supervised(one, two, share)
-        if np.shape(call(answer, one, two, share)) == (2, *right.shape) or \
-                np.shape(call(answer, one, two, share)) == (*right.shape, 2):
+        shape = shape_of(call(answer, one, two, share))
+        if shape in ((2, *right.shape), (*right.shape, 2)):
             return "Only one probability for each particle is asked for: that of the whole ribosome."
+        if shape == ():
+            return "One probability for each particle is asked for, not one for all of them."
         p = call_for_array(answer, right.shape, one, two, share)
         if not same(p, right):
-            odds = np.exp(one - two)
+            odds, above = np.exp(one - two), share * np.exp(one)
             return first_match(p, {
                 "The share is missing. Before we look, a particle is a whole ribosome with the probability share.":
                     supervised(one, two, 0.5),
                 "That is the probability of the other one, the free large subunit.": 1 - right,
                 "The share is on the wrong side: it belongs to the whole ribosome, 1 − share to the other.":
                     supervised(one, two, 1 - share),
+                "That is the probability of the other one, and the share is missing.": supervised(two, one, 0.5),
+                "You multiplied with the share only above the line, or only after dividing. It belongs to both places "
+                "where exp(log_whole) stands, and 1 − share to exp(log_large).": share * supervised(one, two, 0.5),
+                "The other map has a share too: 1 − share, before exp(log_large).":
+                    above / (above + np.exp(two)),
+                "You added the shares to the logarithms. A product of probabilities is a sum of logarithms: add "
+                "np.log(share) and np.log(1 − share).": supervised(one + share, two + 1 - share, 0.5),
+                "You multiplied the log-likelihoods with the shares. It is the probabilities that are multiplied.":
+                    supervised(share * one, (1 - share) * two, 0.5),
                 "These are odds, p : (1 − p). The probability is odds / (1 + odds).": odds * share / (1 - share),
                 "These are odds, and the share is missing. The probability is odds / (1 + odds).": odds,
+                "That is Bayes without the sum below the line: divide by share·exp(log_whole) + "
+                "(1 − share)·exp(log_large).": above,
+                "You divided by the sum over the particles. Divide by the sum over the two maps, for each particle.":
+                    above / above.sum(),
                 "You divide logarithms by each other. Probabilities follow the exponential of the log-likelihood.":
                     one / (one + two),
+                "You divide logarithms by each other, with their shares. Probabilities follow their exponentials.":
+                    share * one / (share * one + (1 - share) * two),
                 "That is a decision, not a probability.": (right > 0.5).astype(float),
+                "That is a decision for the other map, not a probability.": (right < 0.5).astype(float),
                 "That is a decision that forgets the share.": (one > two).astype(float),
                 "These are the logarithms of the odds.": one - two + math.log(share / (1 - share)),
+                "That is the difference of the log-likelihoods. Bayes makes a probability of it, with the share.":
+                    one - two,
+                "That is the logarithm of the probability. Take the exponential.": np.log(right),
             }) or ("That is not P(whole | X). Bayes: share·exp(log_whole), divided by the same plus "
                    "(1 − share)·exp(log_large).")
-    deep = np.array([-3000.0, -3002.0, -2999.0])
+    one, two = np.array([-3000.0, -4202.0, -7199.0, -5600.0]), np.array([-2999.0, -4200.0, -7202.0, -5603.5])
     with np.errstate(all="ignore"):
-        value = np.asarray(call(answer, deep, deep[::-1].copy(), 0.5), dtype=float)
-    return None if same(value, supervised(deep, deep[::-1], 0.5)) else (
-        "Right for small numbers, but exp(−3000) is 0 to a computer, and 0/0 is NaN. Divide above and below by "
-        "exp(log_whole): then only the difference of the two logarithms is left.")
+        value = real(call(answer, one, two, 0.3))
+    deep = supervised(one, two, 0.3)
+    if same(value, deep):
+        return None
+    return ("Right for small numbers, and here for the particle with the largest log-likelihood only. Every particle "
+            "lies at its own depth: subtract the larger one of its own two, np.maximum(log_whole, log_large)."
+            if same(value[0], deep[0]) else
+            "Right for small numbers, but exp(−3000) is 0 to a computer, and 0/0 is NaN. Divide above and below by "
+            "exp(log_whole): then only the difference of the two logarithms is left.")
+
+
+def posterior_and_truth(seed: int, sharpness: float, share: float) -> tuple[Array, Array]:
+    """Class probabilities (80, 3), the flatter the larger ``sharpness``; true classes (80,), that share their best."""
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet(np.full(3, sharpness), size=80)
+    best = p.argmax(axis=1)
+    likely = np.array([1, 2, 1])[best]  # with other names more would agree
+    other = np.where(rng.random(80) < 0.7, likely, 3 - best - likely)
+    return p, np.where(rng.random(80) < share, best, other)
 
 
 def judge_overconfidence(answer: Any) -> str | None:
-    """6.6: claimed less correct."""
-    for seed in (661, 662):
-        rng = np.random.default_rng(seed)
-        p = rng.dirichlet(np.full(3, 0.4), size=80)
-        truth = np.where(rng.random(80) < 0.55, p.argmax(axis=1), rng.integers(0, 3, 80))
+    """6.6: claimed less correct, for a posterior that claims too much, and for one that claims too little."""
+    for seed, sharpness, share in ((661, 0.4, 0.35), (662, 3.0, 0.8)):
+        p, truth = posterior_and_truth(seed, sharpness, share)
         right, claimed = overconfidence(p, truth), p.max(axis=1).mean()
-        correct = np.mean(p.argmax(axis=1) == truth)
+        correct, of_true = np.mean(p.argmax(axis=1) == truth), p[np.arange(len(p)), truth].mean()
+        renamed = accuracy(p.argmax(axis=1), truth)
+        shape = shape_of(call(answer, p, truth))
+        if shape == truth.shape:
+            return "That is one number for each particle. Take the mean over the particles."
         value = call_for_number(answer, p, truth)
         if not same(value, right):
             return first_match(value, {
                 "That is what the posterior claims. Subtract how often its best class is the true one.": claimed,
                 "That is how often the best class is the true one. Subtract it from what the posterior claims.":
                     correct,
+                "You gave the classes other names first. Here both have the same names: compare the numbers as they "
+                "are.": claimed - renamed,
+                "You let every class stand for its commonest true class. Here both have the same names: compare the "
+                "numbers as they are.": claimed - purity(p.argmax(axis=1), truth),
+                "A posterior that claims too little is below zero. Leave the sign: no abs.": abs(right),
+                "A posterior that claims too little is below zero. Leave it there: no max(0, …).": max(right, 0.0),
                 "The sign is wrong: overconfidence is positive where more is claimed than is true.": -right,
                 "You used the probability of the true class. The posterior does not know the truth: what it claims is "
-                "the probability of its best class.": p[np.arange(80), truth].mean() - correct,
+                "the probability of its best class.": of_true - correct,
+                "You subtracted the mean probability of the true class. What is correct is a count: how often the best "
+                "class is the true one.": claimed - of_true,
                 "That is the mean probability of the true class. Asked for is what is claimed less what is correct.":
-                    p[np.arange(80), truth].mean(),
+                    of_true,
+                "You averaged over the classes too: the mean of p is always 1/K. Claimed is the largest of each row.":
+                    p.mean() - correct,
+                "You subtracted the share that is wrong. Subtract the share that is right.": claimed - (1 - correct),
+                "That is the share that is wrong.": 1 - correct,
                 "That is the ratio of the two. Subtract.": claimed / correct,
                 "That is in percent. Give the difference of the two shares.": 100 * right,
-                "That is a sum over the particles. Take the mean.": 80 * right,
+                "That is a sum over the particles. Take the mean.": len(p) * right,
             }) or ("That is not it. Claimed: the mean over the particles of their largest probability. Correct: the "
                    "share of the particles whose most probable class is the true one. Subtract.")
     return None
+
+
+def shape_of(answer: Any) -> tuple[int, ...] | None:
+    """The shape of what a function returned, or None if that is no array."""
+    try:
+        return np.shape(answer)
+    except ValueError:  # rows of different lengths
+        return None
 
 
 def normalised(p: Array) -> Array:
@@ -269,20 +349,20 @@ EXERCISES = (
              "factor of eight.",
              ("A hypothesis is a class, an orientation and a shift. How many are there for one particle?",
               "Every class with every orientation with every shift: multiply.",
-              "91_114 * 4 * 4608 * 21"), SCORES),
+              "91_114 * 4 * 4608 * 21"), SCORES, number),
     Exercise("6.2", "The probability of each class, whatever the pose.", judge_class_posterior,
              "This is what marginalising is for: the pose may stay open while the class is settled.",
              ("Bayes, as in exercise 3.2. The prior of a place in class k is P(k|Θ), shared out over the places.",
               "joint = log_p + np.log(weights)[:, None]: a row for each class, the places along the last axis.",
               "Subtract joint.max(axis=(1, 2), keepdims=True), take the exponential, divide by the sum over axes "
               "(1, 2) with keepdims=True.",
-              "… and at the end: return gamma.sum(axis=2)"), class_posterior),
+              "… and at the end: return gamma.sum(axis=2)"), class_posterior, real_array),
     Exercise("6.3", "Write the M-step for the class weights.", judge_class_weights,
              "A particle that cannot decide counts a little in each class. Nobody is thrown away, and nobody is "
              "counted twice.",
              ("P(k|Θ) is the share of the particles that belong to class k.",
               "p[i, k] is how much of particle i belongs to class k. Add up over the particles.",
-              "p.mean(axis=0)"), class_weights),
+              "p.mean(axis=0)"), class_weights, real_array),
     Exercise("6.4", "How well do two classifications agree, whatever the classes are called?", judge_accuracy,
              "The same count serves for any two classifications: a run against the truth, two runs with different "
              "seeds, two programs.",
@@ -291,17 +371,17 @@ EXERCISES = (
               "table = np.zeros((K, K)); np.add.at(table, (found, truth), 1)",
               "from itertools import permutations; for match in permutations(range(K)): "
               "sum(table[k, match[k]] for k in range(K))",
-              "Take the largest of these sums and divide by len(truth)."), accuracy),
+              "Take the largest of these sums and divide by len(truth)."), accuracy, number),
     Exercise("6.5", "Supervised classification: the probability of one of two known maps.", judge_supervised,
              "With two classes, Bayes comes down to one number for each particle: the difference of its two "
              "log-likelihoods.",
              ("Bayes: share·exp(log_whole) / (share·exp(log_whole) + (1 − share)·exp(log_large)).",
               "exp(−3000) is 0 to a computer. Divide above and below by share·exp(log_whole).",
-              "1 / (1 + np.exp(log_large - log_whole) * (1 - share) / share)"), supervised),
+              "1 / (1 + np.exp(log_large - log_whole) * (1 - share) / share)"), supervised, real_array),
     Exercise("6.6", "How much more sure is a posterior than it should be?", judge_overconfidence,
              "Around zero, the probabilities can be believed. Far above zero they cannot, however sure they look. You "
              "need the truth to know, or particles that had no part in the maps.",
              ("What does the posterior claim about one particle? That its best class is right, with that probability.",
               "Claimed: p.max(axis=1).mean(). Correct: how often p.argmax(axis=1) is the true class.",
-              "p.max(axis=1).mean() - np.mean(p.argmax(axis=1) == truth)"), overconfidence),
+              "p.max(axis=1).mean() - np.mean(p.argmax(axis=1) == truth)"), overconfidence, number),
 )

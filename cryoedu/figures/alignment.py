@@ -140,8 +140,8 @@ def climb(histories: Mapping[str, ArrayLike], true_sigma: float) -> Figure:
 def tracks(measured: Mapping[tuple[str, float], ArrayLike], bounds: Mapping[float, tuple[float, float]]) -> Figure:
     """How averages come closer to the truth, or drift from it: likeness (above) and contrast (below), a column per SNR.
 
-    measured: (method, SNR) -> (iterations, 2): correlation with the truth, and contrast as a fraction of the truth's,
-        from the start on.
+    measured: (method, SNR) -> (iterations, 2): likeness to the truth, and contrast as a fraction of the truth's, from
+        the start on.
     bounds: SNR -> the same two numbers for the average with the true poses.
     """
     methods = list(dict.fromkeys(method for method, _ in measured))
@@ -154,14 +154,14 @@ def tracks(measured: Mapping[tuple[str, float], ArrayLike], bounds: Mapping[floa
             track = np.asarray(measured[method, snr], dtype=float)
             for r in range(2):
                 axes[r, c].plot(track[:, r], label=method, markersize=3.5, **style)
-            said.append(f"{method} at SNR {snr:g}: correlation {track[:, 0].max():.1f} at best, {track[-1, 0]:.1f} at "
-                        f"the end, contrast {track[-1, 1]:.1f}")
+            said.append(f"{method} at SNR {snr:g}: likeness {track[:, 0].max():.1f} at best, {track[-1, 0]:.1f} at the "
+                        f"end, contrast {track[-1, 1]:.1f}")
         for r in range(2):
             axes[r, c].axhline(bounds[snr][r], color="#555555", linestyle=":", linewidth=1.4, label="true poses")
         axes[0, c].set_title(f"SNR {snr:g}", fontsize=10)
         axes[1, c].set_xlabel("iteration")
-    axes[0, 0].set_ylabel("correlation\nwith the truth")
+    axes[0, 0].set_ylabel("likeness\nto the truth")
     axes[1, 0].set_ylabel("contrast /\ntrue contrast")
-    axes[0, -1].legend(fontsize=8, loc="center right")
-    return describe(figure, f"Correlation with the truth (above) and contrast (below) against the iteration, one "
-                            f"column for each SNR. {'; '.join(said)}.")
+    axes[0, 0].legend(fontsize=8, loc="lower right")
+    return describe(figure, f"Likeness to the truth (above) and contrast (below) against the iteration, one column for "
+                            f"each SNR. {'; '.join(said)} (numbers above: to ±0.2).")

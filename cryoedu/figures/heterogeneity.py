@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 
 from cryoedu.figures.alignment import LINES, scale_bar
 from cryoedu.figures.page import describe, new_figure
+from cryoedu.figures.sphere import posteriors_on_sphere
+from cryoedu.figures.surface import shaded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,30 +59,48 @@ def sections(maps: ArrayLike, labels: Sequence[str], *, pixel_size: float, diffe
     return describe(figure, f"Central sections across x, y and z (rows) of maps (columns): {', '.join(named)}. {alt}")
 
 
-def class_and_pose(gamma: ArrayLike, particles: Sequence[str], classes: Sequence[str]) -> Figure:
-    """Γ (N, K, O) of a few particles: one row each, one panel for each class, over the number of the orientation."""
+def class_surfaces(maps: ArrayLike, labels: Sequence[str], *, level: float, views: ArrayLike, difference: str,
+                   alt: str = "") -> Figure:
+    """Two maps (2, n, n, n) as surfaces at ``level``, and what the first has more, in colour inside its outline.
+
+    The coloured surface is that of the first map less the second at half of ``level``; ``difference`` is its title.
+    views: (V, 3) rot, tilt, psi in degrees, a row for each.  alt: what is to be seen.
+    """
+    one, other = (np.asarray(density, dtype=float) for density in np.asarray(maps))
+    looks = np.atleast_2d(np.asarray(views, dtype=float))
+    figure = new_figure(7.2, 2.35 * len(looks))
+    axes = figure.subplots(len(looks), 3, squeeze=False)
+    for row, view in zip(axes, looks, strict=True):
+        whole, left, more = (shaded(density, threshold, view, pixels=120)
+                             for density, threshold in ((one, level), (other, level), (one - other, level / 2)))
+        y, x = np.nonzero(np.isfinite(whole) | np.isfinite(left))
+        for ax, grey in zip(row, (whole, left, whole), strict=True):
+            ax.imshow(grey, cmap="gray", vmin=0, vmax=1, alpha=0.3 if ax is row[2] else 1.0)
+        row[2].imshow(more, cmap="inferno", vmin=-0.35, vmax=1.3)
+        for ax in row:
+            ax.set(xlim=(x.min() - 4, x.max() + 4), ylim=(y.max() + 4, y.min() - 4))
+        row[0].set_ylabel("rot {:g}°, tilt {:g}°".format(*view[:2]), fontsize=9)
+    for ax, title in zip(axes[0], (*labels, difference), strict=True):
+        ax.set_title(title, fontsize=9.5)
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+    return describe(figure, f"Surfaces of maps (columns: {', '.join([*labels, difference])}), seen from {len(looks)} "
+                            f"sides (rows). {alt}")
+
+
+def class_and_pose(gamma: ArrayLike, particles: Sequence[str], classes: Sequence[str], *, truth: ArrayLike) -> Figure:
+    """Γ (N, K, D) of a few particles over classes (columns) and the D directions of a HEALPix grid, on spheres.
+
+    The two spheres of a particle have one scale.  truth: (N, 2 or more) rot and tilt in degrees of the true directions.
+    """
     weights = np.asarray(gamma, dtype=float)
-    count, parts, orientations = weights.shape
-    figure = new_figure(9.2, 0.6 + 1.25 * count)
-    axes = figure.subplots(count, parts, sharex=True, sharey="row", squeeze=False)
-    said = []
-    for i in range(count):
-        shares = weights[i].sum(axis=1)
-        for k in range(parts):
-            seen = np.flatnonzero(weights[i, k] > 1e-3)
-            axes[i, k].vlines(seen, 0, weights[i, k, seen], color=LINES[k % 4]["color"], linewidth=1.6)
-            axes[i, k].plot(seen, weights[i, k, seen], markersize=4, **{**LINES[k % 4], "linestyle": ""})
-            axes[i, k].set(xlim=(-8, orientations + 7), ylim=(0, 1.35 * float(weights[i].max())))
-            axes[i, k].text(0.985, 0.93, f"sum {shares[k]:.2f}", transform=axes[i, k].transAxes, fontsize=9,
-                            ha="right", va="top")
-        axes[i, 0].set_ylabel(f"{particles[i]}\nΓ", fontsize=9)
-        said.append(f"{particles[i]}: " + ", ".join(f"{name} {share:.2f}" for name, share in
-                                                    zip(classes, shares, strict=True)))
-    for k, name in enumerate(classes):
-        axes[0, k].set_title(name, fontsize=10)
-        axes[-1, k].set_xlabel("number of the orientation")
-    return describe(figure, "The posterior of single particles over classes (columns) and orientations. Sum of each "
-                            f"class: {'; '.join(said)}.")
+    shares = weights.sum(axis=2)
+    titles = [f"{particle}: {name}, sum {share:.2f}" for particle, of_particle in zip(particles, shares, strict=True)
+              for name, share in zip(classes, of_particle, strict=True)]
+    return posteriors_on_sphere(weights.reshape(-1, weights.shape[2]), titles, columns=len(classes),
+                                truth=np.repeat(np.asarray(truth, dtype=float)[:, :2], len(classes), axis=0),
+                                highest=np.repeat(weights.max(axis=(1, 2)), len(classes)))
 
 
 def departure(right: ArrayLike, claimed: ArrayLike, densities: ArrayLike, *, what: str) -> Figure:

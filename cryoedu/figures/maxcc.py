@@ -39,10 +39,11 @@ def ccf_and_distance(angles: ArrayLike, ccf: ArrayLike, distance: ArrayLike, tru
                             f"The true rotation is {truth:.0f}°.")
 
 
-def approach(likeness: Mapping[tuple[str, float], ArrayLike], best: Mapping[float, float]) -> Figure:
-    """Correlation of the average with the truth against the round, a line for each start, a column for each SNR.
+def approach(likeness: Mapping[tuple[str, float], ArrayLike], best: Mapping[float, float], chance: float) -> Figure:
+    """How like the truth the average is against the round, a line for each start, a column for each SNR.
 
     likeness: (start, SNR) -> (rounds + 1,), the start first.  best: SNR -> the same for the true rotations.
+    chance: what pictures that have nothing to do with the truth reach; all below is shaded.
     """
     starts = list(dict.fromkeys(start for start, _ in likeness))
     snrs = list(dict.fromkeys(snr for _, snr in likeness))
@@ -53,14 +54,16 @@ def approach(likeness: Mapping[tuple[str, float], ArrayLike], best: Mapping[floa
         for style, start in zip(LINES, starts):
             track = np.asarray(likeness[start, snr], dtype=float)
             ax.plot(track, label=start, markersize=4, **style)
-            said.append(f"{start} at SNR {snr:g}: {track[0]:.2f} to {track[-1]:.2f}")
+            said.append(f"{start} at SNR {snr:g}: {track[0]:.2f} to {track[-1]:.2f} (to ±0.03)")
         ax.axhline(best[snr], color="#555555", linestyle=":", linewidth=1.4, label="true rotations")
+        ax.axhspan(0, chance, color="#bbbbbb", alpha=0.5, linewidth=0, label="by accident")
         ax.set_title(f"SNR {snr:g}", fontsize=10)
         ax.set(xlabel="round", ylim=(0, 1.05))
         ax.xaxis.get_major_locator().set_params(integer=True)
-    axes[0].set_ylabel("correlation with the truth")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8.5)
-    return describe(figure, f"Correlation of the average with the truth against the round. {'; '.join(said)}.")
+    axes[0].set_ylabel("likeness to the truth")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8.5)
+    return describe(figure, f"Likeness of the average to the truth against the round. {'; '.join(said)}. By accident "
+                            f"up to {chance:.2f} are reached.")
 
 
 def noise_portrait_curve(counts: ArrayLike, predicted: ArrayLike, measured: Mapping[str, tuple[ArrayLike, ArrayLike]],

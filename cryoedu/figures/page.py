@@ -48,14 +48,16 @@ def describe(figure: Figure, alt: str) -> Figure:
     return figure
 
 
-def show(figure: Figure, alt: str | None = None) -> Picture:
+def show(figure: Figure, alt: str | None = None, *, tolerance: float | None = None) -> Picture:
     """The figure as a picture for the page. ``alt`` replaces the description that the figure carries.
 
+    tolerance: by how much the numbers of the description may differ on another processor, which it then says.
     The same figure gives the same bytes each time (no date and no version is written into the file).
     """
+    words = str(alt or figure.get_label()) + (f" (numbers above: to ±{tolerance:g})" if tolerance else "")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-    picture = Picture(buffer.getvalue(), round(figure.get_figwidth() * 96), str(alt or figure.get_label()))
+    picture = Picture(buffer.getvalue(), round(figure.get_figwidth() * 96), words)
     del figure
     gc.collect()  # a figure that was drawn refers to itself: Python would find its megabytes a dozen figures later
     return picture

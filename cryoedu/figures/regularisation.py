@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MORE_LINES = (*LINES, {"color": "#555555", "marker": "v", "linestyle": (0, (1, 1))})
+DRIFT = 0.02  # a correlation that ends so far below its best has drifted away
 FAINT, STRONG = -2.0, 2.0  # log₁₀ of the SSNR where the colours of `ssnr_maps` end
 
 
@@ -64,8 +65,9 @@ def rounds(gains: Mapping[str, ArrayLike], likeness: Mapping[str, ArrayLike]) ->
         for ax, values in ((left, g), (right, a)):
             ax.plot(turns, values, label=name, markersize=4, **style)
         best = int(a.argmax())
-        said.append(f"{name}: log-likelihood up by {g[-1]:.0f}, correlation {a[best]:.2f} at best (iteration "
-                    f"{best + 1}), {a[-1]:.2f} at the end")
+        peak = f"{a[best]:.2f} at best, in iteration {best + 1} (to ±1), " if a[best] - a[-1] > DRIFT else ""
+        said.append(f"{name}: log-likelihood up by about {float(f'{g[-1]:.2g}'):.0f}, correlation {peak}{a[-1]:.2f} at "
+                    "the end")
     left.set(xlabel="iteration", ylabel="log L, gain since the start (nats)")
     right.set(xlabel="iteration", ylabel="correlation with the truth")
     left.set_title("What the program sees", fontsize=10)
@@ -108,7 +110,8 @@ def shell_curves(length: float, curves: Mapping[str, ArrayLike], *, ylabel: str,
         ax.set_title(title, fontsize=10)
     if len(curves) > 1:
         ax.legend(fontsize=8.5)
-    return describe(figure, f"{title or ylabel} against the resolution: {'; '.join(said)}. {alt}")
+    rounded = "" if log else " (numbers above: to ±0.02)"
+    return describe(figure, f"{title or ylabel} against the resolution: {'; '.join(said)}. {alt}{rounded}")
 
 
 def ssnr_maps(maps: ArrayLike, *, columns: Sequence[str], rows: Sequence[str] = (), length: float,

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from cryoedu.figures.alignment import LINES, image_grid, scale_bar
 from cryoedu.figures.fourier import resolution_axis
 from cryoedu.figures.page import describe, new_figure
+from cryoedu.validation.fsc import resolution
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +94,7 @@ def spectra(frequencies: ArrayLike, sigma2: Mapping[str, ArrayLike], tau2: Mappi
 
 
 def fsc_curves(frequencies: ArrayLike, curves: Mapping[str, ArrayLike], *, threshold: float = 0.143) -> Figure:
-    """Fourier shell correlations (bins,) by name, against the frequencies (bins,) in 1/Å."""
+    """Fourier shell correlations (bins,) by name, against the frequencies (bins,) in 1/Å, from 0 to Nyquist."""
     q = np.asarray(frequencies, dtype=float)[1:]
     figure = new_figure(6.4, 3.6)
     ax = figure.subplots()
@@ -102,9 +103,9 @@ def fsc_curves(frequencies: ArrayLike, curves: Mapping[str, ArrayLike], *, thres
     for style, mark, (name, values) in zip(styles(len(curves)), marks, curves.items()):
         curve = np.asarray(values, dtype=float)[1:]
         ax.plot(q, curve, label=name, markersize=3.5, **{**style, "marker": mark})
-        under = np.flatnonzero(curve < threshold)
-        said.append(f"{name} falls below {threshold:g} at {1 / q[under[0]]:.1f} Å" if len(under)
-                    else f"{name} stays above {threshold:g}")
+        read = resolution(values, 0.5 / float(q[-1]), threshold=threshold)  # between shells, as it is reported
+        said.append(f"{name} stays above {threshold:g}" if read is None
+                    else f"{name} falls below {threshold:g} at {read:.1f} Å")
     ax.axhline(threshold, color="#555555", linestyle=":", linewidth=1.4)
     ax.text(1.01, threshold, f"{threshold:g}", transform=ax.get_yaxis_transform(), fontsize=8.5, va="center")
     ax.axhline(0, color="#999999", linewidth=0.8)

@@ -41,20 +41,22 @@ def search_grids(orders: Sequence[int]) -> Figure:
 
 
 def posteriors_on_sphere(probabilities: ArrayLike, titles: Sequence[str], *, truth: ArrayLike | None = None,
-                         columns: int = 3) -> Figure:
+                         columns: int = 3, highest: ArrayLike | None = None) -> Figure:
     """Probabilities (M, D) of the D directions of a HEALPix grid, one map for each of ``titles``, each to its scale.
 
     truth: rot and tilt in degrees of the true direction, (2,) or one for each map (M, 2): a white triangle; the most
-    probable one is a white ring. Raises InputError if D is no HEALPix grid.
+    probable one is a white ring. highest: (M,) ends of the scales, where they are not the maps' own highest values.
+    Raises InputError if D is no HEALPix grid.
     """
     values = np.atleast_2d(np.asarray(probabilities, dtype=float))
     places = None if truth is None else np.broadcast_to(np.asarray(truth, dtype=float)[..., :2], (len(values), 2))
+    tops = values.max(axis=1) if highest is None else np.asarray(highest, dtype=float)
     rows = -(-len(values) // columns)
     figure = new_figure(3.25 * columns, 2.6 * rows + 0.3)
     axes, said = _maps(figure, len(values), columns), []
-    for i, (ax, row, title) in enumerate(zip(axes, values, titles, strict=True)):
+    for i, (ax, row, title, top) in enumerate(zip(axes, values, titles, tops, strict=True)):
         rot, latitude, picture = on_map(row)
-        drawn = ax.pcolormesh(np.radians(rot), np.radians(latitude), picture, cmap="cividis", vmin=0, vmax=row.max(),
+        drawn = ax.pcolormesh(np.radians(rot), np.radians(latitude), picture, cmap="cividis", vmin=0, vmax=top,
                               rasterized=True)
         ax.grid(visible=False)
         best = direction_of(int(row.argmax()), len(row))
@@ -67,13 +69,14 @@ def posteriors_on_sphere(probabilities: ArrayLike, titles: Sequence[str], *, tru
         ax.set_title(title, fontsize=9.5)
         ax.set_xlabel(AXES, fontsize=7.5)
         bar = figure.colorbar(drawn, ax=ax, orientation="horizontal", shrink=0.62, aspect=28, pad=0.03)
-        bar.set_ticks([0, float(row.max())], labels=["0", f"{row.max():.2g}"], fontsize=8)
+        bar.set_ticks([0, float(top)], labels=["0", f"{top:.2g}"], fontsize=8)
         bar.set_label("probability", fontsize=8, labelpad=-9)
         said.append(words)
     figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=2, loc="outside lower center",
                   facecolor="#555555", labelcolor="white")
     return describe(figure, "Probability of each direction of view, on Mollweide maps of the sphere; the scale of each "
-                            f"runs from 0 to its highest value. {'. '.join(said)}.")
+                            f"runs from 0 to {'its highest value' if highest is None else 'a given one'}. "
+                            f"{'. '.join(said)}.")
 
 
 def on_map(values: ArrayLike, *, width: int = 240, height: int = 120) -> tuple[Floats, Floats, Floats]:

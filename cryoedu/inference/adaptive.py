@@ -4,6 +4,8 @@ A coarse pass scores the whole grid at the few frequencies that can tell its poi
 hypotheses that hold nearly all the weight are kept, each is split into eight smaller turns (two in the plane) and
 each shift into four, and these are scored with more frequencies; and so on for ``levels`` levels. As in RELION
 (Scheres 2012, J Struct Biol 180:519), but image by image: the union over many images would be nearly the whole grid.
+How many are kept hangs on the images alone. At an SNR of 0.03 it may be nearly all, and no number bounds it: what would
+be dropped is weight of the posterior, and the rest would be too sure.
 
 Only hypotheses that hold weight on the last level are inserted. They are many and all different, so their sums are
 kept on the padded grid (`GridSums`), where the normal equations are a convolution.
@@ -25,7 +27,7 @@ from cryoedu.geometry.euler import Floats, matrix_to_euler
 from cryoedu.geometry.fourier import shift_phases
 from cryoedu.geometry.grids import Search, shift_subdivision, subdivision
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
-from cryoedu.inference.blocks import absolute2, as_columns, as_reals, half_as_many, prepare
+from cryoedu.inference.blocks import as_columns, as_reals, half_as_many, prepare
 from cryoedu.inference.expectation import Tick, Visit, residuals, visits
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.model import Model, Posterior, unseen
@@ -34,8 +36,10 @@ from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import PADDING, reach, transform
 from cryoedu.microscope.slices import extract
 from cryoedu.particles.particles import Particles
-from cryoedu.threads import in_threads
+from cryoedu.threads import in_threads, workers
 
+PIECE = 2**22  # bytes of slices that are looked at together, which stay in fast memory
+LIGHTEST = 0.1  # of what may be lost: how much of it may go to hypotheses that are too light to be listed
 REUSED = 4  # times that slices are asked for, on average, below which it costs more to keep them than to make them
 # classes, numbers and rotations of hypotheses -> their slices as reals (H, 2 J)
 Slices = Callable[[NDArray[np.int64], NDArray[np.int64], Floats], Array]
@@ -46,19 +50,19 @@ class Adaptive:
     """How to search adaptively.
 
     levels: how often the steps of the coarse grid are halved around what counts.
-    share: of the weight that is followed (RELION's adaptive fraction).  most: orientations followed for one image.
+    share: of the weight that is followed from each level to the next (RELION's adaptive fraction), of orientations and
+        classes as of shifts.
     diameter: Å of the particle, from which each level knows how many frequencies can tell its orientations apart.
     """
 
     levels: int = 1
     share: float = 0.999
-    most: int = 100
     diameter: float = 300.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.levels <= 6 or not 0 < self.share < 1 or self.most < 1:
-            raise InputError(f"an adaptive search with levels={self.levels}, share={self.share}, most={self.most} is "
-                             "not possible: give 1 to 6 levels, a share between 0 and 1, and at least 1 orientation")
+        if not 1 <= self.levels <= 6 or not 0 < self.share < 1:
+            raise InputError(f"an adaptive search with levels={self.levels}, share={self.share} is not possible: give "
+                             "1 to 6 levels, and a share between 0 and 1")
 
     def space(self, level: int, finest: FourierSpace, step: float) -> FourierSpace:
         """The shells for ``level`` of a grid of ``step`` degrees (0: the coarse grid itself): as many as move by less
@@ -115,72 +119,96 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
                          xp: ModuleType, budget: int,
                          tick: Tick = lambda share: None) -> tuple[Posterior, GridSums]:
     """The expectation step of a maximum-likelihood refinement from the coarse grid ``search`` to its finest level."""
-    coarse = adaptive.space(0, space, search.angular_step)
-    started = _significant(particles, model, search, adaptive, coarse, xp, budget, lambda share: tick(0.5 * share))
+    count, coarse = len(particles), adaptive.space(0, space, search.angular_step)
     half = transform(xp.asarray(model.maps), most=reach(space.parts))
-    levels, left, families = [], budget // 2, sum(len(image.hypotheses) for image in started)
-    for level in range(1, adaptive.levels + 1):
-        turns = subdivision(search.angular_step / 2 ** (level - 1), in_plane=space.ndim == 2)
-        steps = shift_subdivision(search.shift_step / 2 ** (level - 1)) if len(search.shifts) > 1 else np.zeros((1, 2))
-        orientations, at = len(search.angles) * len(turns) ** level, adaptive.space(level, space, search.angular_step)
-        rows = model.classes * orientations
-        table = 8 * rows * len(at.parts)  # bytes
-        kept = families * len(turns) > REUSED * rows and table <= left
-        levels.append(_Level(at, turns, steps, _slices(half, orientations, len(turns), at, kept, xp)))
-        left -= table if kept else 0
-    grid = search.rotations
     sigma2 = model.sigma2[:, space.bins]
     inserter = Inserter(space, model.classes, xp, search.symmetry)
-    count = len(particles)
     centres = prior_centres(particles)
     centres = np.zeros((count, 2)) if centres is None else centres
     posterior, best = unseen(count, model.classes), np.zeros((count, 3, 3))
     squares, power = np.zeros(sigma2.shape), np.zeros(sigma2.shape)
-    shift_square, done = 0.0, 0
+    shift_square = 0.0
     size = int(max(min(budget // 4 // (64 * len(space.bins)), 256), 1))
-    for group in range(len(particles.optics)):
-        rows = np.flatnonzero(particles.optics_group == group)
-        first = 0
-        while first < len(rows):
-            some = rows[first : first + size]
-            block = attempt(xp, prepare, particles, some, group, sigma2[group], np.zeros((1, 2)), space, xp)
-            if block is None:
-                size = half_as_many(len(some))
-                continue
-            first += len(some)
-            b, c = as_columns(block.b[:, 0, :], space, xp), xp.broadcast_to(block.c, (len(some), len(space.bins)))
-            power[group] += block.power
+    grid = search.rotations
+    started: dict[int, _Candidates] = {}
+    levels: list[_Level] = []
+    at_once = max(budget // 8 // (16 * model.classes * len(grid)), 1)  # images whose candidates are listed
+    for among in np.array_split(np.arange(count), -(-count // at_once)):
+        before, more = int(among[0]), len(among)
 
-            def follow(k: int, some: NDArray[np.int64] = some, b: Array = b, c: Array = c) -> _Found:
-                i = some[k]
-                return _explore(b[k, :], c[k, :], started[i], centres[i], grid, levels, model, search, adaptive, xp)
+        def listed(share: float, before: int = before, more: int = more) -> None:
+            tick((before + 0.5 * share * more) / count)
 
-            for i, found in zip(some, in_threads(follow, range(len(some)), xp), strict=True):
-                ends = np.searchsorted(found.classes, np.arange(model.classes + 1))  # hypotheses come in order
-                for m, (start, stop) in enumerate(pairwise(ends)):
-                    if start < stop:
-                        mine = slice(start, stop)
-                        inserter.add(m, found.numerator[mine, :], found.denominator[mine, :], found.rotations[mine])
-                squares[group] += (found.energy - 2 * found.overlap) * sigma2[group]
-                shift_square += found.shift_square
-                posterior.overlap[i], posterior.energy[i] = found.overlap[1:].sum(), found.energy[1:].sum()
-                posterior.log_evidence[i], posterior.max_probability[i] = found.log_evidence, found.max_probability
-                posterior.class_probability[i], posterior.shifts[i] = found.class_probability, found.shift
-                best[i] = found.rotations[found.best]
-            done += len(some)
-            tick(0.5 + 0.5 * done / count)
+        started.clear()
+        started.update(_significant(particles, model, search, adaptive, coarse, among, xp, budget, listed))
+        if not levels:
+            families = sum(len(image.hypotheses) for image in started.values()) * count // more
+            levels.extend(_levels(half, search, adaptive, space, model.classes, families, budget // 2, xp))
+        largest = max(len(image.hypotheses) * len(levels[0].turns) for image in started.values())
+        ahead = int(np.clip(budget // 8 // workers(xp) // (12 * largest * len(space.bins)), 1, 8))
+        done = 0
+        for group in range(len(particles.optics)):
+            rows = among[particles.optics_group[among] == group]
+            first = 0
+            while first < len(rows):
+                some = rows[first : first + size]
+                block = attempt(xp, prepare, particles, some, group, sigma2[group], np.zeros((1, 2)), space, xp)
+                if block is None:
+                    size = half_as_many(len(some))
+                    continue
+                first += len(some)
+                b, c = as_columns(block.b[:, 0, :], space, xp), xp.broadcast_to(block.c, (len(some), len(space.bins)))
+                power[group] += block.power
+
+                def follow(k: int, some: NDArray[np.int64] = some, b: Array = b, c: Array = c) -> _Found:
+                    i = some[k]
+                    return _explore(b[k, :], c[k, :], started[i], centres[i], grid, levels, model, search, adaptive, xp)
+
+                for i, found in zip(some, in_threads(follow, range(len(some)), xp, ahead=ahead), strict=True):
+                    ends = np.searchsorted(found.classes, np.arange(model.classes + 1))  # hypotheses come in order
+                    for m, (start, stop) in enumerate(pairwise(ends)):
+                        if start < stop:
+                            mine = slice(start, stop)
+                            inserter.add(m, found.numerator[mine, :], found.denominator[mine, :], found.rotations[mine])
+                    squares[group] += (found.energy - 2 * found.overlap) * sigma2[group]
+                    shift_square += found.shift_square
+                    posterior.overlap[i], posterior.energy[i] = found.overlap[1:].sum(), found.energy[1:].sum()
+                    posterior.log_evidence[i], posterior.max_probability[i] = found.log_evidence, found.max_probability
+                    posterior.class_probability[i], posterior.shifts[i] = found.class_probability, found.shift
+                    best[i] = found.rotations[found.best]
+                done += len(some)
+                tick((before + 0.5 * (more + done)) / count)
     posterior.classes[:], posterior.angles[:] = posterior.class_probability.argmax(axis=1), matrix_to_euler(best)
     sizes = np.bincount(particles.optics_group, minlength=len(particles.optics)).astype(np.float64)
     binned, counts, log_likelihood = residuals(squares, power, sizes, sigma2, posterior, space, MAXIMUM_LIKELIHOOD)
     return posterior, inserter.sums(binned, counts, shift_square, log_likelihood)
 
 
+def _levels(half: Array, search: Search, adaptive: Adaptive, space: FourierSpace, classes: int, families: int,
+            budget: int, xp: ModuleType) -> list[_Level]:
+    """How to come from the coarse grid to the finest level.
+
+    families: points of the coarse grid that all images together follow.  budget: bytes for slices that are kept.
+    """
+    levels = []
+    for level in range(1, adaptive.levels + 1):
+        turns = subdivision(search.angular_step / 2 ** (level - 1), in_plane=space.ndim == 2)
+        steps = shift_subdivision(search.shift_step / 2 ** (level - 1)) if len(search.shifts) > 1 else np.zeros((1, 2))
+        orientations, at = len(search.angles) * len(turns) ** level, adaptive.space(level, space, search.angular_step)
+        rows = classes * orientations
+        table = 8 * rows * len(at.parts)  # bytes
+        kept = families * len(turns) > REUSED * rows and table <= budget
+        levels.append(_Level(at, turns, steps, _slices(half, orientations, len(turns), at, kept, xp)))
+        budget -= table if kept else 0
+    return levels
+
+
 def _significant(particles: Particles, model: Model, search: Search, adaptive: Adaptive, space: FourierSpace,
-                 xp: ModuleType, budget: int, tick: Tick) -> list[_Candidates]:
-    """For each image the orientations and the shifts of the coarse grid that hold its weight."""
-    kept: list[list[tuple[NDArray[np.int32], NDArray[np.float32]]]] = [[] for _ in range(len(particles))]
-    shift_weight = np.zeros((len(particles), len(search.shifts)), dtype=np.float32)
-    least = (1 - adaptive.share) / (model.classes * len(search.angles))  # all that are lighter cannot matter together
+                 among: NDArray[np.int64], xp: ModuleType, budget: int, tick: Tick) -> dict[int, _Candidates]:
+    """For each of the particles ``among`` all the orientations and shifts of the coarse grid that hold its weight."""
+    kept: dict[int, list[tuple[NDArray[np.int32], NDArray[np.float32]]]] = {int(i): [] for i in among}
+    shift_weight = {i: np.zeros(len(search.shifts)) for i in kept}
+    least = LIGHTEST * (1 - adaptive.share) / (model.classes * len(search.angles))
 
     def margins(visit: Visit) -> tuple[NDArray[np.int64], slice, Floats, Floats]:
         """Rows, lot, and Γ summed over shifts (N', K · O'), classes outermost, and over all else (N', S)."""
@@ -188,20 +216,18 @@ def _significant(particles: Particles, model: Model, search: Search, adaptive: A
                 to_numpy(xp.sum(visit.gamma, axis=2)))
 
     for rows, lot, weights, of_shifts in visits(particles, model, search, space, MAXIMUM_LIKELIHOOD, margins, xp=xp,
-                                                budget=budget, tick=tick):
-        shift_weight[rows] += of_shifts
-        top = min(adaptive.most, weights.shape[1])
-        best = np.argpartition(weights, -top, axis=1)[:, -top:]
-        for row, columns, values in zip(rows, best, np.take_along_axis(weights, best, 1), strict=True):
-            k, orientation = np.divmod(columns[values >= least], lot.stop - lot.start)
+                                                budget=budget, among=among, tick=tick):
+        for i, of_image, of_shift in zip(rows, weights, of_shifts, strict=True):
+            columns = np.flatnonzero(of_image >= least)
+            k, orientation = np.divmod(columns, lot.stop - lot.start)
             hypotheses = k * len(search.angles) + orientation + lot.start
-            kept[row].append((hypotheses.astype(np.int32), values[values >= least]))
-    out = []
-    for i, lots in enumerate(kept):
+            kept[i].append((hypotheses.astype(np.int32), of_image[columns]))
+            shift_weight[i] += of_shift
+    out = {}
+    for i, lots in kept.items():
         hypotheses, weights = (np.concatenate(part) for part in zip(*lots, strict=True))
-        chosen = np.sort(hypotheses[_holding(weights, adaptive.share, adaptive.most)])
-        shifts = _holding(shift_weight[i], adaptive.share, len(search.shifts)).astype(np.int32)
-        out.append(_Candidates(chosen, shifts))
+        chosen = np.sort(hypotheses[_holding(weights, adaptive.share)])
+        out[i] = _Candidates(chosen, _holding(shift_weight[i], adaptive.share).astype(np.int32))
         lots.clear()
     return out
 
@@ -263,35 +289,54 @@ def _explore(b: Array, c: Array, start: _Candidates, centre: Floats, grid: Float
         constant -= np.log(len(turns) * len(level.steps))
         phases = shift_phases(-shifts / level.space.pixel_size, parts, b)
         moved = as_reals(b[None, : len(parts)] * phases, xp)
-        flat = level.slices(classes, numbers, rotations)
-        # scores (H, S) without DC, worked on in place; the longer matrix comes first: BLAS fills the core better
-        gamma = to_numpy(flat[:, 2:] @ moved[:, 2:].T)
-        fit = to_numpy((flat * flat)[:, 2:] @ pairs[2 : 2 * len(parts)])
-        gamma -= (0.5 * fit - (class_prior[classes] + constant).astype(fit.dtype))[:, None]
-        gamma -= (np.sum((shifts - centre) ** 2, axis=1) / (2 * variance)).astype(fit.dtype)
+        gamma = _scores(level, classes, numbers, rotations, moved, pairs, xp)
+        gamma += (class_prior[classes] + constant).astype(gamma.dtype)[:, None]
+        gamma -= (np.sum((shifts - centre) ** 2, axis=1) / (2 * variance)).astype(gamma.dtype)
         top = gamma.max()
         np.exp(np.subtract(gamma, top, out=gamma), out=gamma)
         evidence = gamma.sum(dtype=np.float64)
         gamma /= evidence.astype(gamma.dtype)
-        keep = np.sort(_holding(gamma.sum(axis=1), adaptive.share, adaptive.most))
+        keep = np.sort(_holding(gamma.sum(axis=1), adaptive.share))
+        classes, numbers, rotations = classes[keep], numbers[keep], rotations[keep]
         if level is not levels[-1]:
-            shifts = shifts[_holding(gamma.sum(axis=0), adaptive.share, len(shifts))]
-            classes, numbers, rotations = classes[keep], numbers[keep], rotations[keep]
+            shifts = shifts[_holding(gamma.sum(axis=0), adaptive.share)]
     gamma = gamma[keep] / gamma[keep].sum()
     best, shift = np.unravel_index(gamma.argmax(), gamma.shape)
-    weights, at = xp.asarray(gamma, dtype=c.dtype), xp.asarray(keep)
-    numerator, denominator = weights @ moved, xp.sum(weights, axis=1)[:, None] * c[None, ...]
-    flat = xp.take(flat, at, axis=0)
-    overlap = to_numpy(xp.sum(numerator * flat, axis=0)).astype(np.float64)
-    energy = to_numpy(xp.sum(denominator * absolute2(as_columns(flat, level.space, xp), xp), axis=0)).astype(np.float64)
-    per_class: Floats = np.bincount(classes[keep], gamma.sum(axis=1), model.classes).astype(np.float64)
-    return _Found(classes[keep], rotations[keep], as_columns(numerator, level.space, xp), denominator,
-                  overlap.reshape(-1, 2).sum(axis=1), energy, float(top + np.log(evidence)), per_class, int(best),
-                  shifts[shift], float(gamma.max()), float(gamma.sum(axis=0) @ np.sum((shifts - centre) ** 2, axis=1)))
+    weights = xp.asarray(gamma, dtype=c.dtype)
+    over_shifts = xp.sum(weights, axis=1)
+    numerator, denominator = weights @ moved, over_shifts[:, None] * c[None, ...]
+    overlap, energy = np.zeros(moved.shape[1]), np.zeros(moved.shape[1])
+    for piece in _pieces(len(keep), moved.shape[1]):
+        flat = level.slices(classes[piece], numbers[piece], rotations[piece])
+        overlap += to_numpy(xp.sum(numerator[piece, :] * flat, axis=0))
+        energy += to_numpy(over_shifts[piece] @ (flat * flat) * pairs)
+    per_class: Floats = np.bincount(classes, gamma.sum(axis=1), model.classes).astype(np.float64)
+    return _Found(classes, rotations, as_columns(numerator, level.space, xp), denominator,
+                  overlap.reshape(-1, 2).sum(axis=1), energy.reshape(-1, 2).sum(axis=1), float(top + np.log(evidence)),
+                  per_class, int(best), shifts[shift], float(gamma.max()),
+                  float(gamma.sum(axis=0) @ np.sum((shifts - centre) ** 2, axis=1)))
 
 
-def _holding(weights: Floats, share: float, most: int) -> NDArray[np.int64]:
-    """Indices of the largest weights that together hold ``share`` of their sum, ``most`` at the most."""
+def _scores(level: _Level, classes: NDArray[np.int64], numbers: NDArray[np.int64], rotations: Floats, moved: Array,
+            pairs: Array, xp: ModuleType) -> NDArray[np.float32]:
+    """B · A - ½ C · |A|² (H, S) without DC, of ``moved`` images (S, 2 J); ``pairs`` (2 J,) is C of each real number."""
+    out = np.empty((len(classes), moved.shape[0]), dtype=np.float32)
+    for piece in _pieces(len(classes), moved.shape[1], len(level.turns)):
+        flat = level.slices(classes[piece], numbers[piece], rotations[piece])[:, 2:]
+        # the longer matrix comes first: BLAS fills the core better
+        match = flat @ moved[:, 2:].T
+        match -= 0.5 * ((flat * flat) @ pairs[2 : moved.shape[1]])[:, None]
+        out[piece] = to_numpy(match)
+    return out
+
+
+def _pieces(rows: int, reals: int, split: int = 1) -> list[slice]:
+    """Slices of ``rows`` whose ``reals`` float32 numbers each take `PIECE` bytes at most, in multiples of ``split``."""
+    size = max(PIECE // (4 * reals * split), 1) * split
+    return [slice(first, min(first + size, rows)) for first in range(0, rows, size)]
+
+
+def _holding(weights: Floats, share: float) -> NDArray[np.int64]:
+    """Indices of the largest weights that together hold ``share``, or of all if these sum to less."""
     order = np.argsort(-weights, kind="stable")
-    total = np.cumsum(weights[order])
-    return order[: min(int(np.searchsorted(total, share * total[-1])) + 1, most)]
+    return order[: int(np.searchsorted(np.cumsum(weights[order], dtype=np.float64), share)) + 1]

@@ -30,6 +30,8 @@ class Assignment:
         other, in fewer visits to memory.
     reduce: (N, S, H) -> (N,).  combine: two (N,) -> (N,).
     weigh: (scores, joined (N,)) -> Γ (N, S, H), may overwrite scores.
+    single: all the weight goes to one hypothesis, the first one of those that are equally good; in `weigh` to the first
+        of a lot that is as good as joined.
     log_likelihood: (Σ_i joined, log density of the bare images, log density of the residuals) -> what the
         algorithm climbs: log P(X | Θ) for ML, log P(X | Y, Θ) for maxCC.
     """
@@ -41,6 +43,7 @@ class Assignment:
     combine: Callable[[Array, Array], Array]
     weigh: Callable[[Array, Array], Array]
     log_likelihood: Callable[[float, float, float], float]
+    single: bool = False
 
 
 def log_posterior(match: Array, energy: Array, *log_priors: Array) -> Array:
@@ -105,10 +108,12 @@ def _all_to_the_best(scores: Array) -> tuple[Array, Array]:
 
 def _best(scores: Array, best: Array) -> Array:
     xp = namespace(scores)
-    return xp.astype(scores >= best[:, None, None], scores.dtype)
+    flat = xp.reshape(scores, (scores.shape[0], -1))
+    first = xp.arange(flat.shape[1])[None, :] == xp.argmax(flat, axis=1)[:, None]  # of equals: a particle counts once
+    return xp.reshape(xp.astype(first & (flat >= best[:, None]), scores.dtype), scores.shape)
 
 
 MAXIMUM_LIKELIHOOD = Assignment("ML", log_posterior, _settled, log_sum_exp, log_add, _softmax,
                                 lambda evidence, images, residuals: evidence + images)
 MAXIMUM_CROSS_CORRELATION = Assignment("maxCC", cross_correlation, _all_to_the_best, _maximum, _larger, _best,
-                                       lambda evidence, images, residuals: residuals)
+                                       lambda evidence, images, residuals: residuals, single=True)

@@ -87,7 +87,7 @@ def on_workers(cluster: Workers, assignment: Assignment, memory: str | int | Non
         particles, rows, model = part
         cuts = cut(len(particles))
         if isinstance(stage.search, LocalSearch):
-            stages = [replace(stage, search=stage.search.of(mine)) for mine in cuts]
+            stages = [replace(stage, search=stage.search.of(rows[mine])) for mine in cuts]
         else:
             stages = [_sent(client, stage)] * len(cuts)
         model_there = _sent(client, replace(model, scales=np.zeros(0)))  # which the particles carry

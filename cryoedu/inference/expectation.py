@@ -199,17 +199,21 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
 
 
 def visits(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment,
-           then: Callable[[Visit], T], *, xp: ModuleType, budget: int,
+           then: Callable[[Visit], T], *, xp: ModuleType, budget: int, among: NDArray[np.int64] | None = None,
            tick: Tick = lambda share: None) -> Generator[T]:
     """``then`` of every block's Γ: lots of orientations outermost, then noise groups, then blocks of images.
+
+    among: rows of the particles that are looked at; None means all.
 
     ``then`` may run more than once on an image, where memory runs out in it, and must only return; what is yielded
     holds every image once for each lot.
     """
     orientations = len(search.angles)
     images, size, threads = block_sizes(space, model.classes, orientations, len(search.shifts), budget, xp)
-    members = [np.flatnonzero(particles.optics_group == group) for group in range(len(particles.optics))]
+    among = np.arange(len(particles)) if among is None else among
+    members = [among[particles.optics_group[among] == group] for group in range(len(particles.optics))]
     joined = np.full(len(particles), -np.inf, dtype=np.float32)
+    origin = np.full(len(particles), -1)  # the first lot with the best hypothesis
     centres = prior_centres(particles)
     done = 0.0
 
@@ -224,12 +228,16 @@ def visits(particles: Particles, model: Model, search: Search, space: FourierSpa
             priors.append(xp.asarray(tilt[:, :, None], dtype=xp.float32))
         scores = _scores(block, predicted, priors, space, assignment, xp)
         if not (alone or last):
-            joined[rows] = to_numpy(assignment.combine(xp.asarray(joined[rows]), assignment.reduce(scores)))
+            so_far = joined[rows]
+            now = to_numpy(assignment.combine(xp.asarray(so_far), assignment.reduce(scores)))
+            origin[rows[now > so_far]], joined[rows] = predicted.lot.start, now
             return []
         if alone:
             return [then(Visit(group, block, predicted, *assignment.settle(scores)))]
         evidence = xp.asarray(joined[rows])
-        return [then(Visit(group, block, predicted, assignment.weigh(scores, evidence), evidence))]
+        elsewhere = xp.asarray(assignment.single & (origin[rows] != predicted.lot.start))
+        reached = xp.where(elsewhere, xp.asarray(np.inf, dtype=evidence.dtype), evidence)
+        return [then(Visit(group, block, predicted, assignment.weigh(scores, reached), evidence))]
 
     reads = in_pieces(lambda rows, group: load(particles, rows, group, space), images, xp)
     pieces = in_pieces(look, images, xp)
@@ -260,7 +268,7 @@ def visits(particles: Particles, model: Model, search: Search, space: FourierSpa
                 for some, found in zip(blocks, every, strict=True):
                     yield from found
                     done += len(some) * (lot.stop - lot.start)
-                    tick(done / (len(particles) * orientations * (1 if alone else 2)))
+                    tick(done / (len(among) * orientations * (1 if alone else 2)))
             start = lot.stop
         if alone:
             return

@@ -54,9 +54,6 @@ if TYPE_CHECKING:
     from cryoedu.inference.cluster import Workers
 
 MARGIN = 5  # shells beyond the resolution that are looked at next, so that it can grow
-# How much is followed in the last search of all orientations: who is lost there is not found by looking around the last
-# pose. Coarse scores are not to be trusted far, for the best pose can be half a step from every point of the grid.
-THOROUGH = Adaptive(share=0.9999, most=400)
 LEAST_FSC, MOST_FSC = 1e-3, 0.999
 
 
@@ -173,8 +170,7 @@ def next_stage(number: int, before: State, search: Search, sampling: Sampling, f
     nyquist = int(before["nyquist"])
     radius = nyquist if last else int(min(shells_so_far[-1] + MARGIN, nyquist - 1))  # all shells mean the end
     if level < sampling.local_from:
-        follow = THOROUGH if level == sampling.local_from - 1 else Adaptive()
-        return Stage(number, grid, radius, replace(follow, levels=level, diameter=diameter))
+        return Stage(number, grid, radius, Adaptive(levels=level, diameter=diameter))
     step, shift_step = search.angular_step / 2**level, search.shift_step / 2**level
     around = local_search(before["angles"], before["shifts"], angular_range=sampling.reach * step, angular_step=step,
                           shift_range=sampling.reach * shift_step, shift_step=shift_step)

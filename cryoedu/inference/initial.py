@@ -113,19 +113,20 @@ def stochastic_gradient_descent(
                                   ball, (), 1, xp)
         step = rate * (1 - momentum)
         velocity = (momentum * before["velocity"] + np.float32(step) * (best.maps - at.maps)).astype(np.float32)
-        return Update(blended(at, best, min(step, 1.0), at.maps + velocity), ssnr,
+        return Update(blended(at, best, min(step, 1.0), at.maps + velocity, space.radius), ssnr,
                       state={"velocity": velocity} | _columns(posterior))
 
     return iterate([particles], [np.arange(count)], [model], schedule, update, expect=in_turn(expect),
                    space_name="fourier", numbers=range(number_from, iterations + 1), tick=tick, state=state)
 
 
-def blended(model: Model, best: Model, share: float, maps: NDArray[np.float32]) -> Model:
-    """``model`` with these maps, its noise, weights and spread of shifts gone the ``share`` of the way to ``best``."""
+def blended(model: Model, best: Model, share: float, maps: NDArray[np.float32], radius: int) -> Model:
+    """``model`` with these maps, known up to shell ``radius``, and its noise, weights and spread of shifts gone the
+    ``share`` of the way to ``best``."""
     def between(name: str) -> Any:
         return (1 - share) * getattr(model, name) + share * getattr(best, name)
 
-    return replace(model, maps=maps, tau2=signal_power(maps), sigma2=between("sigma2"),
+    return replace(model, maps=maps, tau2=signal_power(maps, radius), sigma2=between("sigma2"),
                    class_weights=between("class_weights"), offset_sigma=float(between("offset_sigma")))
 
 
@@ -144,7 +145,8 @@ def random_start(particles: Particles, classes: int, radius: int, mask: NDArray[
         _, sums = local_expectation(particles.subset_of(mine), empty, known, space, MAXIMUM_LIKELIHOOD, xp=xp,
                                     budget=budget)
         maps.append(to_numpy(solve(space, sums.equations(space), None, xp.asarray(empty.maps), RANDOM_STEPS)))
-    return replace(start_model(particles, np.concatenate(maps) * mask), sigma2=empty.sigma2)
+    found = np.concatenate(maps) * mask
+    return replace(start_model(particles, found), tau2=signal_power(found, radius), sigma2=empty.sigma2)
 
 
 def random_angles(count: int, seed: int) -> Floats:

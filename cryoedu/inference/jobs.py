@@ -95,7 +95,7 @@ def seeds_from_subsets(particles: Particles, reference: NDArray[np.floating], cl
                            cluster=cluster))
         maps.append(turn.model.maps[0])
     seeds = np.stack(maps)
-    return replace(start_model(particles, seeds), tau2=signal_power(seeds), sigma2=sigma2)
+    return replace(start_model(particles, seeds), tau2=signal_power(seeds, radius), sigma2=sigma2)
 
 
 def random_subsets(count: int, classes: int, seed: int) -> list[NDArray[np.int64]]:

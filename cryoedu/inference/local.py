@@ -32,7 +32,7 @@ from cryoedu.microscope.slices import extract
 from cryoedu.particles.particles import Particles
 from cryoedu.threads import in_threads
 
-LEAST = 1e-4  # share of a particle's weight below which a slice does not count in the sums
+LEFT_OUT = 1e-3  # of a particle's weight: how much the lightest slices may hold together that do not enter the sums
 
 
 @dataclass(frozen=True)
@@ -145,10 +145,19 @@ def _scores(moved: Array, slices: Array, c: Array, prior: Array, assignment: Ass
     return assignment.score(match, energy[:, None, :], prior)
 
 
+def heavy(weights: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which of each particle's weights (N', H), of sum 1, count: all but the lightest, which hold `LEFT_OUT`."""
+    order = np.argsort(weights, axis=1)
+    light = np.cumsum(np.take_along_axis(weights, order, 1), axis=1, dtype=np.float64) <= LEFT_OUT
+    counts = np.empty(weights.shape, dtype=bool)
+    np.put_along_axis(counts, order, ~light, 1)
+    return counts
+
+
 def _products(gamma: Array, weights: Array, moved: Array, slices: Array, c: Array, rotations: Floats, turns: int,
               xp: ModuleType) -> tuple[Floats, Floats, list[tuple[int, Array, Array, Floats]]]:
     """Σ Γ Re X* CTF A / σ² and Σ Γ |CTF A|² / σ² of each column (N', J), and the slices, of hypotheses that count."""
-    counts = to_numpy(weights) > LEAST
+    counts = heavy(to_numpy(weights))
     kept = np.flatnonzero(counts.any(axis=0))  # a peaked posterior leaves few
     counts, at = counts[:, kept], xp.asarray(kept)
     mask = xp.asarray(counts, dtype=weights.dtype)

@@ -29,8 +29,8 @@ from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD, Assignment
 from cryoedu.inference.expectation import Sums, Tick, expectation
 from cryoedu.inference.gridsums import GridSums
 from cryoedu.inference.local import local_expectation
-from cryoedu.inference.maximisation import Equations, solve
-from cryoedu.inference.model import Floats, Iteration, Model, Posterior, check_model, signal_power
+from cryoedu.inference.maximisation import Equations, signal_prior, solve
+from cryoedu.inference.model import Floats, Iteration, Model, Posterior, check_model, signal_power, start_power
 from cryoedu.inference.scales import estimated_scales, micrograph_groups, scaled
 from cryoedu.inference.spaces import FourierSpace, RealSpace
 from cryoedu.particles.particles import Particles
@@ -258,11 +258,11 @@ def maximisation(sums: Sums | GridSums, class_counts: Floats, model: Model, sear
     ssnr = fudge * model.tau2 * radial_mean(to_numpy(equations.weight), space.box, space.ndim)
     new: dict[str, Any] = {}
     if "maps" not in fixed:
-        prior = None if tau2_fudge is None else 1.0 / np.maximum(fudge * model.tau2, 1e-12 * model.tau2.max())
+        prior = None if tau2_fudge is None else signal_prior(model.tau2, equations.weight, fudge)
         maps = solve(space, equations, prior, xp.asarray(model.maps), steps)
         new["maps"] = to_numpy(maps).astype(np.float32) * (np.float32(1.0) if mask is None else mask)
     if "tau2" not in fixed:
-        new["tau2"] = signal_power(new.get("maps", model.maps))
+        new["tau2"] = signal_power(new.get("maps", model.maps), space.radius)
     return replace(model, **new, **hidden_parts(sums, class_counts, model, search, space, fixed)), ssnr
 
 
@@ -329,7 +329,7 @@ def start_model(particles: Particles, maps: NDArray[np.floating], *, space: str 
                 offset_sigma: float = 10.0) -> Model:
     """A model from maps alone: equal class weights, the images' power as the first noise, the maps' power as τ²."""
     maps = np.asarray(maps, dtype=np.float32)
-    return Model(maps, particles.pixel_size, noise_power(particles, space), signal_power(maps),
+    return Model(maps, particles.pixel_size, noise_power(particles, space), start_power(maps),
                  np.full(len(maps), 1.0 / len(maps)), offset_sigma)
 
 

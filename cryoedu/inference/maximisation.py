@@ -70,6 +70,15 @@ def weak_prior(weight: Array) -> NDArray[np.float64]:
     return np.maximum(WEAK * radial_mean(to_numpy(weight), weight.shape[1], ndim), 1e-30)
 
 
+def signal_prior(tau2: NDArray[np.float64], weight: Array, fudge: float) -> NDArray[np.float64]:
+    """1/(T τ²) (K, n//2 + 1) for `solve`; ``fudge`` is T, ``weight`` as in `Equations`.
+
+    Where no signal was looked for yet (τ² = 0) only the `weak_prior` holds back: a prior of no signal would never let
+    there be any, whatever the images show. RELION leaves these shells all but free too.
+    """
+    return np.where(tau2 > 0, 1 / np.maximum(fudge * tau2, np.finfo(np.float64).tiny), weak_prior(weight))
+
+
 def solve(space: FourierSpace, equations: Equations, prior: NDArray[np.float64] | None, start: Array,
           steps: int) -> Array:
     """Maps (K, n, …) that (nearly) maximise Q, by ``steps`` preconditioned conjugate gradients from ``start``.

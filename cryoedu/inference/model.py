@@ -13,6 +13,7 @@ from cryoedu.errors import InputError
 from cryoedu.geometry.fourier import fourier, radial_mean
 
 Floats = NDArray[np.float64]
+NO_SIGNAL = 1e-12  # of the strongest shell's power: less is what float32 leaves
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Model:
     pixel_size: Å.
     sigma2: (G, bins) variance of the noise in each real component, for each noise group: per shell, n//2 + 1
         bins in Fourier space; in real space one bin, the variance of a pixel.
-    tau2: (K, n//2 + 1) power of the signal in each real component, per shell.
+    tau2: (K, n//2 + 1) power of the signal in each real component, per shell; 0 where it has not been looked for yet.
     class_weights: (K,) P(k), sums to one.
     offset_sigma: Å, standard deviation of the shifts along x and y.
     scales: (M,) intensity of each micrograph group, see `cryoedu.inference.scales`; empty where they are not estimated.
@@ -117,10 +118,25 @@ def resolution_of(shell: int, box: int, pixel_size: float) -> float:
     return box * pixel_size / max(shell, 1)
 
 
-def signal_power(maps: NDArray[np.floating]) -> Floats:
-    """τ² (K, n//2 + 1): half the mean squared modulus of the maps' transforms (K, n, …) on each shell."""
+def signal_power(maps: NDArray[np.floating], radius: int | None = None) -> Floats:
+    """τ² (K, n//2 + 1): half the mean squared modulus of the maps' transforms (K, n, …) on each shell.
+
+    radius: the outermost shell that was looked at. What a mask has spread beyond it is no signal: τ² is 0 there, which
+        `signal_prior` takes for a shell of which nothing is known. Up to it, what rounding would leave is positive.
+    """
     ndim = maps.ndim - 1
-    return 0.5 * radial_mean(np.abs(fourier(np.asarray(maps), ndim)) ** 2, maps.shape[-1], ndim)
+    tau2 = 0.5 * radial_mean(np.abs(fourier(np.asarray(maps), ndim)) ** 2, maps.shape[-1], ndim)
+    if radius is None:
+        return tau2
+    least = NO_SIGNAL * tau2.max(axis=1, keepdims=True)
+    return np.where(np.arange(tau2.shape[1]) <= radius, np.maximum(tau2, least), 0.0)
+
+
+def start_power(maps: NDArray[np.floating]) -> Floats:
+    """τ² (K, n//2 + 1) of maps to start from: 0 where they hold nothing but what rounding leaves, as beyond a low
+    pass."""
+    tau2 = signal_power(maps)
+    return np.where(tau2 > NO_SIGNAL * tau2.max(axis=1, keepdims=True), tau2, 0.0)
 
 
 def low_pass(maps: NDArray[np.floating], pixel_size: float, resolution: float) -> NDArray[np.float32]:

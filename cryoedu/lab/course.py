@@ -14,7 +14,7 @@ from typing import Any
 
 from cryoedu.course import build
 from cryoedu.course.exercises import LESSONS, MINUTES, lesson_exercises
-from cryoedu.course.progress import forget, progress_file, solved, tried
+from cryoedu.course.progress import forget, solved, tried
 from cryoedu.errors import InputError
 from cryoedu.files import replace_when_done
 from cryoedu.lab.handlers import Handler, handler
@@ -66,10 +66,10 @@ def state(root: Path, since: str = "") -> dict[str, Any]:
     folder = course_folder(root)
     files = {lesson: build.source_of(lesson).with_suffix(".ipynb").name for lesson in LESSONS}
     missing = [lesson for lesson, name in files.items() if folder is None or not (folder / name).is_file()]
-    stamp = f"{folder} {missing} {_changed(progress_file())}"
+    right, wrong = solved(), tried()
+    stamp = f"{folder} {missing} {' '.join(sorted(right))} / {' '.join(sorted(wrong))}"
     if stamp == since:
         return {"stamp": stamp}
-    right, wrong = solved(), tried()
     lessons: list[dict[str, Any]] = []
     for lesson, title in LESSONS.items():
         exercises = [{"number": e.number, "title": e.title,
@@ -81,13 +81,6 @@ def state(root: Path, since: str = "") -> dict[str, Any]:
     unfinished = [found["lesson"] for found in lessons if found["done"] < len(found["exercises"])]
     return {"stamp": stamp, "lessons": lessons, "next": unfinished[0] if unfinished else None,
             "folder": None if folder is None else _relative(folder, root)}
-
-
-def _changed(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from cryoedu.errors import InputError
-from cryoedu.particles.mrc import HEADER_BYTES, Header, header_record, parse_header, read_header
+from cryoedu.particles.mrc import HEADER_BYTES, Header, header_record, parse_header, read_start
+from cryoedu.particles.ondisk import ChangedError, OnDisk
 
 MOST_UNPACKED = 512 * 10**6  # bytes that a packed file may take on the disk of the server
 CHUNK = 1 << 20
@@ -30,9 +31,11 @@ def open_mrc(path: Path) -> tuple[Header, Any]:
 
     Raises InputError, as `read_header`, and if what is packed would unpack to more than half a gigabyte.
     """
-    packed = _opener(path) is not None
-    raw = b"".join(_contents(path, HEADER_BYTES))
-    header = parse_header(raw, path, UNKNOWN, path.stat().st_mtime_ns) if packed else read_header(path)
+    raw, path, length, changed = read_start(path)
+    packed = raw[:2] in OPENERS
+    if packed:
+        raw, length = b"".join(_contents(path, HEADER_BYTES)), UNKNOWN
+    header = parse_header(raw, path, length, changed)
     size = header.offset + header.dtype.itemsize * math.prod(header.shape)
     if packed and size > MOST_UNPACKED:
         raise InputError(f"{path} would take {size / 1e9:.1f} GB unpacked, and only up to {MOST_UNPACKED / 1e9:.1f} GB "
@@ -40,8 +43,8 @@ def open_mrc(path: Path) -> tuple[Header, Any]:
     return header, header_record(raw)
 
 
-def pixels(header: Header) -> np.ndarray:
-    """The data (sections, height, width), mapped from disk. Raises InputError if they are not all there."""
+def pixels(header: Header) -> np.ndarray | OnDisk:
+    """The data (sections, height, width), on disk. Raises InputError if they are packed and not all there."""
     if header.size < UNKNOWN:
         return header.pixels()
     with _one_at_a_time:  # two requests for one file wait for the same
@@ -62,21 +65,17 @@ def _unpacked(header: Header) -> np.ndarray:
         if file.tell() < wanted:
             raise InputError(f"{header.path} is truncated: unpacked it has {file.tell()} bytes, but its header "
                              f"promises {wanted}: copy or make it again")
-        return np.memmap(file, header.dtype, mode="r", offset=header.offset, shape=header.shape)
-
-
-def _opener(path: Path) -> Callable[..., Any] | None:
-    try:
-        with open(path, "rb") as file:
-            return OPENERS.get(file.read(2))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({(error.strerror or str(error)).lower()}): check its "
-                         "permissions") from None
+        if header.path.stat().st_mtime_ns != header.changed:
+            raise ChangedError(header.path)
+        return np.memmap(file, header.dtype, mode="r", offset=header.offset, shape=header.shape)  # nobody else has it
 
 
 def _contents(path: Path, most: int) -> Any:
     """The first ``most`` bytes, unpacked, in chunks; fewer if there are no more."""
-    with (_opener(path) or open)(path, "rb") as file:
+    opener = OPENERS.get(read_start(path)[0][:2])
+    if opener is None:
+        raise ChangedError(path)
+    with opener(path, "rb") as file:
         while most > 0:
             try:
                 chunk = file.read(min(CHUNK, most))

@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 from tornado import web
 
 from cryoedu.errors import InputError
+from cryoedu.particles.ondisk import ChangedError
+
+RELOAD = "choose Reload from Disk in the menu File"
 
 
 @cache
@@ -94,9 +97,9 @@ class Handler(APIHandler):
         return value
 
     def unchanged(self, file: Path, changed: int) -> None:
-        """Raise InputError if the file is no longer the one that the page describes, to which ``changed`` belongs."""
+        """Raise ChangedError if the file is no longer the one that the page describes, to which ``changed`` belongs."""
         if self.text("changed", str(changed)) != str(changed):
-            raise InputError(f"{file} has changed since it was opened: choose Reload from Disk in the menu File")
+            raise ChangedError(file, RELOAD)
 
     async def answer(self, work: Callable[[], Any]) -> None:
         """Send what ``work`` returns: bytes as they are, everything else as JSON; an InputError as {"message": …}.
@@ -107,7 +110,8 @@ class Handler(APIHandler):
             made = await asyncio.get_running_loop().run_in_executor(workers(), work)
         except InputError as error:
             self.set_status(400)
-            made = {"message": str(error).replace(f"{getattr(self.contents_manager, 'root_dir', '')}{os.sep}", "")}
+            told = ChangedError(error.path, RELOAD) if isinstance(error, ChangedError) else error
+            made = {"message": str(told).replace(f"{getattr(self.contents_manager, 'root_dir', '')}{os.sep}", "")}
         except (OSError, MemoryError) as error:  # a disk that is gone, a file that is being replaced
             self.log.warning("cryoedu: %s", self.request.uri, exc_info=True)
             self.set_status(500)

@@ -14,12 +14,12 @@ from cryoedu.lab.files import UNKNOWN, open_mrc, pixels
 from cryoedu.lab.handlers import Handler, handler, pack
 from cryoedu.lab.pictures import (
     READ,
+    Numbers,
     grey,
     image_power,
     limits,
     map_power,
     profile,
-    read_few,
     shrink,
     statistics,
     whole_plane,
@@ -78,7 +78,7 @@ def opened(ask: Handler) -> Header:
     return header
 
 
-def density(header: Header) -> NDArray[Any]:
+def density(header: Header) -> Numbers:
     """The data of a map as (z, y, x), whatever the order of its axes on disk."""
     place = [3 - axis for axis in reversed(header.axes)]
     return pixels(header).transpose(np.argsort(place))
@@ -119,7 +119,8 @@ def plane(ask: Handler) -> bytes:
         raise InputError(f"axis={axis[:40]} is not x, y or z")
     data = pixels(header) if ask.text("as", "stack") == "stack" else density(header)
     across = "zyx".index(axis)
-    section = np.moveaxis(data, across, 0)[ask.number("at", 0, 0, data.shape[across] - 1)]
+    at = ask.number("at", 0, 0, data.shape[across] - 1)
+    section = data[(slice(None),) * across + (at,)]
     height, width = section.shape
     top, left = ask.number("top", 0, 0, height - 1), ask.number("left", 0, 0, width - 1)
     part = section[top : top + (ask.number("height", 0, 0, height) or height),
@@ -142,7 +143,7 @@ def spectrum(ask: Handler) -> bytes:
         n = min(SPECTRUM_BOX, min(volume.shape) // 2 * 2)
         _check_box(n)
         middle = [(side - n) // 2 for side in volume.shape]
-        power: NDArray[np.floating] = map_power(volume[tuple(slice(m, m + n) for m in middle)])
+        power: NDArray[np.floating] = map_power(np.asarray(volume[tuple(slice(m, m + n) for m in middle)]))
         half = power[0]
         of = f"the map, section kz = 0, of {'all' if volume.shape == (n, n, n) else 'the middle'} {n} voxels"
     else:
@@ -152,7 +153,6 @@ def spectrum(ask: Handler) -> bytes:
         n = min(TILE, min(stack.shape[1:]) // 2 * 2)
         _check_box(n)
         corners = _tiles(stack.shape[1], stack.shape[2], n, TILES if len(chosen) == 1 else 1)
-        read_few(stack[0, :n, :n])
         power = half = image_power((stack[i, y : y + n, x : x + n] for i in chosen for y, x in corners), n)
         of = f"image {chosen[0] + 1}" if len(chosen) == 1 else f"the mean of {len(chosen)} images"
         of += f", mean of {len(corners)} squares of {n} pixels" if len(corners) > 1 else f", {n} pixels"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import mmap
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoedu.geometry.fourier import frequencies, multiplicity
+from cryoedu.particles.ondisk import OnDisk
 
+Numbers = NDArray[Any] | OnDisk  # in memory, or in a file
 READ = 256 * 10**6  # bytes that one picture may read from disk; beyond, pixels are left out instead of averaged
 PAGE = 4096  # what a disk reads for one number
 BAND = 1 << 22  # numbers that are in memory at a time
 PLACES = 64  # of a large file that its statistics are taken from
 
 
-def block_means(values: NDArray[Any], factors: tuple[int, ...]) -> NDArray[np.float32]:
+def block_means(values: Numbers, factors: tuple[int, ...]) -> NDArray[np.float32]:
     """Means of values (…) over blocks of so many along each axis, in float32; what does not fill a block is left out.
 
     A band of the first axis is in memory at a time; of a block that is larger, one row.
@@ -43,38 +44,32 @@ def block_means(values: NDArray[Any], factors: tuple[int, ...]) -> NDArray[np.fl
     return out
 
 
-def shrink(values: NDArray[Any], most: int, read: int = READ) -> tuple[NDArray[np.float32], tuple[int, ...], bool]:
+def shrink(values: Numbers, most: int, read: int = READ) -> tuple[NDArray[np.float32], tuple[int, ...], bool]:
     """Values (…) with at most ``most`` along every axis; by which factors, and whether some of them were left out.
 
     Blocks are averaged. Where that would read more than ``read`` bytes from disk, only every so many-th row is.
     """
+    order = sorted(range(values.ndim), key=lambda axis: -abs(values.strides[axis]))  # as they lie on disk
+    back = [order.index(axis) for axis in range(values.ndim)]
+    small, factors, sampled = _shrink(values.transpose(order), most, read)
+    return small.transpose(back), tuple(factors[axis] for axis in back), sampled
+
+
+def _shrink(values: Numbers, most: int, read: int) -> tuple[NDArray[np.float32], tuple[int, ...], bool]:
     saving = values.ndim - (abs(values.strides[-1]) < PAGE)  # leaving out neighbours on one page saves nothing
     step = max(1, math.ceil((reads(values) / read) ** (1 / max(saving, 1))))
     inner = math.ceil(max(values.shape) / most / step)  # of those that are taken, how many are averaged
     factors = tuple(min(step * inner, n) for n in values.shape)
     taken = values[tuple(slice(0, f * (n // f), step if axis < saving else 1)
                          for axis, (n, f) in enumerate(zip(values.shape, factors)))]
-    read_few(taken)
     blocks = tuple(math.ceil(f / step) if axis < saving else f for axis, f in enumerate(factors))
     return block_means(taken, blocks), factors, step > 1
 
 
-def reads(values: NDArray[Any]) -> int:
+def reads(values: Numbers) -> int:
     """About how many bytes a disk reads for these values: whole pages, for a single one too."""
     rows = math.prod(values.shape[:-1])
-    return rows * max(min(PAGE, abs(values.strides[-1])) * values.shape[-1], values.itemsize)
-
-
-def read_few(values: NDArray[Any]) -> None:
-    """If these values lie far apart in a file that is mapped, say so to the system: else it reads 128 kB around each.
-    """
-    if 4 * reads(values) > sum(n * abs(stride) for n, stride in zip(values.shape, values.strides)):
-        return
-    whole: Any = values
-    while isinstance(whole, np.ndarray):
-        whole = whole.base
-    if isinstance(whole, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
-        whole.madvise(mmap.MADV_RANDOM)
+    return rows * max(min(PAGE, abs(values.strides[-1])) * values.shape[-1], values.dtype.itemsize)
 
 
 def limits(values: NDArray[np.floating], sigmas: float) -> tuple[float, float]:
@@ -92,18 +87,15 @@ def grey(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.ui
     return np.rint(np.clip(np.nan_to_num(scaled), 0, 255)).astype(np.uint8)
 
 
-def statistics(stack: NDArray[Any], most: int = 4 * 10**6) -> dict[str, float | int | None]:
+def statistics(stack: Numbers, most: int = 4 * 10**6) -> dict[str, float | int | None]:
     """Lowest and highest value, mean and standard deviation of a stack (N, h, w), from about ``most`` numbers at most.
 
     Of a larger one `PLACES` runs of numbers are read, evenly spread: a disk finds few places quickly, and many slowly.
     ``share`` says how much was measured, ``broken`` how many were no numbers.
     """
-    flat = stack.reshape(-1)
-    run = max(1, min(flat.size, most) // PLACES)
-    starts = range(0, flat.size, run) if flat.size <= most \
-        else np.linspace(0, flat.size - run, PLACES).astype(np.int64).tolist()
-    if flat.size > most:
-        read_few(flat[:: flat.size // PLACES])
+    flat, size = stack.ravel(), math.prod(stack.shape)
+    run = max(1, min(size, most) // PLACES)
+    starts = range(0, size, run) if size <= most else np.linspace(0, size - run, PLACES).astype(np.int64).tolist()
     total, squares, low, high, finite, seen = 0.0, 0.0, math.inf, -math.inf, 0, 0
     shift: float | None = None
     for start in starts:
@@ -118,13 +110,13 @@ def statistics(stack: NDArray[Any], most: int = 4 * 10**6) -> dict[str, float | 
         total += float((good - shift).sum())
         squares += float(np.square(good - shift).sum())
     if shift is None:
-        return {"low": None, "high": None, "mean": None, "sigma": None, "share": seen / stack.size, "broken": seen}
+        return {"low": None, "high": None, "mean": None, "sigma": None, "share": seen / size, "broken": seen}
     mean = total / finite
     return {"low": low, "high": high, "mean": shift + mean, "sigma": math.sqrt(max(squares / finite - mean**2, 0.0)),
-            "share": seen / stack.size, "broken": seen - finite}
+            "share": seen / size, "broken": seen - finite}
 
 
-def image_power(images: Iterable[NDArray[Any]], box: int) -> NDArray[np.float64]:
+def image_power(images: Iterable[Numbers], box: int) -> NDArray[np.float64]:
     """Mean power of images (box, box), the half plane (box, box // 2 + 1), of each less its mean."""
     total, count = np.zeros((box, box // 2 + 1)), 0
     for image in images:

@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoedu.errors import InputError
+from cryoedu.particles.ondisk import Fill, reading
 
 LARGEST = 2 * 10**9  # bytes of a file
 MOST_LINES, MOST_TABLES, MOST_COLUMNS = 10**7, 2000, 500
 LONGEST, LONGEST_NAME = 1 << 16, 200  # bytes of a line, of a name
-CHUNK = 1 << 24
+CHUNK = 1 << 22
+HEAD, SPACES = b"data_", np.frombuffer(b" \t\r\v\f", np.uint8)
 TOKEN = re.compile(rb"""(["'])(.*?)(?:\1(?=\s|$)|$)|(\S+)""")  # no quote is looked for twice: long lines stay quick
 
 
@@ -28,10 +30,12 @@ TOKEN = re.compile(rb"""(["'])(.*?)(?:\1(?=\s|$)|$)|(\S+)""")  # no quote is loo
 class Table:
     """A table of a STAR file, which stays on disk. A list of values is a table of the columns "name" and "value".
 
-    starts, ends: (N,) where each row's line begins and ends in the file, in bytes.  changed: its time stamp then (ns).
+    starts, ends: (N,) where each row's line begins and ends in the file, in bytes.  size, changed: the file's length
+    and time stamp (ns) then.  Reading rows raises ChangedError if it has others now.
     """
 
     path: Path
+    size: int
     changed: int
     name: str
     columns: tuple[str, ...]
@@ -43,14 +47,16 @@ class Table:
 
     def rows(self, chosen: Sequence[int] | NDArray[np.int64]) -> Iterator[list[bytes]]:
         """The values of these rows, as they stand there; a row that is cut short has fewer than there are columns."""
-        with open(self.path, "rb") as file:
+        held, at = b"", 0  # what was read last, and from where: mostly the next row is in it
+        with reading(self.path, self.size, self.changed) as fill:
             for i in chosen:
-                file.seek(int(self.starts[i]))
-                size = int(self.ends[i] - self.starts[i])
-                if size > LONGEST:
+                start, end = int(self.starts[i]), int(self.ends[i])
+                if end - start > LONGEST:
                     raise InputError(f"{self.path}: row {i + 1} of table data_{self.name} is longer than {LONGEST} "
                                      "characters: this is no STAR file as programs write it")
-                yield values(file.read(size))
+                if not at <= start <= end <= at + len(held):
+                    held, at = _bytes(fill, start, min(LONGEST, self.size - start)), start
+                yield values(held[start - at : end - at])
 
     def column(self, number: int) -> NDArray[np.float64] | NDArray[np.object_]:
         """A whole column (N,), as float64 if all of it are numbers, else as objects, which are bytes."""
@@ -59,7 +65,7 @@ class Table:
     def problem(self) -> str | None:
         """What is wrong with the first or the last row, in a sentence, or None."""
         for i in sorted({0, len(self) - 1}) if len(self) else []:
-            found = len(next(self.rows([i])))
+            found = sum(map(len, self.rows([i])))
             if found != len(self.columns):
                 return (f"row {i + 1} of table data_{self.name} has {found} values for {len(self.columns)} columns: "
                         "the file may be cut short, copy or write it again")
@@ -92,48 +98,66 @@ def _tables(path: Path, size: int, changed: int) -> tuple[Table, ...]:
                          "take some of its particles, for example with relion_star_handler")
     if not size:
         raise InputError(f"{path} is empty: copy or make it again")
-    try:
-        content = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({(error.strerror or str(error)).lower()}): check its "
-                         "permissions") from None
-    if (content[:4096] == 0).any():
-        raise InputError(f"{path} is not a STAR file, but a binary one: give the STAR file that belongs to it")
-    starts, ends = _lines(path, content)
-    heads = [int(i) for i in _beginning(content, starts, b"data_")]
-    if not heads:
-        raise InputError(f"{path} is not a STAR file: it has no line that begins with data_")
-    if len(heads) > MOST_TABLES:
-        raise InputError(f"{path} has {len(heads)} tables, and only up to {MOST_TABLES} are shown: split it")
-    return tuple(_table(path, changed, content, starts[first:last], ends[first:last])
-                 for first, last in zip(heads, [*heads[1:], len(starts)]))
+    with reading(path, size, changed) as fill:
+        lines = _lines(path, size, fill)
+        heads = np.flatnonzero(lines.heads).tolist()
+        if not heads:
+            raise InputError(f"{path} is not a STAR file: it has no line that begins with data_")
+        if len(heads) > MOST_TABLES:
+            raise InputError(f"{path} has {len(heads)} tables, and only up to {MOST_TABLES} are shown: split it")
+        return tuple(_table(path, size, changed, fill, lines.part(first, last))
+                     for first, last in zip(heads, [*heads[1:], len(lines.starts)]))
 
 
-def _lines(path: Path, content: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where the lines begin and end."""
-    found: list[NDArray[np.int64]] = []
-    for at in range(0, len(content), CHUNK):
-        found.append(np.flatnonzero(content[at : at + CHUNK] == 10) + at)
-        if sum(map(len, found)) > MOST_LINES:
+@dataclass(frozen=True, eq=False)
+class _Lines:
+    """Lines of a file. starts, ends: (N,) where they begin and end, in bytes.  first: (N,) their first bytes, that of
+    the line's end where it is empty.  heads: (N,) whether they begin with "data_"."""
+
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    first: NDArray[np.uint8]
+    heads: NDArray[np.bool_]
+
+    def part(self, first: int, last: int) -> _Lines:
+        """The lines from ``first`` on, without ``last``."""
+        return _Lines(self.starts[first:last], self.ends[first:last], self.first[first:last], self.heads[first:last])
+
+
+def _bytes(fill: Fill, start: int, count: int) -> bytes:
+    held = bytearray(count)
+    fill(start, held)
+    return bytes(held)
+
+
+def _lines(path: Path, size: int, fill: Fill) -> _Lines:
+    """All lines; a chunk of the file is in memory at a time."""
+    starts, first, heads, count = [], [], [], 0
+    for at in range(0, size, CHUNK):
+        length = min(CHUNK, size - at)
+        held = np.full(length + len(HEAD), ord("\n"), dtype=np.uint8)  # with the beginning of a line that comes next
+        fill(at, held[: min(len(held), size - at)])
+        if at == 0 and (held[:4096] == 0).any():
+            raise InputError(f"{path} is not a STAR file, but a binary one: give the STAR file that belongs to it")
+        begins = np.flatnonzero(held[:length] == ord("\n")) + 1
+        begins = begins if at else np.concatenate([[0], begins])
+        count += len(begins)
+        if count > MOST_LINES:
             raise InputError(f"{path} has more than {MOST_LINES:,} lines, the most that are shown: take some of its "
                              "particles, for example with relion_star_handler")
-    ends = np.concatenate([*found, [len(content)]]).astype(np.int64)
-    return np.concatenate([[0], ends[:-1] + 1]).astype(np.int64), ends
+        starts.append(begins + at)
+        first.append(held[begins])
+        heads.append(np.all([held[begins + i] == letter for i, letter in enumerate(HEAD)], axis=0))
+    beginning = np.concatenate(starts)
+    return _Lines(beginning, np.append(beginning[1:] - 1, size), np.concatenate(first), np.concatenate(heads))
 
 
-def _beginning(content: NDArray[np.uint8], starts: NDArray[np.int64], word: bytes) -> NDArray[np.int64]:
-    """Which lines begin with this word."""
-    chosen = np.flatnonzero(starts + len(word) <= len(content))
-    for i, letter in enumerate(word):
-        chosen = chosen[content[starts[chosen] + i] == letter]
-    return chosen
+def _table(path: Path, size: int, changed: int, fill: Fill, lines: _Lines) -> Table:
+    """The table of these lines, of which the first begins with "data_"."""
+    starts, ends = lines.starts, lines.ends
 
-
-def _table(path: Path, changed: int, content: NDArray[np.uint8], starts: NDArray[np.int64],
-           ends: NDArray[np.int64]) -> Table:
-    """The table whose lines, "data_" first, begin and end there."""
     def line(i: int) -> bytes:
-        return bytes(content[starts[i] : min(ends[i], starts[i] + LONGEST)]).strip()
+        return _bytes(fill, int(starts[i]), min(int(ends[i] - starts[i]), LONGEST)).strip()
 
     name = line(0)[5:].split(b"#")[0].decode("utf-8", "replace").strip()[:LONGEST_NAME]
     at = 1
@@ -149,12 +173,13 @@ def _table(path: Path, changed: int, content: NDArray[np.uint8], starts: NDArray
                              "shown: correct it or write it again")
     rows = np.arange(at, len(starts))
     rows = rows[ends[rows] > starts[rows]]  # not at the end of the file
-    rows = rows[content[starts[rows]] != ord("#")]
-    short = ends[rows] - starts[rows] < 2 * len(columns)  # so short that it may be blank
-    blank = np.zeros(len(rows), dtype=bool)
-    blank[short] = [not line(int(i)) for i in rows[short]]
+    rows = rows[lines.first[rows] != ord("#")]
+    length = ends[rows] - starts[rows]
+    blank = np.isin(lines.first[rows], SPACES) & (length < 2 * len(columns))  # so short that it may be
+    for i in np.flatnonzero(blank & (length > 1)):
+        blank[i] = not line(int(rows[i]))
     rows = rows[~blank]
-    return Table(path, changed, name, tuple(columns), starts[rows], ends[rows])
+    return Table(path, size, changed, name, tuple(columns), starts[rows], ends[rows])
 
 
 @lru_cache(maxsize=3)

@@ -26,6 +26,7 @@ from cryoedu.errors import InputError
 from cryoedu.lab.handlers import Handler, below, handler, pack
 from cryoedu.lab.pictures import grey, shrink
 from cryoedu.particles.mrc import read_header
+from cryoedu.particles.ondisk import OnDisk
 from cryoedu.status import STATUS, Status, recorded, status_of
 
 JOB, HISTORY, REPORT = "run_job.json", "run_history.csv", "run_report.html"
@@ -242,12 +243,12 @@ def pictures(folder: Path, number: int) -> bytes:
     return pack({"shape": list(levels.shape)}, levels)
 
 
-def _central(density: NDArray[Any]) -> list[NDArray[Any]]:
+def _central(density: OnDisk) -> list[OnDisk]:
     z, y, x = (n // 2 for n in density.shape)
     return [density[z], density[:, y], density[:, :, x]]
 
 
-def _levels(image: NDArray[Any]) -> NDArray[np.uint8]:
+def _levels(image: OnDisk) -> NDArray[np.uint8]:
     """Levels between all but the darkest and brightest thousandth."""
     values, _, _ = shrink(image, PICTURE)
     finite = values[np.isfinite(values)]

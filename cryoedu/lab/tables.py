@@ -124,7 +124,7 @@ def picture(ask: Handler) -> dict[str, Any]:
     """
     table = _table(ask)
     number = ask.number("row", 0, 0, len(table) - 1)
-    row = next(table.rows([number]))
+    (row,) = table.rows([number])
     column = _image_column(table, row)
     if column is None:
         raise InputError(f"row {number + 1} of this table names no image")

@@ -21,6 +21,7 @@ from mrcfile.utils import byte_order_from_machine_stamp, dtype_from_mode
 from cryoedu.errors import InputError
 from cryoedu.files import replace_when_done
 from cryoedu.microscope.specimen import Specimen
+from cryoedu.particles.ondisk import OnDisk, unreadable
 from cryoedu.particles.particles import Images
 
 HEADER_BYTES = 1024
@@ -52,15 +53,9 @@ class Header:
         """Å along x, or None where unset."""
         return self.voxel_size[0] or None
 
-    def pixels(self) -> np.ndarray:
-        """The data as a read-only memory map of this shape and dtype. Raises InputError if the file has changed."""
-        try:
-            now = os.stat(self.path)
-            if (now.st_size, now.st_mtime_ns) == (self.size, self.changed):
-                return np.memmap(self.path, self.dtype, mode="r", offset=self.offset, shape=self.shape)
-        except OSError as error:
-            raise _unreadable(self.path, error) from None
-        raise InputError(f"{self.path} has changed since it was opened: read the particles again")
+    def pixels(self) -> OnDisk:
+        """The data, of this shape and dtype, on disk. Reading them raises InputError if the file has changed."""
+        return OnDisk.whole(self.path, self.size, self.changed, self.dtype, self.offset, self.shape)
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
@@ -69,14 +64,19 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     Raises InputError if there is no such file, if it is empty, truncated, compressed or no MRC file, or if its mode
     is not one of 0, 1, 2, 6 and 12.
     """
+    return parse_header(*read_start(path))
+
+
+def read_start(path: str | os.PathLike[str]) -> tuple[bytes, Path, int, int]:
+    """The first 1024 bytes of a file, its path, its length and its time stamp (ns). Raises InputError if there is no
+    such file, or none that may be read."""
     path = Path(path)
     try:
         with open(path, "rb") as file:
-            raw = file.read(HEADER_BYTES)
-            stat = os.fstat(file.fileno())
+            raw, stat = file.read(HEADER_BYTES), os.fstat(file.fileno())
     except OSError as error:
-        raise _unreadable(path, error) from None
-    return parse_header(raw, path, stat.st_size, stat.st_mtime_ns)
+        raise unreadable(path, error) from None
+    return raw, path, stat.st_size, stat.st_mtime_ns
 
 
 def parse_header(raw: bytes, path: Path, size: int, changed: int) -> Header:
@@ -125,13 +125,6 @@ def header_record(raw: bytes) -> Any:
     return None
 
 
-def _unreadable(path: Path, error: OSError) -> InputError:
-    if isinstance(error, FileNotFoundError):
-        return InputError(f"there is no file {path}: check the name and the folder")
-    reason = (error.strerror or str(error)).lower()
-    return InputError(f"{path} cannot be read ({reason}): check the name and its permissions")
-
-
 def split_name(name: str) -> tuple[int | None, str]:
     """RELION's name of an image, "000012@stack.mrcs", as (12, "stack.mrcs"); a plain file name gives (None, name)."""
     index, at, file = name.partition("@")
@@ -158,10 +151,10 @@ def read_map(path: str | os.PathLike[str], *, pixel_size: float | None = None) -
     if index is not None and index > count:
         raise InputError(f"{path}: {file} holds only {count} images: give a number from 1 to {count}")
     if index is not None or count == 1:
-        density = np.array(header.pixels()[(index or 1) - 1], dtype=np.float32)
+        density = np.asarray(header.pixels()[(index or 1) - 1], dtype=np.float32)
     else:
         place = [3 - axis for axis in reversed(header.axes)]  # where z, y, x (0, 1, 2) each of the file's axes goes
-        density = np.array(header.pixels().transpose(np.argsort(place)), dtype=np.float32, order="C")
+        density = np.asarray(header.pixels().transpose(np.argsort(place)), dtype=np.float32)
     size = _voxel_size(header) if pixel_size is None else pixel_size
     return Specimen(density, size, name=os.fspath(path))
 

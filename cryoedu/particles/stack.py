@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import mmap
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +13,24 @@ import numpy as np
 
 from cryoedu.errors import InputError
 from cryoedu.particles.mrc import BLOCK_BYTES, Header, read_header
+from cryoedu.particles.ondisk import PIECE, reading
 from cryoedu.particles.particles import Images
-
-OPEN_FILES = 32
 
 
 class ImageStack:
     """N images (N, n, n) in MRC stacks on disk; ``stack[rows]`` reads them as float32, as from a NumPy array.
 
-    The stacks may hold more than memory does: each file is memory-mapped, at most ``open_files`` of them at a time,
-    and every block that is given out is a copy. Row i is image ``index_in_file[i]`` (from 0) of file
-    ``file_of_row[i]``, so rows may stand in any order.
+    The stacks may hold more than memory does, and be more than a process may open: a file is open while images of it
+    are read. Row i is image ``index_in_file[i]`` (from 0) of file ``file_of_row[i]``, so rows may stand in any order.
 
     Raises InputError if a row points past the end of its file, if the files differ in their box, or if the box is not
-    square and even.
+    square and even; and, when images are read, if their file has changed since its header was.
     """
 
-    def __init__(self, headers: Sequence[Header], file_of_row: Any, index_in_file: Any, *,
-                 open_files: int = OPEN_FILES) -> None:
+    def __init__(self, headers: Sequence[Header], file_of_row: Any, index_in_file: Any) -> None:
         self.headers = tuple(headers)
         self.file_of_row = np.asarray(file_of_row, dtype=np.int64)
         self.index_in_file = np.asarray(index_in_file, dtype=np.int64)
-        self._limit = max(open_files, 1)
-        self._open: OrderedDict[int, np.ndarray] = OrderedDict()
-        self._lock = threading.Lock()
         box = common_box(self.headers)
         counts = np.array([h.shape[0] for h in self.headers], dtype=np.int64)
         wrong = np.flatnonzero((self.index_in_file < 0) | (self.index_in_file >= counts[self.file_of_row]))
@@ -79,7 +71,7 @@ class ImageStack:
         """The stack of these rows (slice, indices or mask), still on disk; it knows no file that holds none."""
         files, file_of_row = np.unique(self.file_of_row[rows], return_inverse=True)
         headers = [self.headers[f] for f in files] or self.headers[:1]  # which tells the box of no image too
-        return ImageStack(headers, file_of_row, self.index_in_file[rows], open_files=self._limit)
+        return ImageStack(headers, file_of_row, self.index_in_file[rows])
 
     def reading_order(self) -> np.ndarray:
         """The rows (N,) in the order in which they lie on disk."""
@@ -94,12 +86,7 @@ class ImageStack:
         order = np.lexsort((index, files))
         for group in np.split(order, np.flatnonzero(np.diff(files[order])) + 1):
             if len(group):
-                at = index[group]
-                pixels = self._map(int(files[group[0]]))
-                first, last = int(at[0]), int(at[-1])
-                run = last - first + 1 == len(at) and bool((np.diff(at) == 1).all())
-                out[group] = pixels[first : last + 1] if run else pixels[at]
-                _let_go(pixels)
+                self._read(int(files[group[0]]), index[group], group, out)
         return out
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -107,32 +94,26 @@ class ImageStack:
             raise ValueError("images on disk cannot become an array without a copy")
         return self[:] if dtype is None else self[:].astype(dtype, copy=False)
 
-    def _map(self, file: int) -> np.ndarray:
-        with self._lock:
-            pixels = self._open.pop(file, None)
-            if pixels is None:
-                pixels = self.headers[file].pixels()
-            self._open[file] = pixels
-            while len(self._open) > self._limit:
-                self._open.popitem(last=False)
-            return pixels
+    def _read(self, file: int, index: np.ndarray, places: np.ndarray, out: np.ndarray) -> None:
+        """Read images ``index`` (k,) of one file, in rising order, into ``out[places]``."""
+        header = self.headers[file]
+        shape, size = out.shape[1:], header.dtype.itemsize * out[0].size
+        straight = header.dtype == out.dtype and bool((np.diff(places) == 1).all())  # where they belong, as they are
+        most = len(index) if straight else max(1, PIECE // size)
+        with reading(header.path, header.size, header.changed) as fill:
+            for start in range(0, len(index), most):
+                some, there = index[start : start + most], places[start : start + most]
+                held = out[there[0] : there[-1] + 1] if straight else np.empty((len(some), *shape), header.dtype)
+                ends = [0, *(np.flatnonzero(np.diff(some) != 1) + 1).tolist(), len(some)]
+                for first, last in pairwise(ends):  # neighbours come at once
+                    fill(header.offset + int(some[first]) * size, held[first:last])
+                if not straight:
+                    out[there] = held
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        del state["_open"], state["_lock"]  # another process maps the files itself, from wherever it works
-        state["headers"] = tuple(replace(h, path=h.path.absolute()) for h in self.headers)
+        state["headers"] = tuple(replace(h, path=h.path.absolute()) for h in self.headers)  # it may work elsewhere
         return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _open=OrderedDict(), _lock=threading.Lock())
-
-
-def _let_go(pixels: np.ndarray) -> None:
-    """Give back the pages that reading brought in, of which the system keeps a copy as long as there is room: or a
-    process would seem to hold all that it has read, once for each map of the same file."""
-    mapped = getattr(pixels, "_mmap", None)
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
-        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 class UnreadImages:

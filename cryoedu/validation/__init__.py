@@ -1,1 +1,1 @@
-"""How good a result is: correlation of maps, errors of poses, agreement of classes."""
+"""How good a result is: correlation of maps and averages, errors of poses, agreement of classes."""

@@ -17,6 +17,7 @@ from cryoedu.widgets.page import LiveWidget, cividis, module, raw
 
 BINS = 20  # of the histograms of class probabilities
 MOST_CLASSES, LARGEST_BOX = 6, 64
+SWAPPED = 0.005  # of the particles may be in another class on another processor
 
 
 class ClassExplorer(LiveWidget):
@@ -104,7 +105,7 @@ class ClassExplorer(LiveWidget):
         return show(describe(figure, f"Class explorer. {self.words()} Sections {PLANES[self.plane]} of the "
                                      f"{self.classes} maps, of their differences from the mean of the classes, and "
                                      f"histograms of the probability of class {self.shown + 1}, one for each kind of "
-                                     "particle."))
+                                     "particle."), tolerance=round(SWAPPED * self.counts().sum(), 1))
 
 
 def class_explorer(history: Sequence[Iteration], truth: ArrayLike, *, names: Sequence[str]) -> ClassExplorer:

@@ -18,6 +18,7 @@ from cryoedu.microscope.realspace import rotate
 from cryoedu.widgets.page import LiveWidget, module, raw
 
 KINDS = ("no filter", "low-pass", "high-pass", "band-pass", "learned from the data")
+LEARNED = KINDS.index("learned from the data")
 CLOSE = 10.0  # degrees from the truth that count as aligned
 Floats = NDArray[np.float64]
 
@@ -57,28 +58,44 @@ class FilterBench(LiveWidget):
             proposal["trait"].name, (1, self.shell_count))
         return int(min(max(proposal["value"], low), max(high, low)))
 
-    def weights(self) -> Floats:
-        """(S,): what the filter multiplies each shell by, 1 at the most."""
-        shell = np.arange(1, self.shell_count + 1)
-        if KINDS[self.kind].startswith("learned"):
+    def weights(self, kind: int | None = None) -> Floats:
+        """(S,): what a filter (index into `KINDS`; else the one chosen) multiplies each shell by, 1 at the most."""
+        shell, name = np.arange(1, self.shell_count + 1), KINDS[self.kind if kind is None else kind]
+        if name == KINDS[LEARNED]:
             precision = 1 / np.frombuffer(self._noise, np.float32).astype(float)
             return np.asarray(precision / precision.max())
-        low = KINDS[self.kind] in ("high-pass", "band-pass")
-        high = KINDS[self.kind] in ("low-pass", "band-pass")
+        low, high = name in ("high-pass", "band-pass"), name in ("low-pass", "band-pass")
         return np.asarray((~(low & (shell < self.coarse)) & ~(high & (shell > self.fine))).astype(float))
 
-    def scores(self) -> Floats:
+    def worth(self) -> Floats:
+        """(S,): τ²/σ² of each shell, what one of its components can tell about the rotation; the highest is 1."""
+        signal, noise = (np.frombuffer(b, np.float32).astype(float) for b in (self._signal, self._noise))
+        return np.asarray(signal / noise / (signal / noise).max())
+
+    def scores(self, kind: int | None = None) -> Floats:
         """(N, R): the score of every rotation for every image, with this filter."""
         shape = (self.image_count, self.shell_count, self.rotations)
         ccf = np.frombuffer(self._ccf, np.float32).reshape(shape).astype(float)
         energy = np.frombuffer(self._energy, np.float32).reshape(shape[1:])
-        return np.asarray(np.einsum("s,nsr->nr", self.weights(), ccf - 0.5 * energy))
+        return np.asarray(np.einsum("s,nsr->nr", self.weights(kind), ccf - 0.5 * energy))
 
-    def aligned(self) -> float:
+    def leads(self, kind: int | None = None) -> Floats:
+        """(N,): by how much the best score within 10° of the true rotation is above the best one elsewhere.
+
+        In units of the range of the image's scores; below 0 for an image that is aligned wrongly.
+        """
+        scores, truth = self.scores(kind), np.frombuffer(self._truth, np.float32)[:, None]
+        off = np.abs((np.arange(self.rotations) * 360 / self.rotations - truth + 180) % 360 - 180)
+        near, far = (np.where(mask, scores, -np.inf).max(axis=1) for mask in (off <= CLOSE, off > CLOSE))
+        return np.asarray((near - far) / np.maximum(np.ptp(scores, axis=1), 1e-30))
+
+    def aligned(self, kind: int | None = None) -> float:
         """The share of the images whose best rotation is within 10° of the true one; 0 if all is filtered away."""
-        best = self.scores().argmax(axis=1) * 360 / self.rotations
-        off = np.abs((best - np.frombuffer(self._truth, np.float32) + 180) % 360 - 180)
-        return float(np.mean(off <= CLOSE)) if self.weights().any() else 0.0
+        return float(np.mean(self.leads(kind) > 0))
+
+    def telling(self) -> int:
+        """Which of the images that can be looked at the learned filter changes most clearly from wrong to right."""
+        return int(np.minimum(self.leads(LEARNED), -self.leads(0))[: self.shown_count].argmax())
 
     def picture(self) -> Picture:
         """The bench as it stands, as a static picture."""
@@ -89,7 +106,7 @@ class FilterBench(LiveWidget):
         truth = float(np.frombuffer(self._truth, np.float32)[self.particle])
         figure = new_figure(9.6, 4.4)
         axes = figure.subplots(2, 3, width_ratios=(1, 1.3, 1.3))
-        for ax, image, title in ((axes[0, 0], pieces.sum(axis=0), "image"),
+        for ax, image, title in ((axes[0, 0], pieces.sum(axis=0), f"image {self.particle + 1}"),
                                  (axes[1, 0], np.tensordot(weights, pieces, 1), "after the filter")):
             ax.imshow(image, cmap="gray")
             ax.set(xticks=[], yticks=[])
@@ -98,10 +115,13 @@ class FilterBench(LiveWidget):
         axes[0, 1].plot(frequencies, signal, color="#0072b2", label="signal τ²")
         axes[0, 1].set(yscale="log", ylabel="power")
         axes[0, 1].legend(fontsize=8)
-        axes[1, 1].bar(frequencies, weights, width=0.8 * frequencies[0], color="#0072b2")
+        axes[1, 1].bar(frequencies, weights, width=0.8 * frequencies[0], color="#0072b2", label="weight")
+        axes[1, 1].plot(frequencies, self.worth(), color="#d55e00", linestyle="--", label="τ²/σ² (highest: 1)")
         axes[1, 1].set(ylabel="weight", ylim=(0, 1.05))
+        axes[1, 1].legend(fontsize=8, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
         for ax in axes[:, 1]:
             resolution_axis(ax)
+            ax.tick_params(axis="x", labelsize=7.5)
         angles = np.arange(self.rotations) * 360 / self.rotations
         axes[0, 2].plot(angles, self.scores()[self.particle], color="#0072b2")
         axes[0, 2].axvline(truth, color="#222222", linestyle="--", linewidth=1)
@@ -109,16 +129,20 @@ class FilterBench(LiveWidget):
         axes[0, 2].set_title("score (dashed: the true rotation)", fontsize=10)
         axes[1, 2].barh([0], [self.aligned()], color="#009e73")
         axes[1, 2].set(xlim=(0, 1), yticks=[], xlabel=f"share of {self.image_count} images within {CLOSE:.0f}°")
+        best, d = angles[self.scores()[self.particle].argmax()], self.field_of_view / (1 + self.worth().argmax())
         return show(describe(figure, f"Filter bench: {KINDS[self.kind]}. Noise falls from {noise[0]:.3g} to "
-                                     f"{noise[-1]:.3g} over the shells. {self.aligned():.0%} of {self.image_count} "
-                                     f"images are aligned within {CLOSE:.0f} degrees of the truth."))
+                                     f"{noise[-1]:.3g} over the shells; τ²/σ² is highest at {d:.0f} Å. Image "
+                                     f"{self.particle + 1}: score highest at {best:.0f}°, true rotation {truth:.0f}°. "
+                                     f"{self.aligned():.0%} of {self.image_count} images are aligned within "
+                                     f"{CLOSE:.0f} degrees of the truth."))
 
 
-def filter_bench(experiment: Experiment, sigma2: NDArray[np.floating], *, images: int = 150, shown: int = 4,
+def filter_bench(experiment: Experiment, sigma2: NDArray[np.floating], *, images: int = 150, shown: int = 8,
                  angular_step: float = 5.0) -> FilterBench:
     """A filter bench for the first ``images`` of a simulated 2D experiment, with its specimen as the reference.
 
-    sigma2: (n//2 + 1,) the noise power by shell, as estimated from the data. shown: images that can be looked at.
+    sigma2: (n//2 + 1,) the noise power by shell, as estimated from the data. shown: images that can be looked at; the
+    bench begins with the one that the learned filter changes most clearly from wrong to right (`FilterBench.telling`).
     Raises InputError for an experiment in 3D or with shifts, and for a noise spectrum of another length.
     """
     particles, truth, n = experiment.particles, experiment.truth, experiment.particles.box
@@ -139,8 +163,10 @@ def filter_bench(experiment: Experiment, sigma2: NDArray[np.floating], *, images
     energy = np.stack([np.sum(np.abs(A[:, j]) ** 2, axis=1) for j in inside])
     transform = fourier(np.asarray(particles.images[np.arange(shown)]))
     pieces = np.stack([inverse(transform * (shells(n) == s)) for s in range(1, last + 1)], axis=1)
-    return FilterBench(shell_count=last, rotations=count, image_count=images, shown_count=shown, box=n,
-                       field_of_view=n * particles.pixel_size, coarse=1, fine=last, _pieces=raw(pieces), _ccf=raw(ccf),
-                       _energy=raw(energy), _noise=raw(np.asarray(sigma2)[1 : last + 1]),
-                       _signal=raw(signal_power(reference[None])[0, 1 : last + 1]),
-                       _truth=raw(truth.angles[:images, 2] % 360))
+    bench = FilterBench(shell_count=last, rotations=count, image_count=images, shown_count=shown, box=n,
+                        field_of_view=n * particles.pixel_size, coarse=1, fine=last, _pieces=raw(pieces), _ccf=raw(ccf),
+                        _energy=raw(energy), _noise=raw(np.asarray(sigma2)[1 : last + 1]),
+                        _signal=raw(signal_power(reference[None])[0, 1 : last + 1]),
+                        _truth=raw(truth.angles[:images, 2] % 360))
+    bench.particle = bench.telling()
+    return bench

@@ -5,12 +5,29 @@
 
 import { h } from "./common.js";
 
+// To JupyterLab a file that is only looked at is read-only. Else it would copy the whole of it into .ipynb_checkpoints as
+// soon as it is open, as it does with every document that it may save, however large. (Even to ask which copies there are
+// makes that folder.)
+function readOnly(context) {
+  const own = Object.getPrototypeOf(context);
+  const contentsModel = () => {
+    const found = Reflect.get(own, "contentsModel", context);
+    return found && { ...found, writable: false };
+  };
+  Object.defineProperties(context, {
+    canSave: { value: false, configurable: true },
+    contentsModel: { get: contentsModel, configurable: true },
+    listCheckpoints: { value: () => Promise.resolve([]), configurable: true },
+  });
+}
+
 async function viewer(shared, { name, label, extensions, open }) {
   const { ABCWidgetFactory, DocumentModel, DocumentWidget } = await shared("@jupyterlab/docregistry");
   const { Widget } = await shared("@lumino/widgets");
 
   class Factory extends ABCWidgetFactory {
     createNewWidget(context) {
+      readOnly(context);
       const content = new Widget();
       content.addClass("cryoedu-viewer");
       let end = () => {};
@@ -31,7 +48,9 @@ async function viewer(shared, { name, label, extensions, open }) {
         });
       });
       content.disposed.connect(() => end());
-      return new DocumentWidget({ content, context });
+      const widget = new DocumentWidget({ content, context });
+      widget.toolbar.hide();  // all that would stand there is "file is read-only", of a file that need not be
+      return widget;
     }
   }
 

@@ -24,7 +24,7 @@
 # %%
 import numpy as np
 
-from cryoedu.course import carry_on, check, hint, progress
+from cryoedu.course import carry_on, check, hint, progress, say
 from cryoedu.datasets import load
 from cryoedu.datasets.portraits import portrait
 from cryoedu.figures import image_grid, show
@@ -35,6 +35,7 @@ from cryoedu.inference.jobs import align2d
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.realspace import rotate
+from cryoedu.validation.averages import likeness
 from cryoedu.widgets.ccf_board import ccf_board
 from cryoedu.widgets.noise_portrait import noise_portrait
 
@@ -106,7 +107,7 @@ show(image_grid([*averages, not_turned], columns=labels, size=1.75, shared_scale
 # %% [markdown]
 # **Explain.** The signal is the same in every image that was turned back, so it stays. The noise is different in each,
 # so it cancels, little by little. Without turning back, the signal cancels too: only what is round about the centre is
-# left.
+# left. This smear has a name, the **rotational average** of the particle. Keep it in mind for section 5.
 #
 # How fast does the noise cancel? We take images of nothing but noise with σ = 1, and average.
 
@@ -169,7 +170,9 @@ check("2.1", number_of_images)
 # ### ✏️ Exercise 2.2: write the CCF
 #
 # `images` has the shape (N, n, n), `references` (R, n, n). Return the CCF of every image with every reference: shape
-# (N, R). Two loops will do. NumPy can do it in one line (`np.tensordot` adds up products over the axes that you name).
+# (N, R). Two loops will do, over the images and over the references; let NumPy add up the pixels. It can also do it all
+# in one line (`np.tensordot` adds up products over the axes that you name). Only do not keep all the products at once: in
+# section 8 they would take 4 GB.
 
 # %%
 def ccf(images, references):
@@ -236,7 +239,8 @@ ccf_board(protein, snr=0.3)
 #
 # ### ✏️ Exercise 2.3: find the best rotation
 #
-# Return, for each image, the angle of the highest CCF: shape (N,). You have `rotate(reference, angles)` and your `ccf`.
+# Return, for each image, the angle of the highest CCF: shape (N,). You have `rotate(reference, angles)`, which turns the
+# reference by all angles, and your `ccf`.
 
 # %%
 def best_rotation(images, reference, angles):
@@ -320,18 +324,58 @@ show(image_grid(np.stack([rounds[k] for k in shown]),
                 columns=["guess", *(f"round {k}" for k in shown[1:])],
                 alt="An ellipse, a round disc, a smear with a hook; from round 3 on the particle."))
 
+# %% [markdown]
+# ### How near is it? A score that a ring does not win
+#
+# To follow the climb we want one number: how much is an average like the truth? The obvious one is the *correlation*, the
+# CCF divided by the lengths of both pictures. It is 1 for the same picture.
+#
+# **Predict.** What correlation with the truth has the rotational average, which knows not a single rotation? 0, 0.4 or
+# 0.8?
+
 # %%
-def likeness(average, truth):
-    turned = rotate(average, np.arange(0, 360, 3.0))  # it may turn as a whole: that does not count
-    return np.tensordot(turned, truth, axes=2).max() / np.linalg.norm(average) / np.linalg.norm(truth)
+def plain_correlation(image, truth):
+    return np.sum(image * truth) / np.linalg.norm(image) / np.linalg.norm(truth)
 
 
-print("round   correlation with the truth   mean squared distance per pixel")
+ring = rotate(truth, angles).mean(axis=0)  # the particle in all rotations, averaged
+for name, picture in (("rotational average", ring), ("ellipse", ellipse), ("truth", truth)):
+    print(f"{name:19} plain correlation {plain_correlation(picture, truth):.2f}   "
+          f"likeness {likeness(picture, truth):.2f}")
+
+show(image_grid([truth, ring, truth - ring], columns=["particle", "rotational average", "what is left"], size=1.75,
+                shared_scale="density",
+                alt="The rotational average is a round smear; what is left shows the hook and the hole, bright and dark."))
+
+# %% [markdown]
+# **Explain.** The round smear scores 0.80, and the ellipse hardly less. So a high correlation may mean no more than "it
+# has about the right size". What tells one rotation from another is only what is *not* round. Therefore we take the
+# rotational average away, from both pictures, and correlate what is left. That is the **likeness**, which we use from here
+# on. The average may have turned as a whole, so `likeness` tries all rotations and keeps the best one.
+#
+# Where rotations are tried, accidents are found. How like the truth is a picture that has nothing to do with it? We take
+# blobs: smoothed noise.
+
+# %%
+from scipy.ndimage import gaussian_filter
+
+blobs = gaussian_filter(np.random.default_rng(3).standard_normal((200, 40, 40)), (0, 2, 2))
+by_accident = [likeness(blob, truth) for blob in blobs]
+chance = np.quantile(by_accident, 0.95)  # 95 % of them score less
+say(f"""Of 200 pictures of blobs, half score more than {np.median(by_accident):.2f}, and one in twenty more than
+{chance:.2f}. So a likeness up to {chance:.2f} means **nothing**, and only more than that is a find.""")
+
+# %% [markdown]
+# Now the eight rounds of above.
+
+# %%
+print("round   likeness   mean squared distance per pixel")
 for k, reference in enumerate(rounds[1:], start=1):
     A = rotate(reference, angles)
     squares = np.sum(images**2) - 2 * ccf(images, A).max(axis=1).sum()
     squares += len(images) * np.sum(reference**2)
-    print(f"{k:3}     {likeness(reference, truth):18.2f}   {squares / images.size:26.4f}")
+    print(f"{k:3}   {likeness(reference, truth):10.2f}   {squares / images.size:26.4f}")
+print("(numbers above: to ±0.01)")
 
 # %% [markdown]
 # **Explain.** The first round gives hardly more than a disc, in the second one the hook appears. Many images disagree
@@ -357,8 +401,6 @@ for k, reference in enumerate(rounds[1:], start=1):
 # **Predict.** Which of the four will reach the particle at SNR 0.1? And at SNR 0.03? At 0.01?
 
 # %%
-from scipy.ndimage import gaussian_filter
-
 snrs = (0.1, 0.03, 0.01)
 tracks, ends, bounds = {}, {}, {}
 for snr in snrs:
@@ -376,7 +418,7 @@ for snr in snrs:
         tracks[name, snr], ends[name, snr] = track, reference
         ends[name, "guess"] = guess
 
-show(approach(tracks, bounds))
+show(approach(tracks, bounds, chance))
 
 # %%
 columns = ["guess", *snrs]
@@ -386,21 +428,37 @@ show(image_grid(pictures, rows=list(guesses), size=1.5,
                 alt="SNR 0.1: the particle in all rows. SNR 0.01: only the first row shows it."))
 
 # %%
+print("likeness to the truth")
+print(f"{'':14}    guess", *(f"   SNR {snr}" for snr in snrs))
 for name in guesses:
-    print(f"{name:14}", "   ".join(f"SNR {snr}: {tracks[name, snr][-1]:.2f}" for snr in snrs))
+    print(f"{name:14} {tracks[name, 0.1][0]:8.2f}", *(f"{tracks[name, snr][-1]:11.2f}" for snr in snrs))
+print(f"{'true rotations':23}", *(f"{bounds[snr]:11.2f}" for snr in snrs))
 
 print("\nWhat is left of the portrait? Correlation of the last average with it:")
 face = ends["portrait", "guess"].ravel()
+memory = {snr: np.corrcoef(ends["portrait", snr].ravel(), face)[0, 1] for snr in snrs}
 for snr in snrs:
-    print(f"SNR {snr}: {np.corrcoef(ends['portrait', snr].ravel(), face)[0, 1]:.2f}")
+    print(f"SNR {snr}: {memory[snr]:.2f}")
+print("(numbers above: to ±0.03)")
+
+# %%
+others = max(tracks[name, 0.01][-1] for name in guesses if name != "blurred truth")
+say(f"""**Explain.** At SNR 0.1 all four guesses end at the particle, even the portrait: the images have the last word.
+(Each average is turned in its own way. That does not count.)
+
+At SNR 0.03 three of them arrive, if not quite as near. The portrait and the single image need about ten rounds. The
+ellipse is still far away after twelve: {tracks["ellipse", 0.03][-1]:.2f}.
+
+At SNR 0.01 only the one that began near the truth is near it at the end, and it has gained little: from
+{tracks["blurred truth", 0.01][0]:.2f} to {tracks["blurred truth", 0.01][-1]:.2f}. With the true rotations the same images
+would give {bounds[0.01]:.2f}. The other three have come nowhere: none scores more than {others:.2f}, and blobs reach that by
+accident. Yet each of them *looks* like something, a round particle with grain. And the last average of the portrait still
+remembers the portrait. Their correlation is {memory[0.01]:.2f}; that of the particle with the portrait, at SNR 0.1, is
+{memory[0.1]:.2f}.
+
+(numbers above: to ±0.03)""")
 
 # %% [markdown]
-# **Explain.** At SNR 0.1 all four guesses end at the particle, even the portrait: the images have the last word. (Each
-# average is turned in its own way. That does not count.) At SNR 0.03 the ellipse has hardly moved in twelve rounds. At
-# SNR 0.01 each guess has found a top of its own, and only the one that began near the truth is near it at the end; but
-# even this one is no better than when it began. The last average of the portrait still remembers the portrait: its
-# correlation with it is three times what a particle has in common with it by accident.
-#
 # So the lower the SNR, the more the *reference* decides, and the less the images do. What is left of the images when
 # there is no signal in them at all? We come to that in section 8.
 
@@ -409,7 +467,7 @@ for snr in snrs:
 #
 # Real particles are not centred. Then the missing data $Y$ are a rotation and a shift for each image: $Y_i =
 # (\varphi_i, s_i)$. Nothing else changes. The reference is compared in all rotations *and* all shifts, and the best
-# place counts. Only there are many more places now.
+# place counts. But now there are many more places.
 #
 # The engine of the package does this for us. `search_2d` makes the list of places, `align2d` takes the rounds, and
 # `MAXIMUM_CROSS_CORRELATION` tells it to keep the best place only. One difference: it divides the CCF by the length of
@@ -432,10 +490,10 @@ for reach in (0, 2, 4):
         results[f"±{reach} px"] = iteration.model.maps[0]  # the last one stays
     places = len(search.angles) * len(search.shifts)
     print(f"shifts up to {reach} px: {len(search.angles)} rotations × {len(search.shifts):2} shifts = "
-          f"{places:4} places;   correlation with the truth {likeness(iteration.model.maps[0], V):.2f}")
+          f"{places:4} places;   likeness {likeness(iteration.model.maps[0], V):.2f} (to ±0.01)")
 
 known = reconstruct(shifted.truth, ndim=2, progress=False).density
-print(f"true rotations and shifts: correlation with the truth {likeness(known, V):.2f}")
+print(f"true rotations and shifts: likeness {likeness(known, V):.2f}")
 
 # %%
 show(image_grid([V, start, *results.values(), known], size=1.5,
@@ -693,6 +751,8 @@ show(image_grid([blurred, from_blurred, detail, first, second, other], size=1.5,
 #   **CCF**, **align and average**, and go round.
 # - The climb ends at the nearest top. At high SNR all starts lead to the particle; at low SNR **the reference
 #   decides**.
+# - Any round smear of the right size correlates with the particle. A score of an average must leave the **rotational
+#   average** out.
 # - The highest of many values is high even for noise: $m > 0$. So pure noise gives back the reference, with the
 #   correlation $m / \sqrt{m^2 + d/M}$. This is **reference bias**.
 #

@@ -23,7 +23,7 @@
 # %%
 import numpy as np
 
-from cryoedu.course import carry_on, check, hint, progress
+from cryoedu.course import carry_on, check, hint, progress, say
 from cryoedu.datasets import load
 from cryoedu.figures import ccf_and_pdf, climb, image_grid, show, tracks
 from cryoedu.geometry.grids import search_2d
@@ -32,6 +32,7 @@ from cryoedu.inference.jobs import align2d
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.realspace import rotate
+from cryoedu.validation.averages import contrast, likeness
 from cryoedu.widgets import ccf_pdf_boards
 
 progress(3)
@@ -196,14 +197,21 @@ show(ccf_and_pdf(angles, [ccf[s] for s in snrs], [gamma[s][particle] for s in sn
 # 3. Make σ three times *smaller*. Who is overconfident now? (`another particle` shows more cases.)
 # 4. Tick *the shift is unknown too*. Now 72 × 81 places compete. The maps show the best CCF, and the summed
 #    probability, of each shift. At which SNR does the PDF go flat now?
+# 5. Leave the shift unknown and set the SNR to 0.02. Which rotation is the most probable one, with the true σ and with a
+#    σ three times larger? Is it still the same?
 
 # %%
 ccf_pdf_boards(protein, snr=0.1)
 
 # %% [markdown]
-# **Explain.** σ does not move the CCF at all, and it does not change which rotation comes first. It only says how much a
-# difference in CCF is worth. With a σ that is too small you get maxCC: in the limit σ → 0 one rotation takes all. With a
-# σ that is too large no image can decide. So σ had better be right. In section 5 the images themselves will tell us.
+# **Explain.** σ does not move the CCF at all. It says how much a difference in CCF is worth. With a σ that is too small
+# you get maxCC: in the limit σ → 0 one place takes all. With a σ that is too large no image can decide. So σ had better
+# be right. In section 5 the images themselves will tell us.
+#
+# As long as only the rotation is unknown, σ does not change which rotation comes first. With the shift unknown it can
+# (step 5): for the first particle it goes from 205° to about 20°. (That is nearer to ▼, by luck.) The probability of a
+# rotation is now a *sum* over its 81 shifts. If σ is small, the one best shift decides the sum. If σ is large, many shifts
+# that fit fairly well outweigh a single one that fits best.
 #
 # ### ✏️ Exercise 3.3: how many rotations are left?
 #
@@ -270,7 +278,8 @@ for snr in snrs:
 # ### ✏️ Exercise 3.4: write the weighted average
 #
 # For each rotation $k$, add up all images with the weights `gamma[:, k]`, turn this sum back, and add it to `average`.
-# Return the new reference, shape (n, n).
+# (To turn each image by each rotation would give the same and take 500 times as long.) Return the new reference, shape
+# (n, n).
 
 # %%
 def weighted_average(images, gamma, angles):
@@ -288,9 +297,9 @@ check("3.4", weighted_average)
 weighted_average = carry_on("3.4", weighted_average)
 
 # %% [markdown]
-# Let us use it once, at SNR 0.01. We start from a blurred particle, as if we had an old map at low resolution. The same
-# function serves all: for maxCC we hand it a Γ with a single 1 in each row, and so for the true rotations, which we
-# happen to know.
+# Let us use it once, at SNR 0.01. We start from a blurred particle, as if we had an old map at low resolution. One function
+# serves all three: for maxCC we hand it a Γ with a single 1 in each row, at the best rotation. We also know the true
+# rotations, and can put the 1 there.
 #
 # **Predict.** Which average will have the stronger contrast: maxCC or ML?
 
@@ -319,31 +328,54 @@ show(image_grid(list(averages.values()), columns=list(averages), size=1.75, shar
 # maxCC looks much better. But how much of what you see is signal? We made these images, so we can take them apart: the
 # average of the images is the average of their signal plus the average of their noise.
 #
-# *Contrast* is the length of a picture as a vector, as a fraction of that of the truth.
+# We need two scores. Both leave out what is round, as in lesson 2. Images that are turned anyhow still add up to the
+# *rotational average* of the particle, a round smear, which is in all three averages and says nothing. (Its plain
+# correlation with the truth is 0.80!) Of what is not round,
 #
-# **Predict.** In which of the three averages is the least noise left? In which the most?
+# - **likeness** is the correlation with the truth,
+# - **contrast** is how strong it is: its length as a vector, as a fraction of that of the truth.
+#
+# **Predict.** In which of the three averages is the least noise left? In which the most? Which is most like the truth?
 
 # %%
 signal = rotate(truth, true_angles)  # the images without their noise
 
-
-def contrast(image):
-    return np.linalg.norm(image) / np.linalg.norm(truth)
-
-
+alike, strong = {"start": likeness(start, truth)}, {}
 for name in weights:
-    print(f"{name:15}  contrast {contrast(averages[name]):.2f}:  "
-          f"signal {contrast(weighted_average(signal, weights[name], angles)):.2f}, "
-          f"noise {contrast(weighted_average(images - signal, weights[name], angles)):.2f}")
+    parts = {"all": averages[name], "signal": weighted_average(signal, weights[name], angles),
+             "noise": weighted_average(images - signal, weights[name], angles)}
+    alike[name] = likeness(averages[name], truth)
+    strong[name] = {part: contrast(picture, truth) for part, picture in parts.items()}
+    print(f"{name:15}  contrast {strong[name]['all']:.2f}:  signal {strong[name]['signal']:.2f}, "
+          f"noise {strong[name]['noise']:.2f}    likeness {alike[name]:.2f}")
+print(f"(the start: contrast {contrast(start, truth):.2f}, likeness {alike['start']:.2f})")
+print("(numbers above: to ±0.02)")
+
+# %%
+known, best, every = (strong[name] for name in weights)
+placed = np.mean(distance(angles[Γ.argmax(axis=1)], true_angles) <= 10)
+say(f"""**Explain.** With the true rotations, nearly all of the signal comes back ({known["signal"]:.2f}), and the noise of
+500 images cancels as it should.
+
+maxCC keeps only {best["signal"]:.2f} of the signal: no more than {100 * placed:.0f} % (to ±2) of the images went to within
+10° of their place. And it holds *more* noise than the average with the true rotations: {best["noise"]:.2f} against
+{known["noise"]:.2f}! Its noise cancels less, because each image was put where its **noise** fits the reference best. This
+is how maxCC *invents contrast*: {best["all"]:.2f} in all, as if nothing were missing.
+
+ML holds little of both, {every["signal"]:.2f} and {every["noise"]:.2f}. So after a single round it is no nearer to the truth
+than maxCC: their likenesses are {alike["ML, once"]:.2f} and {alike["maxCC, once"]:.2f}. The difference is in what they
+*claim*. ML's average is faint, because the images do not yet agree. maxCC's looks complete, and nothing in it tells you
+that most of it is noise.
+
+It matters in the next round, where these averages are the references. To ML, a faint reference means small differences in
+the CCF: Γ stays broad, and open to what the images say. maxCC is as sure as ever, and its noise draws the noise of the
+images to itself again. In section 7 both methods get twenty rounds.
+
+(numbers above: to ±0.02)""")
 
 # %% [markdown]
-# **Explain.** maxCC and ML hold nearly the same amount of signal, but maxCC holds several times as much noise. It even
-# holds more noise than the average with the true rotations! There, the noise of 500 images cancels as it should. In maxCC
-# it cancels less, because each image was put where its **noise** fits the reference best. This is how maxCC *invents
-# contrast*: the noise adds up, and the result looks strong.
-#
 # That is also why averages are shown *unnormalised* here, all on one scale. A program that stretches every picture to the
-# full range of grey would hide it. And one round is only the beginning: in section 7 both methods get twenty.
+# full range of grey would hide it.
 #
 # ### The other half: how noisy are the images?
 #
@@ -474,10 +506,9 @@ for iteration in engine:
 
 theirs = iteration.model.maps[0]
 yours, sigma, history = align(images, start, sigma_1, rounds=20)
-alike = np.sum(theirs * yours) / np.linalg.norm(theirs) / np.linalg.norm(yours)
 their_sigma = np.sqrt(iteration.model.sigma2[0, 0])
 print(f"σ after 20 rounds:         engine {their_sigma:.3f}   yours {sigma:.3f}")
-print(f"correlation of the two averages: {alike:.2f}")
+print(f"likeness of the two averages: {likeness(theirs, yours):.2f} (to ±0.01)")
 
 # %% [markdown]
 # **Explain.** The likelihoods of the first model differ by a few units in a million: it is the same formula. The rest,
@@ -489,18 +520,11 @@ print(f"correlation of the two averages: {alike:.2f}")
 #
 # Now the experiment that the whole lesson leads to. The same 1,000 images go to maxCC and to ML, from the same blurred
 # start, at four SNRs. The particles are shifted too, so there are 48 rotations × 13 shifts = 624 places for each image.
-# Beside them stands the average with the *true* poses, the complete data problem: nobody can do better.
+# Beside them stands the average with the *true* poses, the complete data problem. No alignment makes more of these images.
+# (Knowledge that does not come from the images could: a *prior*, see lesson 9.)
 #
-# We measure two things after each iteration: how much the average looks like the truth (correlation), and how strong it
-# is (contrast).
-
-# %%
-def likeness(average, truth):
-    turned = rotate(average, np.arange(-30, 31, 3.0))  # it may turn as a whole: that does not count
-    norm, true_norm = np.linalg.norm(average), np.linalg.norm(truth)
-    return np.tensordot(turned, truth, axes=2).max() / (norm * true_norm), norm / true_norm
-
-# %% [markdown]
+# After each iteration we measure the likeness and the contrast of section 4, both without what is round.
+#
 # **Predict.** At which SNR will the two methods part? Which one will show the stronger contrast at SNR 0.003? Will
 # 20 iterations always be better than 10?
 #
@@ -519,14 +543,14 @@ for snr in snrs:
     truth = experiment.specimens[0].density
     start = gaussian_filter(truth, 3).astype(np.float32)
     known = reconstruct(experiment.truth, ndim=2, progress=False).density
-    bounds[snr], pictures["true poses", snr] = likeness(known, truth), known / truth.max()
+    bounds[snr], pictures["true poses", snr] = (likeness(known, truth), contrast(known, truth)), known / truth.max()
     for name, assignment in methods.items():
-        measured[name, snr], log_l = [likeness(start, truth)], []
+        measured[name, snr], log_l = [(likeness(start, truth), contrast(start, truth))], []
         for iteration in align2d(experiment.particles, search, reference=start, space="real",
                                  iterations=20, assignment=assignment, fixed={"offset_sigma"},
                                  memory="64 MB"):
             average = iteration.model.maps[0]
-            measured[name, snr].append(likeness(average, truth))
+            measured[name, snr].append((likeness(average, truth), contrast(average, truth)))
             log_l.append(iteration.log_likelihood)
             pictures[f"{name}, {iteration.number}", snr] = average / truth.max()
         rises[name, snr] = np.all(np.diff(log_l) > 0)
@@ -542,36 +566,48 @@ show(image_grid([[pictures[row, snr] for snr in snrs] for row in rows], rows=row
 show(tracks(measured, bounds))
 
 # %%
-print("correlation with the truth, contrast / true contrast\n")
+print("likeness, and contrast / true contrast\n")
+print(f"first reference: {measured['ML', 0.1][0][0]:.2f} {measured['ML', 0.1][0][1]:.2f}")
 for snr in snrs:
-    tenth, last = measured["ML", snr][10], measured["ML", snr][20]
-    rows = {"true poses": bounds[snr], "ML, 10": tenth, "ML, 20": last}
-    print(f"SNR {snr:<6}", "    ".join(f"{name}: {a:.2f} {b:.2f}" for name, (a, b) in rows.items()),
-          "    maxCC, 20: {:.1f} {:.1f}".format(*measured["maxCC", snr][20]))  # one digit: see below
-
-print(f"\nfirst reference: {measured['ML', 0.1][0][0]:.2f} {measured['ML', 0.1][0][1]:.2f}")
+    rows = {"true poses": bounds[snr], "ML, 10": measured["ML", snr][10], "ML, 20": measured["ML", snr][20]}
+    print(f"SNR {snr:<6}", "    ".join(f"{name}: {a:.2f} {b:.2f}" for name, (a, b) in rows.items()))
+print("(numbers above: to ±0.03)\n")
+for snr in snrs:
+    print("SNR {:<6} maxCC, 20: {:.2f} {:.1f}".format(snr, *measured["maxCC", snr][20]))
+print("(numbers above: to ±0.1)\n")
 print("ML: log L rises in every step:", ", ".join(f"{rises['ML', snr]} at {snr}" for snr in snrs))
 
-# %% [markdown]
-# **Explain.** This is what was measured here, with 1,000 images of 32 × 32 pixels, 20 iterations and this start.
-#
-# - **At SNR 0.1 the two agree**, and both come close to the average with the true poses. The PDF is sharp, so keeping
-#   all places and keeping the best one is nearly the same.
-# - **At SNR 0.03 they begin to part, at 0.01 they have parted.** maxCC is now *less* like the truth than the blurred
-#   start was. ML has improved on the start. Your eye may still find the hook in the grain of maxCC: the coarse shape
-#   survives. But nothing in that picture tells you what is data and what is choice. (Its numbers have one digit here,
-#   because your computer may round its last bits otherwise than ours. That turns a close choice, and every later average
-#   with it. A mean over all places, as in ML, hardly feels it.)
-# - **maxCC invents contrast.** At SNR 0.003 its average is more than twice as strong as the truth. The true poses show
-#   that the images do not hold that much, not even with the noise that is left in an average of 1,000. The rest comes
-#   from choosing, again and again, the place where the noise fits best.
-# - **ML pretends much less.** Where it cannot tell places apart, its average is smooth, and after ten iterations too
-#   faint: at SNR 0.01 and 0.003 it has 0.89 and 0.85 of the true contrast.
-#
-# And yet: look at ML after the tenth iteration. Its likelihood still climbs, but from SNR 0.03 down the average drifts
-# *away* from the truth. With so few images, the most likely reference is one that also explains some of their noise. This
-# is **overfitting**. ML is the best one can do in the limit of infinitely many images, and nobody has those. Lesson 9
-# brings the cure: a prior.
+# %%
+like = {key: [a for a, _ in track] for key, track in measured.items()}
+strong = {key: [b for _, b in track] for key, track in measured.items()}
+first, top = like["ML", 0.1][0], {snr: max(like["ML", snr]) for snr in snrs}
+say(f"""**Explain.** This is what was measured here, with 1,000 images of 32 × 32 pixels, 20 iterations and a start of
+likeness {first:.2f}.
+
+- **At SNR 0.1 the two agree**, and both come close to the average with the true poses. The PDF is sharp, so keeping all
+  places and keeping the best one is nearly the same.
+- **At SNR 0.03 they part.** ML climbs to {top[0.03]:.2f}, not far below the true poses ({bounds[0.03][0]:.2f}). maxCC ends
+  at {like["maxCC", 0.03][-1]:.1f} (to ±0.1).
+- **At SNR 0.01** ML still improves on the start, up to {top[0.01]:.2f}. maxCC loses what it had been given and ends at
+  {like["maxCC", 0.01][-1]:.1f} (to ±0.1). Your eye may still find the hook in its grain. But nothing in that picture tells
+  you what is data and what is choice.
+- **At SNR 0.003 neither gains.** maxCC falls to {like["maxCC", 0.003][-1]:.1f} (to ±0.1), hardly more than blobs reach by
+  accident (lesson 2). ML keeps what it was given for ten iterations ({like["ML", 0.003][10]:.2f}), and no longer. There *is*
+  signal in these images: with the true poses, the likeness is {bounds[0.003][0]:.2f}.
+- **maxCC invents contrast.** At SNR 0.003 its average is {strong["maxCC", 0.003][-1]:.1f} (to ±0.3) times as strong as the
+  truth. The true poses show that the images do not hold that much, not even with the noise that is left in an average of
+  1,000. The rest comes from choosing, again and again, the place where the noise fits best.
+- **ML pretends much less.** Where it cannot tell places apart, its average is faint: at SNR 0.003 it has
+  {strong["ML", 0.003][10]:.2f} of the true contrast after ten iterations and {strong["ML", 0.003][-1]:.2f} after twenty.
+
+And yet: look at the end of ML's curves. Its likelihood still climbs, but at SNR 0.03 the average has long been drifting
+*away* from the truth, from {top[0.03]:.2f} to {like["ML", 0.03][-1]:.2f}, and its contrast has grown beyond the true one. At
+lower SNRs the same begins later. With so few images, the most likely reference is one that also explains some of their
+noise. This is **overfitting**. That ML comes to the truth is promised for infinitely many images, and nobody has those.
+Lesson 9 brings the cure: a prior.
+
+(numbers above: to ±0.03) Your computer may round differently from ours in the last digits. In maxCC that turns a close
+choice, and every later average with it. A mean over all places, as in ML, hardly feels it.""")
 
 # %% [markdown]
 # ## Summary

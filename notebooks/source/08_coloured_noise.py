@@ -26,7 +26,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cryoedu.course import carry_on, check, hint, progress
+from cryoedu.course import carry_on, check, hint, progress, say
 from cryoedu.datasets import load
 from cryoedu.figures import image_grid, show
 from cryoedu.figures.noise import filter_map, power_curves
@@ -38,7 +38,7 @@ from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import white
 from cryoedu.microscope.realspace import rotate
 from cryoedu.microscope.specimen import Specimen
-from cryoedu.widgets.filter_bench import filter_bench
+from cryoedu.widgets.filter_bench import LEARNED, filter_bench
 
 progress(8)
 
@@ -76,10 +76,26 @@ for name, e in (("white", with_white), ("coloured", with_coloured)):
     print(f"{name:9} variance of a pixel far from the particle: {corner.var():.1f}")
 
 # %% [markdown]
-# **Explain.** The clouds are as large as the particle itself, so they hide its shape. But look closely: the fine detail
-# (edges, the hole, the dots) is *cleaner* in the lower row. The noise has been moved from the fine waves to the coarse ones.
-# A method that knows this should do better on the lower row than on the upper one. A method that does not know it will be
-# fooled by the clouds.
+# **Explain.** In the upper row you see grain, in the lower row clouds. The clouds are as large as the particle itself, so the
+# eye takes them for particles. At this SNR nobody finds the particle in either row.
+#
+# And yet the lower row has an advantage, which the eye cannot see here: the noise has been moved from the fine waves to the
+# coarse ones. To make it visible, we make the particle stronger: the same rotations, the same two kinds of noise, and 20
+# times the SNR.
+
+# %%
+bright = {name: simulate(protein, 600, seed=4, snr=2, noise=noise, progress=False)
+          for name, noise in (("white", white), ("coloured", uneven))}
+rows = [np.stack([protein.density, *e.particles.images[:4]]) for e in bright.values()]
+show(image_grid(rows, rows=list(bright), columns=["the particle", *"1234"],
+                pixel_size=pixel_size,
+                alt="White noise roughens all edges. With coloured noise the edges and the small "
+                    "hole are smooth, and the clouds lie around and over them."))
+
+# %% [markdown]
+# **Explain.** Now it can be seen. In the upper row grain lies over everything, and the edges are rough. In the lower row the
+# clouds are still there, but the fine detail (the edges, the small hole) is *cleaner*. A method that knows this can use
+# the clean detail, at SNR 0.1 too. A method that does not know it will be fooled by the clouds.
 #
 # ### Counting power, shell by shell
 #
@@ -251,12 +267,12 @@ def right_and_claimed(sigma2):
 for name, sigma2 in (("white", flat), ("coloured", experiment.sigma2)):
     right, claimed = right_and_claimed(sigma2)
     print(f"{name:9} noise model: within 10° are {right:.0%}, Γ claims {claimed:.0%}")
+print("(numbers above: to ±1)")
 
 # %% [markdown]
-# **Explain.** The same images, the same reference, the same number of rotations: with the white model half of the images
-# end up right, with the coloured one nearly nine in ten. And the white model does not know that it fails. It takes every
-# cloud for a signal of that size, because it believes that noise in the coarse waves is weaker than it is. It is wrong
-# *and* sure. The coloured model claims about as much as is right.
+# **Explain.** The same images, the same reference, the same rotations: the coloured model gets far more of them right. And the
+# white model does not know that it fails. It takes every cloud for a signal of that size, because it believes that noise in the
+# coarse waves is weaker than it is. It is wrong *and* sure. The coloured model claims about as much as is right.
 
 # %% [markdown]
 # ## 4. Filters by hand
@@ -289,55 +305,78 @@ band_pass = carry_on("8.4", band_pass)
 
 # %% [markdown]
 # The next cell tries **every** band: all pairs of a first and a last shell. The images are filtered, then aligned with the
-# white noise model.
+# white noise model. (A score is a sum over the components, so the score of a band is the sum of the scores of its shells.)
 #
-# **Predict.** Where will the best band lie? Will it come up to the coloured noise model, which reached nearly nine in ten?
+# **Predict.** Where will the best band lie? Will it come up to the coloured noise model of section 3?
 
 # %%
 shells = np.arange(1, n // 2)
-resolution = n * pixel_size / shell[shell > 0]
+spacing = n * pixel_size / shells                               # of each shell, in Å
+inside = [shell[shell > 0] == s for s in shells]
+score = np.stack([log_scores(X[:, own], A[:, own], np.ones(own.sum())) for own in inside])
 share = np.full((len(shells), len(shells)), np.nan)
-for first in shells:
-    for last in shells[shells >= first]:
-        keep = band_pass(resolution, n * pixel_size / first, n * pixel_size / last) > 0
-        best = angles[log_scores(X[:, keep], A[:, keep], np.ones(keep.sum())).argmax(axis=1)]
-        share[first - 1, last - 1] = np.mean(distance(best, true_angles) <= 10)
+for first in range(len(shells)):
+    for last in range(first, len(shells)):
+        keep = band_pass(spacing, spacing[first], spacing[last])   # 1 for each shell of the band
+        best = angles[np.tensordot(keep, score, 1).argmax(axis=1)]
+        share[first, last] = np.mean(distance(best, true_angles) <= 10)
 
 learned, _ = right_and_claimed(experiment.sigma2)
-show(filter_map(n * pixel_size / shells, share, learned))
+show(filter_map(spacing, share, learned))
 
 # %%
 first, last = np.unravel_index(np.nanargmax(share), share.shape)
+print(f"of {(~np.isnan(share)).sum()} bands, within 10° are with")
 print(f"no filter:       {share[0, -1]:.0%}")
 print(f"best low-pass:   {np.nanmax(share[0]):.0%}")
 print(f"best high-pass:  {np.nanmax(share[:, -1]):.0%}")
-print(f"best band:       {share[first, last]:.0%}, of {(~np.isnan(share)).sum()} bands")
+print(f"best band:       {share[first, last]:.0%}")
 print(f"coloured noise:  {learned:.0%}")
+print("(numbers above: to ±1)")
 
 # %% [markdown]
-# **Explain.** A good filter helps a lot: cutting away the clouds brings the white model from one half to seven in ten. A
-# low-pass filter does not help here at all: it removes signal and keeps the clouds. So the best band is the best high-pass
-# filter; with another noise it would be another one. But no band comes near the coloured noise model. A band is all or
-# nothing, and a shell at the edge of the clouds is worth something in between. And remember how the best band was found: by
-# looking at the true rotations. In a real experiment nobody has those.
+# **Explain.** A good filter helps a lot, because it cuts away the clouds. A low-pass filter helps little or not at all: it
+# removes signal and keeps the clouds. Which band is the best depends on the noise. But no band comes near the coloured noise
+# model. A band is all or nothing, and a shell at the edge of the clouds is worth something in between. And remember how the
+# best band was found: by looking at the true rotations. In a real experiment nobody has those.
 #
 # ### At the bench
 #
 # Now by hand. Tab moves from control to control, the arrow keys move the sliders. 150 images are aligned again with each of
-# your filters.
+# your filters. Eight of them can be looked at. The bench begins with the one of the eight that the learned filter changes most
+# clearly from wrong to right; *another image* goes on to the next. Under *the filter*, the bars are the weights. The dashed line
+# is $\tau^2/\sigma^2$, the power of the signal over the power of the noise, with its highest value set to 1: what one wave
+# of that shell can tell.
 #
-# 1. Choose *high-pass* and move *coarsest kept*. Watch the clouds go, and the share of aligned images rise and fall.
-# 2. Choose *low-pass* and find the cut where the image looks best to you. What does the share say?
-# 3. Choose *band-pass* and try to beat the best band of the map above.
-# 4. Choose *learned from the data*. Compare its weights with the noise above them.
+# 1. The bench begins with *no filter*. Which rotation does the image get, and which is the true one?
+# 2. Choose *high-pass* and move *coarsest kept*. Watch the clouds go, and the share of aligned images rise and fall.
+# 3. Choose *low-pass* and find the cut where the image looks best to you. What does the share say?
+# 4. Choose *band-pass* and try to beat the best band of the map above.
+# 5. Choose *learned from the data*. Which shells have the largest weights? Which have the most to tell? Look at the image after
+#    this filter, and at its score. Then go on to other images.
 
 # %%
-filter_bench(experiment, power_spectrum(gather(experiment.particles.images, parts), shell))
+bench = filter_bench(experiment, power_spectrum(gather(experiment.particles.images, parts), shell))
+bench
 
 # %% [markdown]
-# **Explain.** The learned filter is nothing but $1/\sigma^2$: every shell counts as much as it deserves. For the bench it
-# was taken from the power of the images themselves, without looking at any true rotation. That is crude, because the images
-# hold a little signal too. The next section does it properly.
+# **Explain.** The learned filter is nothing but $1/\sigma^2$. Its bars are highest at the finest waves, where the noise is
+# weakest. That does not mean that the finest waves decide: they hold next to no signal, so what they add to the score is
+# nearly the same for all rotations. The dashed line says what decides: $\tau^2/\sigma^2$. After this filter the
+# image looks worse than before, all grain. It is made for the score, not for the eye: the reference goes through the same
+# filter, and the sum over all waves finds in the grain what the eye cannot. (Section 7 has a filter for the eye.)
+#
+# For the bench the noise was taken from the power of the images themselves, without looking at any true rotation. That is
+# crude, because the images hold a little signal too. The next section does it properly.
+#
+# The first image was chosen to make the point. What about all of them?
+
+# %%
+plain, weighed = bench.leads(0) > 0, bench.leads(LEARNED) > 0    # right without and with the filter
+both, gained, lost = plain & weighed, weighed & ~plain, plain & ~weighed
+say(f"""Of the {len(plain)} images, {both.sum()} (to ±2) are right with and without the learned filter,
+{gained.sum()} (to ±2) only with it, {lost.sum()} (to ±2) only without it, and the others with neither.
+The right weights win often, not always: noise is chance.""")
 
 # %% [markdown]
 # ## 5. The noise, learned from the images
@@ -384,13 +423,14 @@ for iteration in refine(experiment.particles, start, search_2d(5.0), iterations=
     print(f"iteration {iteration.number:2}: σ² off by at most {off:4.0%}, within 10° are {right:.0%}")
     if iteration.number == 1:
         found["after iteration 1"] = iteration.model.sigma2[0]
+print("(numbers above: to ±2)")
 
 show(power_curves(frequencies[:-1], {name: curve[:-1] for name, curve in found.items()}, truth="true"))
 
 # %% [markdown]
-# **Explain.** After one iteration every σ² is within 5 % of the truth: whatever the rotations, nearly all the power of the
-# images *is* noise. The rotations need longer. They get better as the reference sharpens, and the reference sharpens
-# because the clouds no longer count. Nobody chose a cut.
+# **Explain.** The spectrum is nearly right after one iteration: whatever the rotations, nearly all the power of the images
+# *is* noise. The rotations need longer. They get better as the reference sharpens, and the reference sharpens because the clouds
+# no longer count. Nobody chose a cut.
 
 # %% [markdown]
 # ## 6. The same images, classified twice
@@ -420,6 +460,7 @@ for seed in (1, 2, 3):
         averages[name, seed] = iteration.model.maps
         print(f"start {seed}, noise {name:8} right class {max(same, 1 - same):4.0%}, "
               f"Γ claims {claimed:.0%}")
+print("(numbers above: to ±2)")
 
 # %%
 truth = [specimen.density for specimen in mixed.specimens]
@@ -429,8 +470,8 @@ show(image_grid(rows, rows=["truth", "noise held white", "noise learned"], pixel
                 alt="White noise: two clouds. Noise learned: the particle and its mirror."))
 
 # %% [markdown]
-# **Explain.** The white model classifies *clouds*. It is at chance level, and certain. The learned one separates the two faces
-# from each of the three starts. (The averages as a whole are turned by an angle of their own: nothing says which way is up.)
+# **Explain.** The white model classifies *clouds*. It stays near chance level, and is certain. The learned one separates the two
+# faces, from each start. (The averages as a whole are turned by an angle of their own: nothing says which way is up.)
 #
 # This is the message of the coloured noise model in one picture: it is no detail for experts. Without it, the largest
 # structured thing in the images, which is often not the particle, decides.
@@ -466,20 +507,20 @@ check("8.6", optimal_filter)
 optimal_filter = carry_on("8.6", optimal_filter)
 
 # %% [markdown]
-# To have something to look at, we take 600 images at SNR 2, and filter them with it, and with all low-pass, high-pass and
-# band-pass filters. For each filter we measure the mean squared error against the signal, as a share of the signal's own
+# To have something to look at, we take the 600 images of section 1 at SNR 2, with coloured noise, and filter them with it, and
+# with all low-pass, high-pass and band-pass filters. For each filter we measure the mean squared error against the signal, as a share of the signal's own
 # power. 100 % means: no better than an empty image.
 #
 # **Predict.** How much better than the best band will the learned filter be?
 
 # %%
-bright = simulate(protein, 600, seed=4, snr=2, noise=uneven, progress=False)
-X = gather(bright.particles.images, parts)
-true_angles = bright.truth.angles[:, 2]
-signal = gather(rotate(bright.specimens[0].density, true_angles).astype(np.float32), parts)
+strong = bright["coloured"]
+X = gather(strong.particles.images, parts)
+true_angles = strong.truth.angles[:, 2]
+signal = gather(rotate(strong.specimens[0].density, true_angles).astype(np.float32), parts)
 
-start = start_model(bright.particles, blurred[None])
-*_, iteration = refine(bright.particles, start, search_2d(5.0), iterations=10)
+start = start_model(strong.particles, blurred[None])
+*_, iteration = refine(strong.particles, start, search_2d(5.0), iterations=10)
 last = shell.max()
 w = optimal_filter(power_spectrum(X, shell), iteration.model.sigma2[0, : last + 1])
 w[0] = 0  # the mean of an image says nothing
@@ -501,6 +542,7 @@ tried = {"no filter": [band(1, last)], "best low-pass": [band(1, b) for b in ran
 chosen = {name: min(filters, key=error) for name, filters in tried.items()}
 for name, weights in chosen.items():
     print(f"{name:15} error {error(weights):5.0%}")
+print("(numbers above: to ±1)")
 
 # %%
 from cryoedu.geometry.fourier import scatter
@@ -518,10 +560,14 @@ for s in (1, 3, 5, 8, 12, 19):
 
 # %% [markdown]
 # **Explain.** The best low-pass filter removes some of the error. The best high-pass filter throws out most of the signal with
-# the clouds. The best of all bands is no better than the best low-pass filter. The optimal filter has little more than half
-# of its error, though it was never shown the truth: it turns the clouds *down* instead of cutting them away. Its weights are
-# below one everywhere, because even at SNR 2 every shell of a single image holds much noise. It takes the average of many
-# images to bring the weights up to one, and then this same filter becomes the **Wiener filter** of lesson 9.
+# the clouds. The optimal filter beats the best of all bands, though it was never shown the truth: it turns the clouds *down*
+# instead of cutting them away. Its weights are below one everywhere, because even at SNR 2 every shell of a single image holds
+# much noise. It takes the average of many images to bring the weights up to one, and then this same filter becomes the
+# **Wiener filter** of lesson 9.
+
+# %%
+ratio = error(chosen["optimal"]) / error(chosen["best band"])
+say(f"The error of the optimal filter is {ratio:.0%} (to ±2) of that of the best band.")
 
 # %% [markdown]
 # ## Summary

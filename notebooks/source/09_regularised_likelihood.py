@@ -11,7 +11,7 @@
 # - turn the FSC of two halves into a signal-to-noise ratio, and explain where 0.143 comes from,
 # - say why the "gold standard" keeps the two halves apart.
 #
-# **Time:** about 90 minutes. The cells themselves run in less than one.
+# **Time:** about 150 minutes; section 5 is a good place for a break. The cells themselves run in less than one.
 #
 # **What comes before:** lesson 3 (the PDF Γ over rotations; σ is learned from the data), lesson 7 (in Fourier space
 # the CTF multiplies, and a projection is a slice) and lesson 8 (coloured noise: one σ² for each spatial frequency).
@@ -26,7 +26,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from cryoedu.course import carry_on, check, hint, progress
+from cryoedu.course import carry_on, check, hint, progress, say
 from cryoedu.datasets import load
 from cryoedu.figures import image_grid, show
 from cryoedu.figures.regularisation import (
@@ -175,16 +175,21 @@ def log_likelihood(V):
 best = log_likelihood(V20)
 for name, V in {"truth": truth, "5 iterations": V5, "20 iterations": V20}.items():
     print(f"{name:14} correlation with the truth {likeness(V):.2f}   contrast {contrast(V):.2f}   "
-          f"log L {round(log_likelihood(V) - best, -1):5.0f} from the best")
+          f"log L {round(log_likelihood(V) - best, -1):5.0f} (to ±20) from the best")
 
 rises = np.sum(np.diff(gains["no prior"]) > 0)
 print(f"\nlog L rises in {rises} of {len(no_prior) - 1} steps")
 
+# %%
+course, climbs = alike["no prior"], "every step" if rises == 19 else f"{rises} of 19 steps"
+say(f"""The likelihood climbs in {climbs}. The average is closest to the truth after
+{np.argmax(course) + 1} (to ±1) iterations, with a correlation of {max(course):.2f} (to ±0.01),
+and then it drifts away, to {course[-1]:.2f} (to ±0.02).""")
+
 # %% [markdown]
-# **Explain.** The likelihood climbs in every step. The average is closest to the truth after five iterations, and then
-# it drifts away. What is new in it is *grain*: it explains the noise of these 300 images. Look at the last column:
-# **the true particle describes the data worse than our wrong map does.** This is overfitting. There is nothing wrong
-# with the likelihood, and no better optimiser would help. The question itself was wrong: with few images there are
+# **Explain.** What is new in the later averages is *grain*: it explains the noise of these 300 images. Look at the last
+# column: **the true particle describes the data worse than our wrong map does.** This is overfitting. There is nothing
+# wrong with the likelihood, and no better optimiser would help. The question itself was wrong: with few images there are
 # many noisy maps that describe the data well, and the most likely one is one of those.
 #
 # The danger is that the map looks *good*: sharp, strong, detailed. Somebody will interpret its details.
@@ -298,7 +303,7 @@ print("the halves agree to (FSC 0.143):    ", words(between, length, 0.143))
 print("the map is right to (FSC 0.5):      ", words(against_truth, length, 0.5))
 
 # %% [markdown]
-# **Explain.** The two halves agree at *all* resolutions. Beyond 32 Å they agree on noise. They were both aligned
+# **Explain.** The two halves agree much further than the map is right: beyond, they agree on noise. They were both aligned
 # against the same map. Each image was put where its noise fits the grain of this map, so the grain comes back in both
 # halves. The halves were never independent, and the FSC cannot know. (Why 0.143 for halves and 0.5 for the truth?
 # Section 7.)
@@ -341,16 +346,32 @@ print("the map is right to (FSC 0.5):      ", words(against_truth, length, 0.5))
 # | $\sigma^2_{ij}$ | power of the noise: the variance of the real part of a component, and of its imaginary part |
 # | $\tau^2_{kl}$ | power of the signal, likewise of one part |
 #
-# Now maximise the product. Take its logarithm: it is a sum of squares, and the best $V$ is a quotient. If all
-# orientations are known, it reads, for each component,
+# ### The best map, in three lines
+#
+# Which $V$ makes likelihood × prior as large as it can be? Say that all orientations are known, and that each image has been
+# put back into its slice ($\mathbf{P}_\varphi^{T} X_i$ in the lecture). Then every component of $V$ can be looked at alone.
+#
+# **1. Take the logarithm, and change its sign.** A product becomes a sum, and of each Gaussian only the exponent depends on
+# $V$. As large as it can be is now as *small* as it can be:
+#
+# $$E(V) = \sum_i \frac{|X_i - \mathrm{CTF}_i V|^2}{2\sigma_i^2} + \frac{|V|^2}{2\tau^2} + \text{a constant}$$
+#
+# **2. Set the slope to zero.** A sum of squares is a bowl: it has one lowest point, and only there it is flat. The slope of
+# $|X_i - \mathrm{CTF}_i V|^2$ is $-2\, \mathrm{CTF}_i (X_i - \mathrm{CTF}_i V)$, that of $|V|^2$ is $2V$. (The CTF is a
+# real number, so this holds for the real and the imaginary part of $V$ alike.) The twos cancel:
+#
+# $$0 = -\sum_i \frac{\mathrm{CTF}_i \, (X_i - \mathrm{CTF}_i V)}{\sigma_i^2} + \frac{V}{\tau^2}$$
+#
+# **3. Solve for $V$.** It is the same for all images, so it can be taken out of the sum: $\sum_i \mathrm{CTF}_i X_i /
+# \sigma_i^2 = V \left( \sum_i \mathrm{CTF}_i^2 / \sigma_i^2 + 1/\tau^2 \right)$. Divide by the bracket:
 #
 # $$V = \frac{\sum_i \mathrm{CTF}_i \, X_i / \sigma_i^2}
 #            {\sum_i \mathrm{CTF}_i^2 / \sigma_i^2 \; + \; 1 / (T\, \tau^2)}$$
 #
-# (each image put back into its slice first, $\mathbf{P}_\varphi^{T} X_i$ in the lecture). If they are not known, each
-# image counts in every orientation with its probability $\Gamma_{i\varphi}$, above and below the line. $T$ is 1 if we
-# follow Bayes to the letter; programs have it as a knob. This is the **Wiener filter**. Compare it with section 1: for
-# $\mathrm{CTF} = 1$ and one σ it *is* the shrunken mean.
+# This is the **Wiener filter**. The $T$ is not from Bayes: he says $T = 1$, but programs let the user multiply τ² by it
+# (section 5). Compare the quotient with section 1: for $\mathrm{CTF} = 1$ and one σ it *is* the shrunken mean. If the
+# orientations are not known, each image counts in every orientation with its probability $\Gamma_{i\varphi}$: the squares
+# of line 1 get this weight, and it stays with them above and below the line.
 
 # %% [markdown]
 # ## 4. The Wiener filter
@@ -461,7 +482,7 @@ print(f"error without a prior: {error(V_ml):.2f}    with the Wiener filter: {err
 # division by a small number makes noise large. The Wiener filter corrects the CTF where it can, averages, and keeps of
 # each component as much as it is worth.
 #
-# ### Without arbitrariness?
+# ### Against a cut-off
 #
 # The old way is a low-pass filter: everything up to some frequency stays, everything beyond is cut. The user chooses.
 #
@@ -591,7 +612,8 @@ for T in (1, 2, 4):
 # point.
 #
 # 1. Start with `τ² from the truth`. Move T. **Predict** first: where is the error smallest?
-# 2. Two images only. Look at the SSNR in Fourier space, and at the map without a prior. What are the rings?
+# 2. Two images, SNR 1. Dark rings run through *SSNR in Fourier space*. What are they? Move *images* up to 100: which of
+#    them disappear? Then go back to SNR 0.02: which one is still there?
 # 3. `τ² from the map itself`, T = 1, 2, 4: watch the shells die, or noise stay alive.
 # 4. `τ² the same everywhere`: a prior that knows nothing about the signal's spectrum. Which T is best now, and why is
 #    the best still worse?
@@ -617,9 +639,13 @@ print(f"no prior                       {numbers.curves()['error_ml']:.3f}")
 # **Explain.**
 #
 # - With the true τ² the error is smallest at T = 1: Bayes is right if the prior is right.
+# - The outer rings are the zeros of the CTF: there neither of the two images has measured anything. They are ellipses,
+#   because of the astigmatism. Every image has zeros in other places, so with 100 images the rings are filled. The small ring
+#   near the centre, at 128 Å, stays. It is not the microscope's: the particle itself has little power there (see the dip
+#   under *Power in each shell*), and where there is little signal, the SSNR is small.
 # - τ² from the map itself needs T = 2, as section 5 said. At T = 4 the noise that stays alive makes the error larger.
 # - A τ² that is the same everywhere holds back the strong coarse waves as much as the noise in the fine ones. With T up to
-#   4 it is worse than no prior, and with T = 100 it does next to nothing. One knob cannot replace a spectrum.
+#   4 it is worse than no prior, and with T = 100 it does next to nothing. One number cannot replace a spectrum.
 # - With τ² from two halves T = 1 is the best of the four again, without a look at the truth.
 
 # %% [markdown]
@@ -650,12 +676,15 @@ for name, V in final.items():
     print(f"{name:9} correlation {likeness(V):.2f}   contrast {contrast(V):.2f}   "
           f"right to {words(curve, length, 0.5)}")
 
+best = max(with_prior, key=lambda T: alike[f"T = {T}"][-1])
+say(f"Of the three, T = {best} ends closest to the truth.")
+
 # %% [markdown]
 # **Explain.** The prior does what it promises: the background is calm, the contrast no longer grows beyond the truth,
-# and the correlation stays close to its best value. Of the three, T = 16 gives the best map. T = 1 and T = 4 are *too*
-# careful here: detail that the data do hold is gone. (In the map without a prior it is there, down to 32 Å, under the
-# grain.) Section 5 explains part of it. The other part is that the poses are uncertain: an average over uncertain poses
-# is weaker still, so its τ² is smaller, so the reference is smoother, so the poses are less certain, and so on downwards.
+# and the correlation stays close to its best value. But a small T is *too* careful here: detail that the data do hold is
+# gone. (In the map without a prior it is there, under the grain: compare how far the maps are right.) Section 5 explains
+# part of it. The other part is that the poses are uncertain: an average over uncertain poses is weaker still, so its τ² is
+# smaller, so the reference is smoother, so the poses are less certain, and so on downwards.
 #
 # A T that is too small gives a blur, one that is too large lets the noise in, and nothing in this loop says which is
 # which. **τ² should be the power of the signal, not that of the filtered map.** Is there a way to measure it?
@@ -779,8 +808,15 @@ show(image_grid([truth / top, *(V / top for V in shown.values())], size=1.75, li
 # **Explain.** The same images, the same loop, the same filter. With one shared model the noise that one half has
 # swallowed is offered to the other half as a reference. The FSC takes it for signal, the filter lets it pass, and
 # round by round it grows. It ends with a better *reported* resolution and a worse map. With independent halves the FSC
-# cannot be fooled that way, so the filter is right. This map is as good as the best that we saw in section 2, and
-# nobody had to know when to stop.
+# cannot be fooled that way, so the filter is right.
+
+# %%
+own = likeness(results["independent halves"][0])
+say(f"""The map of the independent halves has a correlation of {own:.2f} (to ±0.01) with the truth.
+The best that we saw in section 2, before the drift, had {max(course):.2f} (to ±0.01).
+Here nobody had to know when to stop.""")
+
+# %% [markdown]
 #
 # ### The same in three dimensions
 #
@@ -807,6 +843,7 @@ for name, shared in {"one shared model": True, "independent halves": False}.item
     promised[f"{name}: promised"], promised[f"{name}: true"] = expected(F), true
     print(f"{name:19} at {length3d / 5:.0f} Å promised {expected(F)[5]:.2f}, true {true[5]:.2f}   "
           f"correlation of the whole map {np.corrcoef(V.ravel(), truth3d.ravel())[0, 1]:.2f}")
+print("(numbers above: to ±0.02)")
 
 # %%
 show(shell_curves(length3d, promised, ylabel="FSC against the truth", last=9,
@@ -816,8 +853,8 @@ show(shell_curves(length3d, promised, ylabel="FSC against the truth", last=9,
 
 # %% [markdown]
 # **Explain.** With one shared model the halves promise detail that is not there, and the map is the worse of the
-# two. The independent halves nearly keep their promise. (Where there is no signal left, F scatters around 0, and its
-# root makes the promise wobble.) The search is coarse, and so are both maps. The engine's `gold_standard` does this
+# two. The independent halves promise far less, and come far closer to keeping it. (Where there is no signal left, F
+# scatters around 0, and its root makes the promise wobble.) The search is coarse, and so are both maps. The engine's `gold_standard` does this
 # loop with finer and finer orientations; you will run it in lesson 10.
 #
 # Two things are left to know. The halves must not be independent *everywhere*: at very low resolution they share one
@@ -885,7 +922,8 @@ show(ssnr_maps(cuts, rows=["10 images", "200 images"], columns=list(kinds), leng
 # - **Envelope:** it dims the outside, and the white line moves in.
 #
 # In all cases the filter is SSNR/(1 + SSNR), component by component. It corrects the CTF, weighs the orientations and
-# low-passes, all in one division, and there is no knob on it.
+# low-passes, all in one division. It is as good as its τ²: from the map itself it needs a T (section 5), from independent
+# halves it does not (section 7).
 #
 # **Predict.** Two maps from 300 images with their true poses, once from all orientations, once seen along z. Along
 # which direction will the second one be blurred?

@@ -33,10 +33,11 @@ from pathlib import Path
 import numpy as np
 
 from cryoedu.arrays import library
-from cryoedu.course import carry_on, check, hint, progress
+from cryoedu.course import carry_on, check, hint, progress, say
 from cryoedu.datasets import load
 from cryoedu.datasets.junk import with_junk
 from cryoedu.figures import image_grid, show
+from cryoedu.figures.fourier import curves as draw_curves
 from cryoedu.figures.runs import class_averages, directions, fsc_curves, map_views
 from cryoedu.geometry.fourier import shellwise
 from cryoedu.geometry.grids import search_2d, search_3d
@@ -45,13 +46,14 @@ from cryoedu.inference.gold import Sampling, gold_standard
 from cryoedu.inference.initial import stochastic_gradient_descent
 from cryoedu.inference.jobs import classify2d, classify3d
 from cryoedu.inference.loop import opening
+from cryoedu.inference.model import signal_power
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.particles.star import read_particles, write_particles
 from cryoedu.validation.alignment import score_map
 from cryoedu.validation.classes import agreement, contingency
 from cryoedu.validation.fsc import fsc as correlate
-from cryoedu.validation.fsc import resolution_text
+from cryoedu.validation.fsc import resolution, resolution_text
 from cryoedu.validation.masked import masked_fsc
 from cryoedu.widgets.mapviewer import map_viewer
 
@@ -67,6 +69,10 @@ progress(10)
 #
 # On a GPU it makes as many particles as the data set of the lecture has: 91,114. On a CPU it makes 2,000, and the later jobs
 # keep to 200 MB of memory, so that the lesson fits a small seat. All later cells are the same.
+#
+# A whole refinement is a long chain of small decisions. Another processor rounds the last digit of a product in another way,
+# a particle on the fence falls to the other side, and all that follows is a little different. So where this lesson writes
+# "(to ±…)" after a number, yours may differ by that much.
 
 # %%
 box, pixel_size = 48, 352 / 48
@@ -132,16 +138,20 @@ largest = np.argsort(-counts)
 averages = iteration.model.maps
 
 show(class_averages(averages[largest], [f"class {k + 1}: {counts[k]}" for k in largest],
-                    pixel_size=particles.pixel_size, columns=4))
+                    pixel_size=particles.pixel_size, columns=4),
+     alt="The averages of the classes, each with the number of its particles, the largest class first. Most show a bright "
+         "particle before a dark background. What ice attracted shows rings and clouds.")
 
 # %% [markdown]
-# **Explain.** Each average shows the views that one reference attracted. One is different: rings and clouds, and nothing that
-# stands out from a dark background. But take care, each picture above has its own grey scale! The *strength* of an average,
-# the variance of its pixels, tells more:
+# **Explain.** Each average shows the views that one reference attracted. What ice attracted is different: rings and clouds,
+# and nothing that stands out from a dark background. But take care, each picture above has its own grey scale! The *strength*
+# of an average, the variance of its pixels, tells more:
 
 # %%
-for k in largest:
-    print(f"class {k + 1}: {counts[k]:4} particles, variance of the average {averages[k].var():7.3f}")
+few = count // 250  # how many particles another processor may put elsewhere
+for k, average in enumerate(averages):
+    print(f"class {k + 1}: {counts[k]:4} (to ±{few}) particles, "
+          f"variance of the average {average.var():5.2f} (to ±0.2)")
 
 # %% [markdown]
 # ### ✏️ Exercise 10.2: choose the classes
@@ -163,9 +173,9 @@ check("10.2", keep_classes)
 keep_classes = carry_on("10.2", keep_classes)
 
 kept = np.flatnonzero(keep_classes(averages, counts)[iteration.posterior.classes])
-print(f"kept {len(kept)} of {len(particles)} particles")
-print(f"ice among them: {np.sum(kind[kept] == 2)} of {np.sum(kind == 2)};  "
-      f"particles lost: {np.sum(kind < 2) - np.sum(kind[kept] < 2)}")
+print(f"kept {len(kept)} (to ±{few}) of {len(particles)} particles")
+print(f"ice among them: {np.sum(kind[kept] == 2)} (to ±{few}) of {np.sum(kind == 2)}")
+print(f"particles lost: {np.sum(kind < 2) - np.sum(kind[kept] < 2)} (to ±{few})")
 particles, kind = particles.subset_of(kept), kind[kept]
 
 # %% [markdown]
@@ -190,8 +200,8 @@ show(map_views([initial], ["initial model"], pixel_size=particles.pixel_size))
 
 # %% [markdown]
 # **Explain.** A blob with the outline of something real. It is a compromise: where only half of the particles have mass
-# (the small subunit), it is about half as dense. And its hand is a matter of chance, because projections look the same from
-# a map and its mirror image (lesson 5). We keep that in mind.
+# (the small subunit), it is less dense. And its hand is a matter of chance: a map and its mirror image have the same
+# projections (lesson 5). We keep that in mind.
 
 # %% [markdown]
 # ## 4. 3D classes
@@ -204,21 +214,37 @@ show(map_views([initial], ["initial model"], pixel_size=particles.pixel_size))
 *_, iteration = classify3d(particles, initial, 2, coarse, seed=1, iterations=12,
                            radii=opening(3, 11, 10), memory=memory)
 mass = iteration.model.maps.sum(axis=(1, 2, 3))
-whole = int(np.argmax(mass))
+whole = int(np.argmax(mass))          # the number of the class with more mass, whichever it is
+order = [whole, 1 - whole]
 classes = iteration.posterior.classes
-show(map_views(iteration.model.maps, [f"class {k + 1}: {np.sum(classes == k)}" for k in range(2)],
-               pixel_size=particles.pixel_size))
+show(map_views(iteration.model.maps[order], [f"class {k + 1}: {np.sum(classes == k)}" for k in order],
+               pixel_size=particles.pixel_size),
+     alt="Slices and projections of the maps of both classes, the heavier one first. The other lacks a part of it.")
 
 # %%
-print("             80S   large subunit")
-for k, row in enumerate(contingency(classes[kind < 2], kind[kind < 2])):
-    print(f"class {k + 1}   {row[0]:6}  {row[1]:14}")
-print(f"in the right class: {agreement(classes[kind < 2], kind[kind < 2]):.0%}")
+table = contingency(classes[kind < 2], kind[kind < 2])
+print("                         80S             large subunit")
+for name, k in zip(("more", "less"), order):
+    print(f"class with {name} mass   {table[k, 0]:5} (to ±{2 * few})   {table[k, 1]:5} (to ±{2 * few})")
+print(f"in the right class: {agreement(classes[kind < 2], kind[kind < 2]):.0%} (to ±2)")
+print(f"mass of the lighter class: {mass[1 - whole] / mass[whole]:.2f} (to ±0.05) of the heavier one's")
 
 # %% [markdown]
-# **Explain.** One class has a mass more than the other: the whole ribosome, with its small subunit. A few particles are in
-# the wrong class. At this noise some images can be explained by either map; Γ for them is near one half (lesson 6 measured
-# it).
+# **Explain.** One class has more mass than the other. That is the whole ribosome, with its small subunit. We find it by its
+# mass, not by its number, which is chance.
+#
+# Some particles are in the wrong class. Did they know? Γ of a class says how sure a particle is of it.
+
+# %%
+chosen_gamma = iteration.posterior.class_probability.max(axis=1)
+misplaced = (kind < 2) & ((classes == whole) != (kind == 0))
+sure = np.mean(chosen_gamma[misplaced] > 0.9)
+say(f"Of the {misplaced.sum()} (to ±{2 * few}) misplaced particles half give more than "
+    f"{np.median(chosen_gamma[misplaced]):.2f} (to ±0.1) of Γ to the wrong class, and {sure:.0%} (to ±10) give it more "
+    f"than 0.9. The median of all others is {np.median(chosen_gamma[~misplaced]):.3f} (to ±0.01). So "
+    + ("many" if sure > 0.2 else "some" if sure else "none")
+    + " of the misplaced are *sure and wrong*, as in lesson 6: Γ compares the two maps of this moment, on this grid. It "
+    "does not know that better maps would tell another story.")
 
 # %% [markdown]
 # ## 5. Refinement, in two halves
@@ -256,25 +282,40 @@ chosen = replace(chosen, subset=subset)  # in a STAR file: rlnRandomSubset
 #
 # **Predict.** The images cannot show more than 14.7 Å. Where will the halves stop agreeing?
 
-# %%
-refined = gold_standard(chosen, iteration.model.maps[whole],
-                        search_3d(2, shift_range=10, shift_step=10), seed=1, diameter=310,
-                        sampling=Sampling(finest=3), iterations=12, memory=memory)
-for step in refined:
+# %% tags=["nbval-ignore-output"]
+fsc_after = {}
+for step in gold_standard(chosen, iteration.model.maps[whole],
+                          search_3d(2, shift_range=10, shift_step=10), seed=1, diameter=310,
+                          sampling=Sampling(finest=3), iterations=12, memory=memory):
+    fsc_after[step.number] = step.fsc
     print(f"iteration {step.number:2}: shells to {step.resolution:4.1f} Å used, "
           f"halves agree to {resolution_text(step.fsc, pixel_size)}")
+
+# %%
+frequencies = np.arange(box // 2 + 1) / (box * pixel_size)
+show(fsc_curves(frequencies, {f"iteration {n}": fsc_after[n] for n in (1, 3, step.number)}),
+     alt="FSC of the halves after the first, the third and the last iteration. Each curve falls later than the one before.")
 
 # %%
 show(map_views([initial, step.model.maps[0]], ["initial model", "refined"], pixel_size=pixel_size))
 
 # %%
-show(directions(step.posterior.angles))
+show(directions(step.posterior.angles),
+     alt="A map of all directions of view. Particles were seen from everywhere, from some sides more often than from others.")
+
+# %%
+steps = 15 / 2 ** step.state["halvings"]  # degrees between neighbouring orientations, in each iteration
+say(f"The halves agree further and further: to {resolution_text(fsc_after[1], pixel_size)} (to ±2) after the first "
+    f"iteration, to {resolution_text(step.fsc, pixel_size)} (to ±1) after the last. So finer shells are used, which "
+    "makes the orientations better, and so on. Where an iteration brings no further shell, the next one samples the "
+    f"orientations twice as finely: every {steps[0]:.1f}° at first, every {steps[-1]:.1f}° (to ±2) in the end.")
 
 # %% [markdown]
-# **Explain.** The halves agree further and further, so finer shells are used, which makes the orientations better, and so
-# on. Where nothing gets better for two iterations, the orientations are sampled more finely, and it goes on in a step (here
-# in iterations 7 and 8). The second picture shows from where the particles were seen: all directions occur, with
-# some unevenness that is chance. (A picture with few spots would be a warning: see the missing cone of lesson 7.)
+# **Explain.** The first curves fall to 0 at once where their shells end: nothing finer had been looked at. Find the steps in
+# the list that the long cell printed: the same shells for a while, then, with a finer grid, it often goes on. Where no finer
+# grid is left and two iterations bring nothing, one last iteration uses all shells. The picture of the directions shows from
+# where the particles were seen: all directions occur, with some unevenness that is chance. (A picture with few spots would
+# be a warning: see the missing cone of lesson 7.)
 
 # %% [markdown]
 # ## 6. What may be claimed?
@@ -283,11 +324,14 @@ show(directions(step.posterior.angles))
 # halves. But a mask is the same for both, and *by itself* makes them correlate: too tight a mask invents resolution.
 #
 # The test (Chen *et al.* 2013): replace the phases beyond some shell by random ones, in both halves, and apply the mask. What
-# correlates now, $R$, comes from the mask alone. With $T$, the FSC of the masked halves, the true one is
+# correlates now, $F_{\text{random}}$, comes from the mask alone. With $F_{\text{masked}}$, the FSC of the masked halves, the true
+# one is
 #
-# $$F = \frac{T - R}{1 - R}$$
+# $$F = \frac{F_{\text{masked}} - F_{\text{random}}}{1 - F_{\text{random}}}$$
 #
-# ### ✏️ Exercise 10.4: correct the FSC
+# ### ✏️ Exercise 10.4: take off what the mask brings
+#
+# `masked` and `randomised` have one number for each shell. Return $F$ of each shell.
 
 # %%
 def corrected(masked, randomised):
@@ -311,18 +355,23 @@ curves = masked_fsc(half1, half2, mask, pixel_size)
 after = np.arange(box // 2 + 1) >= curves.first_random + 2  # before, the phases were kept
 fsc = np.where(after, corrected(curves.masked, np.where(after, curves.randomised, 0)), curves.masked)
 
-frequencies = np.arange(box // 2 + 1) / (box * pixel_size)
 show(fsc_curves(frequencies, {"whole boxes": curves.unmasked, "masked": curves.masked,
-                              "masked, random phases": curves.randomised, "corrected": fsc}))
+                              "masked, random phases": curves.randomised, "corrected": fsc}),
+     alt="Four FSC curves. That of the masked halves lies above that of the whole boxes. With random phases it falls "
+         "steeply where they begin.")
 
 # %%
 for name, curve in (("whole boxes", curves.unmasked), ("masked", curves.masked), ("corrected", fsc)):
-    print(f"{name:12} {resolution_text(curve, pixel_size)} at FSC = 0.143")
+    print(f"{name:12} {resolution_text(curve, pixel_size)} (to ±1.5) at FSC = 0.143")
 
-# %% [markdown]
-# **Explain.** The mask takes away noise, so the masked curve is higher. The curve with random phases says how much of that is
-# the mask's own doing: here it falls to nearly zero where the phases become random, because the mask is soft and wide. So the
-# correction is small. The corrected curve is the one to report.
+# %%
+by_mask = curves.inflation  # the highest point of the curve with random phases, beyond where they begin
+say("The mask takes away noise, so the masked curve is higher than that of the whole boxes. The curve with random "
+    "phases says how much of that is the mask's own doing. Beyond the shells where the phases become random it does not "
+    f"exceed {by_mask:.2f} (to ±0.06). "
+    + ("That is little, because the mask is soft and wide: the correction is small." if by_mask < 0.15 else
+       "That is much: a good part of the masked correlation there is the mask's own.")
+    + " The corrected curve is the one to report.")
 
 # %% [markdown]
 # ## 7. Sharpening
@@ -330,6 +379,10 @@ for name, curve in (("whole boxes", curves.unmasked), ("masked", curves.masked),
 # The envelope has made the fine detail weak, by $\exp(-B u^2/4)$ at the frequency $u$. To see it, the map is *sharpened*: the
 # decay is undone. But the noise at high frequency would be blown up, too. So every shell is also weighed by how much of it is
 # signal. For the map of all particles that is $\sqrt{2F/(1+F)}$, the correlation that it would have with the truth (lesson 9).
+#
+# **Which map do we begin with?** Not with the refined one. Its prior has weighed each shell already: the Wiener filter of
+# lesson 9 turns down what is mostly noise. To weigh it once more would weaken the fine detail twice. So we begin with the
+# plain mean of the two halves, as they came out of the M-step.
 #
 # ### ✏️ Exercise 10.5: write the weights
 #
@@ -354,18 +407,37 @@ check("10.5", sharpening_weights)
 # %%
 sharpening_weights = carry_on("10.5", sharpening_weights)
 
-final, sharpened = step.model.maps[0], {}
+final, mean = step.model.maps[0], (half1 + half2) / 2
+tried = {"refined": final}
 for b_factor in (0, 500, 3000):
-    sharpened[f"B = {b_factor}"] = shellwise(final, sharpening_weights(frequencies, fsc, b_factor), 3)
-    stronger = np.exp(b_factor / 4 / 17**2)
-    print(f"B = {b_factor:4} Å²: detail of 17 Å is made {stronger:4.1f} times as strong")
-show(map_views(list(sharpened.values()), list(sharpened), pixel_size=pixel_size))
+    weights = sharpening_weights(frequencies, fsc, b_factor)
+    tried[f"B = {b_factor}"] = shellwise(mean, weights, 3) * mask
+    print(f"B = {b_factor:4} Å²: detail of 17 Å is made {np.exp(b_factor / 4 / 17**2):4.1f} times as strong")
+show(map_views(list(tried.values()), list(tried), pixel_size=pixel_size))
 
 # %% [markdown]
-# **Explain.** With the right $B$ the inner detail has a little more contrast: at 17 Å there is not much to undo yet. (At 4 Å
-# it would be a factor of thousands.) With far too much, the last shells drown everything else, and the map turns into grain
-# that looks like detail. Note that the FSC did not change at all: it compares each shell with itself, so no weight can improve
-# it. Sharpening helps the eye, not the data.
+# Does it give back what was lost? We know the truth here, so we can compare: how strong is each shell of these maps beside the
+# same shell of the truth? We call it 1 at the coarse shell of 59 Å.
+
+# %%
+strength = np.sqrt(signal_power(np.stack(list(tried.values()))) / signal_power(states[0].density[None]))
+strength /= strength[:, 6:7]  # shell 6: 352 Å / 6 = 59 Å
+show(draw_curves(frequencies, dict(zip(tried, strength)), ylabel="strength / that of the truth", limits=(0, 2), points=True,
+                 alt="That of the refined map falls the most. With B = 0 it falls less, with B = 500 it stays the nearest "
+                     "to 1, and with B = 3000 it leaves the picture at the top."))
+
+# %%
+at = dict(zip(tried, strength[:, 20]))  # shell 20: 17.6 Å
+say(f"At 17.6 Å the refined map has {at['refined']:.2f} (to ±0.1) of the truth's strength, and the weighted mean "
+    f"{at['B = 0']:.2f} (to ±0.1). With the right $B$ this becomes {at['B = 500']:.2f} (to ±0.15): what the envelope took "
+    f"is given back. With the wrong one it is {at['B = 3000']:.1f} (to ±1), far too much.")
+
+# %% [markdown]
+# **Explain.** With the right $B$ the inner detail has more contrast. At 17 Å the envelope itself had not taken much, a third.
+# (At 4 Å it would be a factor of thousands.) With far too much, the last shells drown everything else, and the map turns into
+# grain that looks like detail. (Strength is not truth: noise has strength, too, and in the last shells most of it is noise.)
+# Note that the FSC of the halves did not change at all: it compares each shell with itself, so no weight can improve it.
+# Sharpening helps the eye, not the data.
 
 # %% [markdown]
 # ## 8. The hand, and the truth
@@ -382,13 +454,13 @@ aligned, truth = score.alignment.aligned, states[0].density
 in_mask = correlate(aligned, truth, mask=solvent_mask(aligned, pixel_size))
 
 print("reported, of the halves in the mask:    "
-      f"{resolution_text(fsc, pixel_size)} at FSC = 0.143")
+      f"{resolution_text(fsc, pixel_size)} (to ±1.5) at FSC = 0.143")
 print("true, in a mask made in the same way:   "
-      f"{resolution_text(in_mask, pixel_size, threshold=0.5)} at FSC = 0.5")
+      f"{resolution_text(in_mask, pixel_size, threshold=0.5)} (to ±1.5) at FSC = 0.5")
 print("reported, of the halves in whole boxes: "
-      f"{resolution_text(step.fsc, pixel_size)} at FSC = 0.143")
+      f"{resolution_text(step.fsc, pixel_size)} (to ±1) at FSC = 0.143")
 print("true, in a sphere:                      "
-      f"{resolution_text(score.fsc, pixel_size, threshold=0.5)} at FSC = 0.5")
+      f"{resolution_text(score.fsc, pixel_size, threshold=0.5)} (to ±1.5) at FSC = 0.5")
 
 # %%
 show(map_views([aligned, truth], ["refined, turned", "truth"], pixel_size=pixel_size))
@@ -403,17 +475,24 @@ show(map_views([aligned, truth], ["refined, turned", "truth"], pixel_size=pixel_
 # 2. Raise the level of the surface. What disappears first in the refined map: what is real, or what is grain?
 
 # %%
-map_viewer([aligned, truth], pixel_size=pixel_size, names=["refined", "truth"])
+map_viewer([aligned, truth], pixel_size=pixel_size, names=["refined", "truth"], level=2.2)
+
+# %%
+nyquist = 2 * pixel_size  # what a curve that never falls counts as
+reported, true = (resolution(curve, pixel_size, threshold=t) or nyquist for curve, t in ((fsc, 0.143), (in_mask, 0.5)))
+in_box = resolution(step.fsc, pixel_size) or nyquist
+say(("This time the hand is **wrong**: the map is a mirror image of the truth, and was mirrored before it was compared."
+     if score.alignment.mirrored else
+     "This time the hand is **right**: the map could be turned onto the truth as it was.")
+    + "\n\nThe resolution of the halves in a mask, and the true one in a mask that was made in the same way, differ by "
+    f"{abs(reported - true):.1f} Å (to ±1.5). That is what the two halves are for. Note how much the *number* depends on "
+    f"what is counted: the same map has {reported:.1f} Å (to ±1.5) in its mask and {in_box:.1f} Å (to ±1) in the whole "
+    "box. A resolution without a word on the mask says little.")
 
 # %% [markdown]
-# **Explain.** This time the hand is wrong: the map is a mirror image of the truth, and was mirrored before it was compared.
-# The hand was decided by chance in section 3, and nothing since could change it: every projection of the map fits as well as
-# one of its mirror image. (Another seed may give the right hand. Try it.) In real life one finds the hand from the map itself,
-# as soon as α-helices can be seen, or by tilting the sample. Mirroring costs nothing.
-#
-# The resolution of the halves in a mask, and the true one in a mask that was made in the same way, differ by a fraction of an
-# ångström. That is what the two halves are for. Note how much the *number* depends on what is counted: the same map has 17 Å
-# in its mask and 19 Å in the whole box. A resolution without a word on the mask says little.
+# **Explain.** The hand was decided by chance in section 3, and nothing since could change it: every projection of the map fits
+# as well as one of its mirror image. (Another seed may give the other hand. Try it.) In real life one finds the hand from the
+# map itself, as soon as α-helices can be seen, or by tilting the sample. Mirroring costs nothing.
 
 # %% [markdown]
 # ## 9. Ninety thousand particles
@@ -426,7 +505,7 @@ map_viewer([aligned, truth], pixel_size=pixel_size, names=["refined", "truth"])
 # laptop do at best?
 
 # %%
-grid = search_3d(4, shift_range=10, shift_step=2.5)  # some 4°, where the refinement ended
+grid = search_3d(4, shift_range=10, shift_step=2.5)  # directions and rotations some 4° apart
 components_used = 800  # up to shell 22, half of them conjugates of the others
 pairs = len(grid.angles) * len(grid.shifts)
 print(f"{len(grid.angles):,} orientations × {len(grid.shifts)} shifts = "
@@ -441,8 +520,8 @@ for particles_in_all, K in ((2_000, 2), (91_114, 4)):
 # **Explain.** This is arithmetic, not a measurement. It says why programs do not search whole finest grids. They look at
 # few shells first; they follow only the hypotheses that hold nearly all of Γ to finer steps; they search around the last pose
 # once it is known. You saw all three: `opening`, `gold_standard` with its growing shells and its finer and finer sampling.
-# And it says why GPUs changed the field: they do a hundred times as many operations per second. With one, the cells of this
-# lesson have just run on as many particles as the lecture's.
+# And it says why GPUs changed the field: they do a hundred times as many operations per second. On a machine with one, the
+# cells of this lesson run on as many particles as the lecture's data set has.
 
 # %% [markdown]
 # ## Summary: recapitulating

@@ -8,7 +8,7 @@ from wrong_answers.lesson02 import loops_average, loops_ccf, loops_rotation
 
 from cryoedu.course import lesson02 as L
 from cryoedu.course.exercises import exercise
-from cryoedu.course.learner import judged
+from cryoedu.course.learner import carry_on, judged
 
 
 @pytest.mark.parametrize(("number", "answer"), [("2.2", loops_ccf), ("2.3", loops_rotation), ("2.4", loops_average)])
@@ -37,3 +37,15 @@ def test_the_predicted_correlation_is_what_noise_gives():
 def test_averaging_the_stated_number_of_images_leaves_the_stated_noise():
     noise = np.random.default_rng(3).normal(size=(round(L.IMAGES_TO_AVERAGE), 5000))
     assert noise.mean(axis=0).std() == pytest.approx(L.NOISE_LEFT, rel=0.05)
+
+
+def test_later_cells_get_arrays_and_plain_numbers():
+    """`best == angle` is False for a list, so that the next exercise would average nothing."""
+    images, reference, angles = L.particles(9)
+    for number, answer, inputs in (
+            ("2.2", lambda *given: loops_ccf(*given).tolist(), (images, images[:4])),
+            ("2.3", lambda *given: list(loops_rotation(*given)), (images, reference, angles)),
+            ("2.4", lambda *given: loops_average(*given).tolist(), (images, reference, angles))):
+        found = carry_on(number, answer)(*inputs)
+        assert isinstance(found, np.ndarray) and np.array_equal(found, np.array(answer(*inputs)))
+    assert isinstance(carry_on("2.5", lambda *given: [L.predicted_correlation(*given)])(2.0, 4000, 100), float)

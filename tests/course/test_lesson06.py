@@ -12,13 +12,14 @@ from wrong_answers.lesson06 import correct, loops_accuracy, naive_posterior, nai
 from cryoedu.course import lesson06 as L
 from cryoedu.course.exercises import exercise
 from cryoedu.course.learner import judged
-from cryoedu.validation.classes import agreement
+from cryoedu.course.namings import NAMINGS, UNEVEN, naming, naming_mistakes
+from cryoedu.validation.classes import agreement, contingency
 
 
 def test_the_solutions_are_the_definitions_in_loops():
     log_p, weights = L.scores(7)
     assert L.class_posterior(log_p, weights) == pytest.approx(naive_posterior(log_p, weights))
-    found, truth = L.naming(7)
+    found, truth = naming(NAMINGS[0], 7)
     assert L.accuracy(found, truth) == pytest.approx(loops_accuracy(found, truth))
     assert L.accuracy(found, truth) == pytest.approx(agreement(found, truth))
     one, two = np.random.default_rng(7).normal(-20, 2, (2, 9))
@@ -28,6 +29,17 @@ def test_the_solutions_are_the_definitions_in_loops():
 def test_independent_solutions_written_in_loops_pass_too():
     assert judged(exercise("6.4"), loops_accuracy)[0] == "right"
     assert judged(exercise("6.6"), lambda p, t: np.mean([row.max() for row in p]) - correct(p, t))[0] == "right"
+
+
+def test_tables_of_6_4_tell_every_wrong_way_from_the_right_one():
+    """On a table where taking the fullest cell first happens to be right, a greedy answer passes."""
+    for table in NAMINGS:
+        found, truth = naming(table, 3)
+        assert L.accuracy(found, truth) not in naming_mistakes(np.array(table)).values()
+    for table in (*NAMINGS, *UNEVEN):
+        found, truth = naming(table, 4)
+        assert contingency(found, truth).shape == np.shape(table)
+        assert L.accuracy(found, truth) == pytest.approx(agreement(found, truth))
 
 
 def test_a_class_without_weight_gets_nothing():

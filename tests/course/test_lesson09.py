@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cryoedu.course import lesson09 as L
+from cryoedu.course.lesson09_fsc import BEYOND
 from cryoedu.inference.model import signal_power
 from cryoedu.validation import fsc as engine_fsc
 
@@ -58,7 +59,7 @@ def test_the_resolution_is_the_shell_before_the_crossing():
     curve = np.array([1.0, 0.9, 0.7, 0.4, 0.1, 0.2, 0.05])
     assert L.resolution(curve, 120.0, 0.5) == 60.0
     assert L.resolution(curve, 120.0, 0.143) == 40.0
-    assert L.resolution(curve, 120.0, 0.01) == L.BEYOND
+    assert L.resolution(curve, 120.0, 0.01) == BEYOND
     engine = engine_fsc.resolution(curve, 10.0, threshold=0.143)
     assert 30.0 < engine < 40.0  # interpolated, between that shell and the next
 

@@ -46,7 +46,7 @@ def test_descriptions_tell_what_was_drawn():
     assert "rows: a, b; columns: x, y, z" in alt["image_grid"]
     assert "true rotation is 42°" in alt["ccf_and_pdf"] and "SNR 0.1: the CCF is highest at" in alt["ccf_and_pdf"]
     assert "σ goes from 5.00 to 1.00" in alt["climb"]
-    assert "maxCC at SNR 0.01: correlation" in alt["tracks"]
+    assert "maxCC at SNR 0.01: likeness" in alt["tracks"]
 
 
 def test_quotes_and_brackets_in_a_description_stay_text():

@@ -17,7 +17,7 @@ def examples():
     counts = np.array([1, 10, 100, 1000])
     return {
         "ccf": (lambda: ccf_and_distance(angles, ccf, 1700 - 2 * ccf, truth=101.0), "lowest at 100°"),
-        "approach": (lambda: approach({("ellipse", 0.1): [0.7, 0.9], ("portrait", 0.1): [0.1, 0.95]}, {0.1: 0.99}),
+        "approach": (lambda: approach({("ellipse", 0.1): [0.7, 0.9], ("portrait", 0.1): [0.1, 0.95]}, {0.1: 0.99}, 0.2),
                      "portrait at SNR 0.1: 0.10 to 0.95"),
         "curve": (lambda: noise_portrait_curve(counts, [0.0, 0.1, 0.4, 0.8], {"aligned": (counts, [0, 0.1, 0.4, 0.79])},
                                                threshold=0.5), "aligned: 0.79 with 1000 images"),
@@ -36,6 +36,8 @@ def test_a_picture_arrives_with_what_is_to_be_seen_in_words(name):
 
 
 def test_the_curves_drawn_are_the_ones_given():
-    figure = approach({("a", 0.1): [0.2, 0.6], ("b", 0.1): [0.1, 0.3]}, {0.1: 0.9})
+    figure = approach({("a", 0.1): [0.2, 0.6], ("b", 0.1): [0.1, 0.3]}, {0.1: 0.9}, 0.25)
     drawn = [list(line.get_ydata()) for line in figure.axes[0].lines]
     assert drawn[:2] == [[0.2, 0.6], [0.1, 0.3]] and drawn[2] == [0.9, 0.9]
+    (shaded,) = figure.axes[0].patches
+    assert shaded.get_height() == 0.25

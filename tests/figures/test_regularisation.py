@@ -38,7 +38,10 @@ def test_a_picture_arrives_with_its_description(name):
 
 def test_the_descriptions_hold_the_numbers():
     figures = examples()
-    assert "up by 900, correlation 0.90 at best (iteration 4), 0.60 at the end" in figures["rounds"]().get_label()
+    said = figures["rounds"]().get_label()
+    assert "up by about 900, correlation 0.90 at best, in iteration 4 (to ±1), 0.60 at the end" in said
+    level = rounds({"level": [0, 1438]}, {"level": [0.8101, 0.8100]}).get_label()
+    assert "up by about 1400, correlation 0.81 at the end" in level  # which of two equals is the best is rounding
     assert "lowest 0.50 at 0.50" in figures["shrinking"]().get_label()
     assert "They part at 40 Å." in figures["shell_curves"]().get_label()
     assert re.search(r"all, many: the SSNR is above 1 in \d+%", figures["ssnr_maps"]().get_label())

@@ -19,6 +19,7 @@ from cryoedu.figures.runs import (
     spectra,
 )
 from cryoedu.geometry.euler import matrix_to_euler, random_rotations
+from cryoedu.validation.fsc import resolution_text
 
 Q = np.arange(9) / 80.0
 
@@ -67,7 +68,10 @@ def test_empty_classes_and_spectra_without_signal_are_drawn():
 def test_descriptions_tell_the_numbers():
     curve = np.array([9.0, 9, 5, 2, 0.5, 0.1, 0.1, 0.1, 0.1])
     assert "SSNR above 1 to 26.7 Å" in spectra(Q, {}, {}, {"map": curve}).get_label()
-    assert "falls below 0.143 at 20.0 Å" in fsc_curves(Q, {"map": (curve > 1).astype(float)}).get_label()
+    halves = np.linspace(1, 0, 9)
+    read = resolution_text(halves, 5.0)  # what a run reports must not differ from what its picture says
+    assert f"falls below 0.143 at {read}" in fsc_curves(Q, {"map": halves}).get_label() and read == "11.7 Å"
+    assert "stays above 0.143" in fsc_curves(Q, {"map": halves + 0.2}).get_label()
     assert "ends at -33" in convergence(history(3, 2)).get_label()
 
 

@@ -6,6 +6,7 @@ import pickle
 import sys
 import threading
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ from cryoedu.geometry.masks import soft_sphere  # noqa: E402
 from cryoedu.inference import cluster as clusters  # noqa: E402
 from cryoedu.inference.adaptive import Adaptive  # noqa: E402
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION  # noqa: E402
-from cryoedu.inference.gold import gold_standard  # noqa: E402
+from cryoedu.inference.crossfit import cross_fit  # noqa: E402
+from cryoedu.inference.gold import Sampling, gold_standard  # noqa: E402
 from cryoedu.inference.jobs import classify2d, classify3d, classify3d_in_folds  # noqa: E402
 from cryoedu.inference.loop import refine, start_model  # noqa: E402
 from cryoedu.particles import read_particles  # noqa: E402
@@ -84,25 +86,42 @@ JOBS = {
                                                          adaptive=Adaptive(diameter=100.0), **o),
     "classify3d, maxCC": lambda p, b, **o: refine(p, two_classes(p, b), SPACE, assignment=MAXIMUM_CROSS_CORRELATION,
                                                   iterations=2, **o),
-    "classify3d, local, scales": lambda p, b, **o: refine(
-        p, two_classes(p, b), local_search(p.angles, np.zeros((len(p), 2)), angular_range=10.0, angular_step=5.0,
-                                        shift_range=PIXEL, shift_step=PIXEL), iterations=3, scale=True,
-        mask=SPHERE, **o),
+    "classify3d, local, scales": lambda p, b, **o: refine(p, two_classes(p, b), around(p), iterations=3, scale=True,
+                                                          mask=SPHERE, **o),
     "classify3d, folds": lambda p, b, **o: classify3d_in_folds(p, b, 2, SPACE, seed=1, folds=2, iterations=2, **o),
     "classify2d": lambda p, b, **o: classify2d(p, 3, search_2d(20, shift_range=PIXEL, shift_step=PIXEL), seed=1,
                                                iterations=3, scale=True, tau2_fudge=2.0, radii=[6], mask=DISC, **o),
     "classify2d, real space": lambda p, b, **o: classify2d(
         replace(p, ctf=None), 2, search_2d(20, shift_range=PIXEL, shift_step=PIXEL), seed=1, iterations=2,
         space="real", **o),
+    "classify3d, folds, adaptive": lambda p, b, **o: classify3d_in_folds(
+        p, b, 2, SPACE, seed=1, folds=2, iterations=2, adaptive=Adaptive(diameter=100.0), **o),
+    "classify3d, folds, local": lambda p, b, **o: cross_fit(p, two_classes(p, b), around(p), seed=1, folds=3,
+                                                            iterations=2, mask=SPHERE, **o),
     "gold standard": lambda p, b, **o: gold_standard(p, b, SPACE, seed=3, initial_resolution=40, diameter=100,
                                                      iterations=3, symmetry="C2", **o),
+    "gold standard, to its end": lambda p, b, **o: gold_standard(
+        p, b, SPACE, seed=3, initial_resolution=40, diameter=100, iterations=5,
+        sampling=Sampling(finest=3, local_from=2, reach=1, patience=1), **o),
 }
+
+
+def around(particles):
+    """A local search around poses that are known."""
+    return local_search(particles.angles, np.zeros((len(particles), 2)), angular_range=10.0, angular_step=5.0,
+                        shift_range=PIXEL, shift_step=PIXEL)
 
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
 def test_a_cluster_finds_what_one_process_finds(job, client, particles, blobs):
     """Dense, adaptive, local, in parts, with scales: a block that is lost, counted twice, or put in another's place."""
     assert_same(list(job(particles, blobs, **HERE)), list(job(particles, blobs, cluster=client, **HERE)))
+
+
+def test_the_longest_of_these_runs_reaches_every_phase(particles, blobs):
+    """Else a phase that it stops before would not be compared."""
+    *_, end = JOBS["gold standard, to its end"](particles, blobs, **HERE)
+    assert end.state["finished"] and set(end.state["halvings"]) == {1, 2}  # the local searches begin at 2
 
 
 def test_how_many_workers_there_are_does_not_matter(client, particles, blobs):
@@ -256,6 +275,15 @@ def test_without_dask_the_way_out_is_named(particles, blobs, monkeypatch, star, 
 def test_a_wrong_memory_is_refused_at_once(client, particles, blobs):
     with pytest.raises(InputError, match="not a size"):
         refine(particles, two_classes(particles, blobs), SPACE, cluster=client, memory="plenty")
+
+
+def test_blocks_of_one_worker_share_its_memory(monkeypatch):
+    """A worker with three threads is at three blocks at a time."""
+    worker = SimpleNamespace(memory_manager=SimpleNamespace(memory_limit=180_000_000),
+                             state=SimpleNamespace(nthreads=3))
+    monkeypatch.setattr(distributed, "get_worker", lambda: worker)
+    assert clusters._means.__wrapped__(None, "numpy")[1] == 20_000_000
+    assert clusters._means.__wrapped__("50 MB", "numpy")[1] == 50_000_000
 
 
 def test_workers_share_what_a_machine_has(client):

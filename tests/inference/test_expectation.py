@@ -211,6 +211,21 @@ def test_the_number_of_cores_changes_no_bit(monkeypatch, cores):
     np.testing.assert_array_equal(whole.squares, parts.squares)
 
 
+@pytest.mark.parametrize("memory", [10**9, 10**6])
+def test_with_maxcc_a_particle_counts_once_among_equals(memory):
+    """Two classes that are one, or two poses that show the same, would each get all of it: a weight of two, or six."""
+    particles, model, search = problem(3, ctf=True)
+    twins = replace(model, maps=np.concatenate([model.maps[:1]] * 2), tau2=model.tau2[[0, 0]],
+                    class_weights=np.full(2, 0.5))
+    same = replace(search, angles=np.repeat(search.angles[:1], 900, axis=0))
+    space = FourierSpace(particles.box, 3, particles.pixel_size, particles.box // 2)
+    found, sums = expectation(particles, twins, same, space, MAXIMUM_CROSS_CORRELATION, xp=np, budget=memory)
+    np.testing.assert_array_equal(found.class_probability, np.tile([1.0, 0.0], (len(particles), 1)))
+    alone = replace(same, angles=same.angles[:1])
+    _, once = expectation(particles, twins, alone, space, MAXIMUM_CROSS_CORRELATION, xp=np, budget=memory)
+    np.testing.assert_allclose(sums.denominator.sum(axis=1), once.denominator.sum(axis=1), rtol=1e-5)
+
+
 def test_maxcc_takes_the_best_normalised_correlation():
     particles, model, search = problem(2, ctf=False, groups=1)
     posterior, _ = run(particles, model, search, "fourier", assignment=MAXIMUM_CROSS_CORRELATION)

@@ -12,7 +12,7 @@ from cryoedu.geometry.euler import angular_distance, euler_to_matrix, matrix_to_
 from cryoedu.geometry.grids import Search, local_search, perturbed
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
 from cryoedu.inference.expectation import expectation
-from cryoedu.inference.local import local_expectation
+from cryoedu.inference.local import heavy, local_expectation
 from cryoedu.inference.loop import start_model
 from cryoedu.inference.oracle import oracle
 from cryoedu.inference.spaces import FourierSpace
@@ -67,6 +67,23 @@ def test_around_one_pose_it_is_the_dense_search_of_the_same_hypotheses(experimen
     np.testing.assert_allclose(sums.inserted, theirs.inserted, atol=3e-3 * scale)
     np.testing.assert_allclose(sums.weights, theirs.weights, atol=3e-3 * theirs.weights.max())
     np.testing.assert_allclose(sums.dc, theirs.dc, rtol=5e-3)  # light slices are not inserted
+
+
+def test_however_many_share_the_weight_it_enters_the_sums():
+    """Of 14,147 turns none may hold a ten-thousandth, and yet they hold all of it together."""
+    made = simulate(Specimen(blobs(0), PIXEL), 4, seed=1, snr=0.02, noise=coloured, progress=False)
+    model = start_model(made.particles, made.specimens[0].density[None])
+    search = local_search(made.truth.angles, made.truth.shifts, angular_range=150, angular_step=10)
+    space = FourierSpace(BOX, 3, PIXEL, 3)
+    (found, sums), (_, whole) = (local_expectation(made.particles, model, search, space, a, xp=np, budget=10**8)
+                                 for a in (MAXIMUM_LIKELIHOOD, MAXIMUM_CROSS_CORRELATION))  # the latter inserts 1
+    assert found.max_probability.max() < 0.01
+    assert 0.999 <= sums.dc[0, 1] / whole.dc[0, 1] < 1
+
+
+def test_the_lightest_weights_are_left_out_and_no_more():
+    weights = np.array([[0.0004, 0.6, 0.0005, 0.3991], [0.25, 0.25, 0.25, 0.25], [0.0, 1.0, 0.0, 0.0]])
+    np.testing.assert_array_equal(heavy(weights), [[False, True, False, True], [True] * 4, [False, True, False, False]])
 
 
 def test_blocks_of_any_size_give_the_same(experiment):

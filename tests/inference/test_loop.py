@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import tracemalloc
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from cryoedu.errors import InputError
 from cryoedu.geometry.grids import search_2d, search_3d
+from cryoedu.geometry.masks import soft_sphere
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
-from cryoedu.inference.loop import noise_power, opening, refine, start_model
+from cryoedu.inference.loop import hidden_parts, noise_power, opening, refine, start_model
+from cryoedu.inference.model import low_pass, signal_power
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles.particles import Particles
+from cryoedu.validation.fsc import fsc
 
 BOX = 24
 
@@ -134,6 +138,67 @@ def test_a_known_tau2_shrinks_by_the_wiener_factor():
             measured = (np.sum(a * b.conj()) / np.sum(np.abs(b) ** 2)).real
             expected = ssnr[0, s] / (1 + ssnr[0, s])
             assert abs(measured - expected) < 0.05, (ndim, s, measured, expected)
+
+
+def test_the_prior_of_a_shell_is_its_own_and_where_nothing_is_known_the_data_decide():
+    """1/(T τ²); of the weight that images give a shell, the hundredth that holds back what no slice has seen."""
+    from cryoedu.inference.maximisation import signal_prior, weak_prior
+
+    weight = np.random.default_rng(1).uniform(1, 3, (2, 8, 8, 5))
+    tau2 = np.array([[1.0, 2.0, 1e-9, 0.0, 0.0], [4.0, 0.0, 0.5, 1.0, 0.0]])
+    prior = signal_prior(tau2, weight, 4.0)
+    known = tau2 > 0
+    np.testing.assert_allclose(prior[known], 1 / (4.0 * tau2[known]))
+    np.testing.assert_array_equal(prior[~known], weak_prior(weight)[~known])
+    assert (prior[~known] < 0.04).all()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_shells_open_with_the_prior_on(masked):
+    """From a reference that ends at shell 4, with shells opening one after the other: each has the power, and the
+    correlation with the truth, that it has without the prior. What a mask spreads beyond the last shell that was
+    looked at is not taken for a signal so weak that it has to be held down."""
+    every_shell = np.random.default_rng(5).standard_normal((BOX,) * 3) * soft_sphere(BOX, 5.0, 60.0)
+    experiment = simulate(Specimen(every_shell.astype(np.float32), 5.0), 200, seed=1, snr=0.4, progress=False)
+    truth = experiment.specimens[0].density
+    start = start_model(experiment.particles, low_pass(truth[None], 5.0, BOX * 5.0 / 4))
+    assert (start.tau2[0, 7:] == 0).all() and (start.tau2[0, :4] > 0).all()
+    options = {"radii": [4, 6, 8], "iterations": 3, "array_library": "numpy",
+               "mask": soft_sphere(BOX, 5.0, 90.0) if masked else None}
+    found = {fudge: [*refine(experiment.particles, start, search_3d(2), tau2_fudge=fudge, **options)]
+             for fudge in (4.0, None)}
+    for turn, radius in zip(found[4.0], (4, 6, 8), strict=True):
+        assert (turn.model.tau2[0, : radius + 1] > 0).all() and (turn.model.tau2[0, radius + 1 :] == 0).all()
+    with_it, without = (fsc(found[fudge][-1].model.maps[0], truth)[:9] for fudge in (4.0, None))
+    assert without[5:].min() > 0.5  # it was to be had
+    assert (with_it[5:] > without[5:] - 0.05).all()
+
+
+def test_a_shell_of_noise_stays_closed():
+    """It is known to hold nothing, which is not the same as not known: it must not open again when little is left."""
+    experiment = simulate(Specimen(blobs(2), 5.0), 60, seed=1, snr=0.02, progress=False)
+    start = start_model(experiment.particles, low_pass(blobs(2)[None], 5.0, BOX * 5.0 / 3))
+    *_, before, last = refine(experiment.particles, start, search_2d(90), tau2_fudge=0.5, iterations=25,
+                              array_library="numpy")
+    power, strongest = last.model.tau2[0, 8:12], last.model.tau2[0].max()
+    assert (power < 1e-6 * strongest).all() and (power > 0).all()
+    assert (power <= before.model.tau2[0, 8:12] * 1.01).all()
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_the_power_of_white_noise_is_that_of_the_conventions(ndim):
+    """White pixels of variance s² have τ² = n^ndim s² / 2 in each real component."""
+    noise = np.random.default_rng(1).normal(0, 3.0, (100 if ndim == 2 else 4, *(32,) * ndim))
+    np.testing.assert_allclose(signal_power(noise)[:, 2:].mean(axis=0), 32**ndim * 9.0 / 2, rtol=0.15)
+
+
+def test_the_spread_of_the_shifts_is_that_along_each_axis():
+    """Σ Γ |s|² of shifts of standard deviation σ along x and along y is 2 N σ²."""
+    shifts = np.random.default_rng(1).normal(0, 7.0, (5000, 2))
+    sums = SimpleNamespace(squares=np.ones((1, 9)), counts=np.ones((1, 9)), shift_square=np.sum(shifts**2))
+    found = hidden_parts(sums, np.array([2000.0, 3000.0]), None, search_2d(90, shift_range=10, shift_step=1),
+                         SimpleNamespace(unknowns=2), ("sigma2",))
+    assert found["offset_sigma"] == pytest.approx(7.0, rel=0.02)
 
 
 def test_supervised_classification_keeps_the_maps():

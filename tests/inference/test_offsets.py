@@ -82,7 +82,7 @@ def test_an_adaptive_search_knows_the_centres_too():
     experiment, model = problem(8)
     model = replace(model, offset_sigma=50.0)  # wide, so that the prior is nearly the same on both grids
     particles = with_priors(experiment.particles, np.random.default_rng(1).uniform(-60, 60, (8, 2)))
-    found, sums = adaptive_expectation(particles, model, SEARCH, Adaptive(1, 1 - 1e-12, 10**6, 1.0), SPACE, xp=np,
+    found, sums = adaptive_expectation(particles, model, SEARCH, Adaptive(1, 1 - 1e-12, 1.0), SPACE, xp=np,
                                        budget=10**9)
     rotations = (subdivision(45.0, in_plane=True)[None] @ SEARCH.rotations[:, None]).reshape(-1, 3, 3)
     fine = Search(matrix_to_euler(rotations), (SEARCH.shifts[:, None] + shift_subdivision(PIXEL)[None]).reshape(-1, 2),

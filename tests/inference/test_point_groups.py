@@ -147,7 +147,8 @@ def test_the_prior_weighs_what_it_weighs_in_a_search_of_all(group):
 def test_a_symmetric_particle_comes_out_symmetric_and_better_than_without(group, adaptive):
     """The same particles, start and grid: with its symmetry the map has M times the data."""
     truth = phantom(group, 24)
-    experiment = simulate(Specimen(truth, PIXEL), 60 if adaptive else 150, seed=3, snr=0.15, shift_sigma=3.0, **CTF)
+    count, snr = (60, 0.3) if adaptive else (150, 0.15)
+    experiment = simulate(Specimen(truth, PIXEL), count, seed=3, snr=snr, shift_sigma=3.0, **CTF)
     truth = experiment.specimens[0].density
     start = start_model(experiment.particles, low_pass(truth[None], PIXEL, 40.0))
     search = search_3d(1, shift_range=5, shift_step=5)

@@ -141,7 +141,7 @@ def test_an_adaptive_search_finds_the_same_on_its_finest_grid(ndim):
     shifts = {"shift_range": PIXEL, "shift_step": PIXEL}
     search = search_2d(30, **shifts) if ndim == 2 else search_3d(0, **shifts)
     space = FourierSpace(16, ndim, PIXEL, 8)
-    found, _ = adaptive_expectation(particles, model, search, Adaptive(1, 1 - 1e-12, 10**6, 1.0), space, xp=np,
+    found, _ = adaptive_expectation(particles, model, search, Adaptive(1, 1 - 1e-12, 1.0), space, xp=np,
                                     budget=10**9)
     turns = subdivision(search.angular_step, in_plane=ndim == 2)
     fine = Search(matrix_to_euler((turns[None] @ search.rotations[:, None]).reshape(-1, 3, 3)),

@@ -220,6 +220,42 @@ def test_a_file_that_has_changed_is_read_anew_when_it_is_reloaded(viewer, either
     either.console = [line for line in either.console if "400 (Bad Request)" not in line]
 
 
+def test_opening_a_file_copies_nothing_and_saving_changes_nothing(viewer, either, folder):
+    """JupyterLab copies each document that it may save into .ipynb_checkpoints, a stack of 2 GB too."""
+    (folder / "once").mkdir()
+    for name in ("particles.mrcs", "particles.star"):
+        shutil.copy(RELION / name, folder / "once")
+    (folder / "once" / "packed.map.gz").write_bytes(gzip.compress((RELION / "map.mrc").read_bytes()))
+    (folder / "once" / "note.txt").write_text("an ordinary document")
+    old = {path.name: path.read_bytes() for path in (folder / "once").iterdir()}
+    for name, shows in (("particles.mrcs", ".cryoedu-gallery button"), ("packed.map.gz", ".cryoedu-image >> nth=2"),
+                        ("particles.star", ".cryoedu-table tbody tr")):
+        page = viewer(f"once/{name}", shows)
+        with page.expect_response(lambda answer: "/api/contents/once/" in answer.url) as looked:
+            os.utime(folder / "once" / name)
+            page.evaluate("void window.jupyterapp.commands.execute('docmanager:reload')")
+        assert looked.value.ok
+        page.wait_for_selector(shows)
+        calm(page)
+        assert sorted(path.name for path in (folder / "once").iterdir()) == sorted(old)
+        page.locator(FILE).get_by_role("tab").first.focus()
+        page.keyboard.press("Control+s")
+        page.evaluate("void window.jupyterapp.commands.execute('docmanager:save')")
+        page.locator(".jp-Dialog", has_text="Document is read-only").get_by_role("button").last.click()
+        page.evaluate("window.jupyterapp.commands.execute('application:close-all')")
+        page.wait_for_selector(FILE, state="detached")
+        assert sorted(path.name for path in (folder / "once").iterdir()) == sorted(old)
+    assert {name: (folder / "once" / name).read_bytes() for name in old} == old
+    either.page.goto(f"{either.url}/lab/tree/once/note.txt?reset", wait_until="domcontentloaded")
+    either.page.wait_for_selector(".jp-FileEditor")
+    kept = folder / "once" / ".ipynb_checkpoints" / "note-checkpoint.txt"  # what can be edited has its checkpoint
+    for _ in range(100):
+        if kept.exists():
+            break
+        either.page.wait_for_timeout(100)
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+
+
 @pytest.mark.parametrize("name, content, told", [
     ("cut.mrcs", lambda: (RELION / "particles.mrcs").read_bytes()[:50_000], "cut.mrcs is truncated"),
     ("words.map", lambda: b"{}" * 600, "is not an MRC file"), ("words.star", lambda: b"hello", "is not a STAR file"),

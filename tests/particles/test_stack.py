@@ -106,22 +106,20 @@ def test_many_micrographs_do_not_use_up_the_file_handles(tmp_path):
     for i in range(60):
         save(tmp_path / f"{i}.mrcs", np.full((2, 4, 4), i) + noise(2) * 0)
     stack = ImageStack.open(*(tmp_path / f"{i}.mrcs" for i in range(60)))
-    stack = ImageStack(stack.headers, stack.file_of_row, stack.index_in_file, open_files=5)
     before = psutil.Process().num_fds()
     assert np.array_equal(stack[::2][:, 0, 0], np.arange(60))
     assert np.array_equal(stack[::-2][:, 0, 0], np.arange(60)[::-1])
-    assert psutil.Process().num_fds() - before <= 5
+    assert psutil.Process().num_fds() == before
 
 
 def test_threads_and_processes_may_share_it(tmp_path):
     for i in range(8):
         save(tmp_path / f"{i}.mrcs", noise(3, seed=i))
     stack = ImageStack.open(*(tmp_path / f"{i}.mrcs" for i in range(8)))
-    small = ImageStack(stack.headers, stack.file_of_row, stack.index_in_file, open_files=2)
-    whole = small[:]
+    whole = stack[:]
     with ThreadPoolExecutor(4) as pool:
-        assert all(np.array_equal(a, b) for a, b in zip(pool.map(small.__getitem__, [*range(24)] * 4), [*whole] * 4))
-    sent = pickle.dumps(small)
+        assert all(np.array_equal(a, b) for a, b in zip(pool.map(stack.__getitem__, [*range(24)] * 4), [*whole] * 4))
+    sent = pickle.dumps(stack)
     assert len(sent) < 10_000  # names, not pixels
     assert np.array_equal(pickle.loads(sent)[:], whole)
 

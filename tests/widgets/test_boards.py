@@ -56,6 +56,18 @@ def test_at_high_snr_both_boards_find_the_true_rotation_and_shift(protein):
     boards.close()
 
 
+def test_sigma_may_change_which_rotation_comes_first_only_where_the_shift_is_unknown():
+    """What lesson 3 says of the board's first particle; a sum over shifts is no longer ranked by the best of them."""
+    boards = ccf_pdf_boards(load("protein2d", box=40), snr=0.02)
+    first = {}
+    for boards.shifts in (False, True):
+        for boards.sigma in (1.0, 3.0, 10.0):
+            first[boards.shifts, boards.sigma] = 5 * int(boards.curves()["pdf"].argmax())
+    boards.close()
+    assert [first[False, s] for s in (1.0, 3.0, 10.0)] == [30, 30, 30]
+    assert first[True, 1.0] == 205 and {first[True, 3.0], first[True, 10.0]} <= {15, 20, 25}
+
+
 def test_reference_turns_in_the_package_s_sense(protein):
     boards = ccf_pdf_boards(protein)
     shown = np.frombuffer(boards._references, np.float32).reshape(72, 32, 32)[18]

@@ -51,19 +51,42 @@ def test_the_share_of_aligned_images_is_the_definition_taken_literally(bench, ex
 
 
 def test_the_pieces_add_up_to_the_image(bench, experiment):
-    pieces = np.frombuffer(bench._pieces, np.float32).reshape(4, 15, 32, 32)
+    pieces = np.frombuffer(bench._pieces, np.float32).reshape(8, 15, 32, 32)
     parts = components(32)
     inside = (parts.shell > 0) & (parts.shell < 16)
-    seen, whole = gather(pieces.sum(1), parts)[:, inside], gather(experiment.particles.images[:4], parts)[:, inside]
+    seen, whole = gather(pieces.sum(1), parts)[:, inside], gather(experiment.particles.images[:8], parts)[:, inside]
     assert seen == pytest.approx(whole, abs=1e-3)
 
 
 def test_positions_stay_inside_and_an_empty_band_aligns_nothing(bench):
     bench.coarse, bench.fine, bench.kind, bench.particle = 99, -5, 99, 99
-    assert (bench.coarse, bench.fine, bench.kind, bench.particle) == (15, 1, 4, 3)
+    assert (bench.coarse, bench.fine, bench.kind, bench.particle) == (15, 1, 4, 7)
     bench.kind = KINDS.index("band-pass")
     assert not bench.weights().any() and bench.aligned() == 0
     assert "band-pass" in bench.picture().alt and "0% of 40" in bench.picture().alt
+
+
+def test_it_begins_with_an_image_on_which_the_filter_is_seen_to_matter():
+    """A bench that begins with an image which only the learned filter gets wrong shows the contrary of its point."""
+    experiment = simulate(load("protein2d", box=32), 40, seed=1, snr=0.03, progress=False,
+                          noise=lambda u: 1 + 200 / (1 + (120 * u) ** 4))
+    bench = filter_bench(experiment, experiment.sigma2, images=40, angular_step=10)
+    truth, learned = experiment.truth.angles[bench.particle, 2], KINDS.index("learned from the data")
+    off = {kind: abs((10 * bench.scores(kind)[bench.particle].argmax() - truth + 180) % 360 - 180)
+           for kind in (0, learned)}
+    assert off[learned] <= 10 < off[0]
+    others = np.minimum(bench.leads(learned), -bench.leads(0))[:8]
+    assert others[bench.particle] == others.max() > 0 and not np.allclose(others, others.max())
+    bench.close()
+
+
+def test_the_worth_of_a_shell_is_signal_over_noise(bench, experiment):
+    """Beside the weights alone, the finest waves would seem to decide: they weigh most, and hold no signal."""
+    parts = components(32)
+    A = gather(experiment.specimens[0].density[None].astype(np.float32), parts)[0]
+    ratio = np.array([np.mean(np.abs(A[parts.shell == s]) ** 2) / experiment.sigma2[s] for s in range(1, 16)])
+    assert bench.worth() == pytest.approx(ratio / ratio.max(), rel=1e-3)
+    assert bench.weights(KINDS.index("learned from the data")).argmax() > bench.worth().argmax()
 
 
 def test_what_does_not_fit_is_refused(experiment):

@@ -58,7 +58,8 @@ function render({ model, el }) {
     const deepest = Math.min(-1, extent([].concat(...runs.map((run) => Array.from(part(climb, run)))))[0]);
     const words = runs.map((run, i) => `${names[run]}, iteration ${numbers[at[i]]}: FSC above 0.5 to ` +
       `${reached[at[i]].toFixed(0)} Å, ${Number.isFinite(climb[at[i]]) ? `log L ${Math.abs(1000 * climb[at[i]]).toFixed(0)} below the best, ` : ""}` +
-      `mean of the largest Γ ${sharpness[at[i]].toFixed(2)}`);
+      (Number.isFinite(sharpness[at[i]]) ? `mean of the largest Γ ${sharpness[at[i]].toFixed(2)}`
+        : "each particle has one pose"));
     // one cursor for both lines: the iteration of the longer run
     const now = Math.max(...at.map((k) => numbers[k]));
     likelihood.draw({ values: of(climb), at: xs, y: [deepest, 0], cursor: now,

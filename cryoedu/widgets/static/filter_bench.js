@@ -4,7 +4,7 @@
 function bench(model) {
   const [S, R, N, n] = ["shell_count", "rotations", "image_count", "box"].map((name) => model.get(name));
   const pieces = floats(model.get("_pieces")), ccf = floats(model.get("_ccf")), energy = floats(model.get("_energy"));
-  const noise = floats(model.get("_noise")), truth = floats(model.get("_truth"));
+  const noise = floats(model.get("_noise")), signal = floats(model.get("_signal")), truth = floats(model.get("_truth"));
   const precise = 1 / Math.min(...noise), close = model.get("close_enough");
 
   function weights(kind, coarse, fine) {
@@ -42,7 +42,8 @@ function bench(model) {
     }
     return image;
   }
-  return { S, R, N, n, noise, truth, weights, scores, off, aligned, filtered };
+  const ratio = Array.from(signal, (v, s) => v / noise[s]), worth = ratio.map((v) => v / Math.max(...ratio));
+  return { S, R, N, n, noise, signal, worth, truth, weights, scores, off, aligned, filtered };
 }
 
 function render({ model, el }) {
@@ -67,7 +68,8 @@ function render({ model, el }) {
   const power = linePlot({ ...axis, title: "power by shell", name: "power", yLabel: "power", log: "y",
     series: [{ name: "noise σ²", colour: COLOURS[1], dash: DASHES[1] },
       { name: "signal τ²", colour: COLOURS[0], dash: DASHES[0] }] });
-  const filter = linePlot({ ...axis, title: "the filter", name: "filter", yLabel: "weight", series: [{ kind: "bars" }] });
+  const filter = linePlot({ ...axis, title: "the filter", name: "filter", yLabel: "weight",
+    series: [{ name: "weight", kind: "bars" }, { name: "τ²/σ² (highest: 1)", colour: COLOURS[1], dash: DASHES[1] }] });
   const score = linePlot({ title: "score of this image", name: "score", xLabel: "rotation φ of the reference", yLabel: "score",
     x: [0, 360], xTicks: 90, xTick: (d) => `${d}°`, circle: true, series: [{ kind: "line" }], yTick: () => "" });
   const meter = h("meter", { min: 0, max: 1, "aria-label": "share of images aligned within 10 degrees" });
@@ -75,7 +77,7 @@ function render({ model, el }) {
   const words = statusLine();
   root.append(row(before.box, after.box, filter.svg), row(power.svg, score.svg),
     h("div", { class: "cryoedu-meter" }, h("span", {}, "images aligned within 10°"), meter, share), words.box);
-  power.draw({ values: [data.noise, floats(model.get("_signal"))], at: [shells, shells],
+  power.draw({ values: [data.noise, data.signal], at: [shells, shells],
     words: `noise power falls from ${number(data.noise[0], 3)} to ${number(data.noise[data.S - 1], 3)} over the shells` });
 
   function draw() {
@@ -87,8 +89,9 @@ function render({ model, el }) {
     const empty = !w.some((v) => v > 0), here = `true ${data.truth[p].toFixed(0)}°`;
     before.draw({ values: data.filtered(p, everything), words: `image ${p + 1}, not filtered` });
     after.draw({ values: data.filtered(p, w), words: `image ${p + 1} after the filter: ${kinds[k]}` });
-    filter.draw({ values: [w], at: [shells], y: [0, 1.05], words: `weights by shell: ${kinds[k]}` +
-      (k === 2 || k === 3 ? `, from ${angstrom(low)}` : "") + (k === 1 || k === 3 ? `, to ${angstrom(high)}` : "") });
+    filter.draw({ values: [w, data.worth], at: [shells, shells], y: [0, 1.05], words: `weights by shell: ${kinds[k]}` +
+      (k === 2 || k === 3 ? `, from ${angstrom(low)}` : "") + (k === 1 || k === 3 ? `, to ${angstrom(high)}` : "")
+      + `; τ²/σ² is highest at ${angstrom(argmax(data.worth) + 1)}` });
     score.draw({ values: [sums], truth: data.truth[p],
       words: `${empty ? "no score" : `score highest at ${best.toFixed(0)} degrees`}; true rotation ` +
         `${data.truth[p].toFixed(0)} degrees` });
@@ -96,7 +99,7 @@ function render({ model, el }) {
     meter.value = right;
     share.textContent = `${percent(right)} (no filter ${percent(none)}, learned ${percent(learned)})`;
     words.say(empty ? `${kinds[k]} from ${angstrom(low)} to ${angstrom(high)}: nothing is kept, so nothing can be aligned.`
-      : `${kinds[k]}: ${percent(right)} of ${data.N} images are aligned within 10°. This image: best at ${best.toFixed(0)}°, ${here}.`);
+      : `${kinds[k]}: ${percent(right)} of ${data.N} images are aligned within 10°. Image ${p + 1} of ${model.get("shown_count")}: best at ${best.toFixed(0)}°, ${here}.`);
   }
 
   return ending(root, follow(model, ["kind", "coarse", "fine", "particle"], draw), words.stop);
