@@ -24,7 +24,8 @@ from cryoedu.errors import InputError
 LESSONS = {"0": "Start here", "1": "The experiment", "2": "maxCC alignment", "3": "ML alignment",
            "4": "2D classification", "5": "From 2D to 3D", "6": "ML3D classification", "7": "Fourier space",
            "8": "Coloured noise", "9": "Regularised likelihood", "10": "A whole refinement", "A": "The phase problem"}
-MINUTES = {"0": 15, "1": 75, "2": 75, "3": 75, "4": 90, "5": 80, "6": 75, "7": 90, "8": 75, "9": 150, "10": 90, "A": 30}
+MINUTES = {"0": 15, "1": 75, "2": 75, "3": 75, "4": 90, "5": 80, "6": 75, "7": 150, "8": 75, "9": 150, "10": 90,
+           "A": 30}
 
 
 class NotDone(Exception):
@@ -106,6 +107,8 @@ def real(values: Any) -> np.ndarray:
         raise Wrong("The result is complex, but a real number is asked for in each place. If the imaginary part is "
                     "only rounding, end with np.real(…) or .real; if it is not, a step back to real space is missing, "
                     "or the complex conjugate of one factor.")
+    if array.dtype.kind not in "biuf":  # text, which NumPy would read as a number
+        raise TypeError(f"{describe(values)} is no number")
     return np.asarray(array, dtype=float)
 
 

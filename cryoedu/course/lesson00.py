@@ -7,7 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.course.exercises import Exercise, NotDone, Wrong, call_for_array, describe, first_match, given_number, same
+from cryoedu.course.exercises import (
+    Exercise,
+    NotDone,
+    Wrong,
+    call_for_array,
+    describe,
+    first_match,
+    given_number,
+    real,
+    real_array,
+    same,
+)
 
 Array = NDArray[Any]
 PIXELS, PIXEL_SIZE = 64, 5.5  # of exercise 0.1
@@ -39,12 +50,12 @@ def judge_width(answer: Any) -> str | None:
 
 def judge_normalise(answer: Any) -> str | None:
     """0.2: subtract the mean, divide by the standard deviation."""
-    for seed in (21, 22):
+    for seed, sides in ((21, (8, 8)), (22, (11, 11))):
         rng = np.random.default_rng(seed)
-        image = rng.normal(rng.uniform(2, 4), rng.uniform(1.5, 3), (8, 8))
+        image = rng.normal(rng.uniform(2, 4), rng.uniform(1.5, 3), sides)
         right, mean, std = normalise(image), image.mean(), image.std()
         value = call_for_array(answer, right.shape, image)
-        if not same(value, right, 0.01):
+        if not same(value, right, 0.003) and not same(value, (image - mean) / image.std(ddof=1), 0.003):
             return first_match(value, {
                 "You gave back the image as it was.": image,
                 "The mean is 0 now, but the standard deviation is not yet 1: divide by image.std() too.": image - mean,
@@ -63,7 +74,14 @@ def judge_normalise(answer: Any) -> str | None:
                 "You treat each column for itself. Use mean and standard deviation of the whole image: no axis.":
                     (image - image.mean(axis=0)) / image.std(axis=0),
                 "You added the mean. Subtract it.": (image + mean) / std,
-            }, 0.01) or (f"The mean of your image is {value.mean():.2f} and its standard deviation {value.std():.2f}. "
+                "You divided by the mean. Divide by the standard deviation, image.std().": (image - mean) / mean,
+                "You divided by the range. Divide by the standard deviation, image.std().":
+                    (image - mean) / np.ptp(image),
+                "You divided by the length of the image, the root of its sum of squares. Divide by image.std().":
+                    (image - mean) / np.linalg.norm(image - mean),
+                "You subtracted the median. The mean is asked for: image.mean().": (image - np.median(image)) / std,
+                "The sign is turned round: it is image - image.mean(), not image.mean() - image.": (mean - image) / std,
+            }, 0.003) or (f"The mean of your image is {value.mean():.2f} and its standard deviation {value.std():.2f}. "
                          "They should be 0 and 1, by subtracting one number and dividing by another.")
     return None
 
@@ -95,10 +113,15 @@ def judge_angles(answer: Any) -> str | None:
 
 def given_list(answer: Any) -> Array:
     """The answer as a list of numbers (N,). Raises NotDone (stub) or Wrong (something else)."""
-    if answer is None or answer is ...:
+    if answer is ...:
         raise NotDone
+    if answer is None:
+        raise Wrong("Your answer is None, which is nothing. `print` shows an array and gives None: "
+                    "write what makes the array.")
+    if callable(answer):
+        raise Wrong("An array is asked for, but this is a function. Call it: put brackets after its name.")
     try:
-        values = np.asarray(answer, dtype=float)
+        values = real(list(answer) if isinstance(answer, range) else answer)
     except (TypeError, ValueError):
         raise Wrong(f"An array of numbers is asked for, but this is {describe(answer)}.") from None
     if values.ndim != 1:
@@ -115,7 +138,7 @@ EXERCISES = (
              "Images from different cameras become comparable in this way.",
              ("image.mean() and image.std() are the two numbers that you need.",
               "Subtract the mean first, then divide. Mind the brackets.",
-              "return (image - image.mean()) / image.std()"), normalise),
+              "return (image - image.mean()) / image.std()"), normalise, real_array),
     Exercise("0.3", "All angles of the circle in steps of 5°, from 0 on.", judge_angles,
              "72 angles. You will turn particles by them in lessons 2 and 3.",
              ("np.arange(start, end, step) makes such an array.",

@@ -1,12 +1,11 @@
-"""The exercises of lesson 1, The experiment.
+"""The exercises of lesson 1, The experiment; those on maps are in `lesson01_maps`.
 
 Arrays are named as in the lesson: ``volume`` (n, n, n) a map, ``angles`` (3,) rot, tilt, psi in degrees, ``image``
-(n, n), ``projections`` (R, n, n), ``ctf`` (n, n//2 + 1) on the half plane of ``np.fft.rfft2``.
+(n, n), ``ctf`` (n, n//2 + 1) on the half plane of ``np.fft.rfft2``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,21 @@ from cryoedu.course.exercises import (
     Wrong,
     call,
     call_for_array,
-    call_for_number,
     first_match,
     given_number,
+    real_array,
     same,
+)
+from cryoedu.course.lesson01_maps import (
+    VIEWS,
+    an_index,
+    best_match,
+    example_map,
+    judge_match,
+    judge_smear,
+    judge_weight,
+    smear_back,
+    weight,
 )
 from cryoedu.microscope.noise import circle
 from cryoedu.microscope.realspace import rotate_map
@@ -46,39 +56,7 @@ def add_noise(image: Array, snr: float, rng: np.random.Generator) -> Array:
     return np.asarray(image + rng.normal(0, np.sqrt(variance / snr), image.shape))
 
 
-def smear_back(image: Array, angles: Any) -> Array:
-    """(n, n, n): the image in every layer along the beam, turned back to where the particle was seen from."""
-    beam = np.repeat(image[None], len(image), axis=0)
-    rot, tilt, psi = angles
-    return rotate_map(beam, (-psi, -tilt, -rot))
-
-
-def best_match(image: Array, projections: Array) -> int:
-    """The index of the projection with the highest normalised cross-correlation."""
-    return int(np.argmax(normalised_ccf(image, projections)))
-
-
-def normalised_ccf(image: Array, projections: Array) -> Array:
-    """(R,): correlation coefficients of an image with projections (R, n, n)."""
-    x, a = image - image.mean(), projections - projections.mean(axis=(1, 2), keepdims=True)
-    return np.asarray(np.tensordot(a, x, axes=2) / np.sqrt(np.sum(a**2, axis=(1, 2)) * np.sum(x**2)))
-
-
 # ---- the judges -------------------------------------------------------------------------------------------------
-
-def example_map(seed: int, box: int = 16) -> Array:
-    """A smooth random map (n, n, n) that looks different from every side, empty towards the edges of its box."""
-    from scipy.ndimage import gaussian_filter
-
-    from cryoedu.geometry.masks import radius_from_centre
-
-    rng = np.random.default_rng(seed)
-    density = gaussian_filter(rng.normal(size=(box,) * 3), 1.5) * (radius_from_centre(box, 3) < 0.38 * box)
-    return np.asarray(density / np.abs(density).max() + 0.2 * (radius_from_centre(box, 3) < 0.3 * box))
-
-
-VIEWS = ((25.0, 60.0, 110.0), (140.0, 35.0, -70.0))  # rot, tilt, psi of exercises 1.1 and 1.5
-
 
 def judge_projection(answer: Any) -> str | None:
     """1.1: turn, then add up along z."""
@@ -106,6 +84,16 @@ def judge_projection(answer: Any) -> str | None:
                 "That is the strongest voxel along each line. A projection adds them all up.": turned.max(axis=0),
                 "You added up first and turned then. A picture cannot be turned out of its plane: turn the map, then "
                 "add up.": project_first(volume, angles),
+                "You turned the other way: what rotate_map is given is `angles` itself, without a minus.":
+                    project(volume, -angles[::-1]),
+                "You changed the signs of the angles. Give rotate_map `angles` as they are.": project(volume, -angles),
+                "You gave the angles in the opposite order. rotate_map takes them as they come: rot, tilt, psi.":
+                    project(volume, angles[::-1]),
+                "You turned twice. Once is enough: rotate_map(volume, angles).": project(turned, angles),
+                "The sum is divided by its largest value. Leave it as it is: the sum itself is the picture.":
+                    right / right.max(),
+                "The picture is mirrored at the diagonal: its rows are y and its columns x. Leave out the transpose.":
+                    right.T,
             }) or "That is not the projection. Turn the map with rotate_map, then add up its axis 0 (z, the beam)."
     return None
 
@@ -121,8 +109,9 @@ def judge_ctf(answer: Any) -> str | None:
     """1.2: multiply in Fourier space."""
     for seed in (121, 122):
         rng = np.random.default_rng(seed)
-        image = rng.normal(size=(16, 16))
-        ky, kx = np.fft.fftfreq(16)[:, None], np.fft.rfftfreq(16)
+        n = 16 if seed == 121 else 20
+        image = rng.normal(size=(n, n))
+        ky, kx = np.fft.fftfreq(n)[:, None], np.fft.rfftfreq(n)
         ctf = np.asarray(np.sin(rng.uniform(40, 60) * (kx**2 + ky**2) + 0.1))
         transform, right = np.fft.rfft2(image), apply_ctf(image, ctf)
         try:
@@ -132,10 +121,10 @@ def judge_ctf(answer: Any) -> str | None:
                 return ("The shapes do not fit. The CTF belongs to the waves of the image, not to its pixels: take "
                         "np.fft.rfft2(image) first. It has the shape of the CTF.")
             raise
-        if np.iscomplexobj(result):
-            return "That is still the transform, in Fourier space. Go back to an image with np.fft.irfft2." \
-                if np.shape(result) == transform.shape else \
-                "That is a complex image. Go back with np.fft.irfft2, the partner of rfft2."
+        if np.iscomplexobj(result) or np.shape(result) == transform.shape:
+            problem = no_image(np.asarray(result), transform, ctf)
+            if problem:
+                return problem
         image_out = call_for_array(answer, right.shape, image, ctf)
         if not same(image_out, right):
             return first_match(image_out, {
@@ -148,36 +137,59 @@ def judge_ctf(answer: Any) -> str | None:
                 "You added the CTF. Each wave of the image is multiplied by it.": np.fft.irfft2(transform + ctf),
                 "You kept the absolute values of the transform and lost its phases, which say where things are.":
                     np.fft.irfft2(np.abs(transform) * ctf),
+                "You took only the sign of the CTF. Each wave also becomes weaker: multiply by the CTF itself.":
+                    np.fft.irfft2(transform * np.sign(ctf)),
+                "You went to the waves and back without the CTF. Multiply in between.": np.fft.irfft2(transform),
+                "The contrast is turned round: multiply by the CTF as it is, without a minus.": -right,
+                "You moved the waves with fftshift. The CTF is given in the order of rfft2: leave it out.":
+                    np.fft.irfft2(np.fft.fftshift(transform) * ctf),
+                "You moved the CTF with fftshift. It is given in the order of rfft2: leave it out.":
+                    np.fft.irfft2(transform * np.fft.fftshift(ctf)),
+                "You subtracted the CTF's image from the image. The image is what is left after multiplying.":
+                    image - right,
+                "You kept the real parts of the waves and lost half of what they say. Take .real, if at all, only at "
+                "the end.": np.fft.irfft2(transform.real * ctf),
             }) or ("That is not the image after the CTF. Three steps: np.fft.rfft2, multiply by ctf, np.fft.irfft2. "
                    "Nothing has to be shifted: the CTF is given in the order of rfft2.")
     return None
+
+
+def no_image(result: Array, transform: Array, ctf: Array) -> str | None:
+    """1.2, for a result that is complex or has the shape of the waves: which step back to an image went wrong."""
+    waves = transform * ctf
+    for back, name in ((np.fft.ifft2, "ifft2"), (np.fft.fft2, "fft2"), (np.fft.ifft, "ifft"), (np.fft.rfft2, "rfft2")):
+        made = back(waves.real) if name == "rfft2" else back(waves)
+        if result.shape == made.shape and (same(result, made) or same(result, made.real)):
+            return (f"You went back with np.fft.{name}. That is not the partner of rfft2, which gives only half of the "
+                    "waves: np.fft.irfft2 knows of the other half.")
+    if result.shape == transform.shape:
+        return ("That is still the transform, in Fourier space. Go back to an image with np.fft.irfft2."
+                if same(result, waves) or same(result, waves.real) or same(result, np.abs(waves)) else
+                "That has the shape of the waves, not of the image. Go back from waves to an image with np.fft.irfft2.")
+    square = transform.shape[:1] * 2
+    if result.shape == square and same(result.real, np.fft.irfft2(waves)) and np.abs(result.imag).max() < 1e-6:
+        return None  # said by the check that refuses complex numbers
+    return "That is a complex image. Go back with np.fft.irfft2, the partner of rfft2." if np.iscomplexobj(result) \
+        else None
 
 
 def judge_add_noise(answer: Any) -> str | None:
     """1.3: white Gaussian noise of variance (variance of the signal) / SNR."""
     for seed, snr, scale in ((131, 0.2, 3.0), (132, 0.05, 0.4)):
         image = np.repeat(np.repeat(example_map(seed).sum(axis=0), 6, axis=0), 6, axis=1) * scale
-        rng = np.random.default_rng(seed)
-        function: Any = seeded(answer, rng)
-        first = call_for_array(function, image.shape, image, snr)
+        rng: Any = np.random.default_rng(seed)
+        first = call_for_array(answer, image.shape, image, snr, rng)
         problem = noise_problem(image, first, snr)
         if problem:
             return problem
-        if same(first, call_for_array(function, image.shape, image, snr), 1e-6):
+        if same(first, call_for_array(answer, image.shape, image, snr, rng), 1e-6):
             return ("Two calls give the same noise. Every image has its own: draw it from the rng that is handed over, "
                     "and make no new one inside.")
+        again: Any = np.random.default_rng(seed)
+        if not same(first, call_for_array(answer, image.shape, image, snr, again), 1e-6):
+            return ("Your noise does not come from the rng that is handed over, so nobody can make the same images "
+                    "once more. Draw it with rng.normal, not with np.random.")
     return None
-
-
-def seeded(answer: Any, rng: np.random.Generator) -> Any:
-    """The learner's function with its random numbers given; a stub stays a stub."""
-    if not callable(answer):
-        return answer
-
-    def noisy(image: Array, snr: float) -> Any:
-        return answer(image, snr, rng)
-
-    return noisy
 
 
 def noise_problem(image: Array, noisy: Array, snr: float) -> str | None:
@@ -236,104 +248,23 @@ def judge_count(answer: Any) -> str | None:
     }, 0.01) or "That is not it. The SNR of an average of N images is N times the SNR of one."
 
 
-def judge_smear(answer: Any) -> str | None:
-    """1.5: the picture in every layer, turned back."""
-    for seed, view in zip((151, 152), VIEWS, strict=True):
-        image, angles = project(example_map(seed), np.array(view)), np.array(view)
-        right, n = smear_back(image, angles), len(image)
-        beam = np.repeat(image[None], n, axis=0)
-        rot, tilt, psi = view
-        if np.ndim(call(answer, image, angles)) == 2:
-            return "That is still a picture. Begin with np.repeat(image[None], n, axis=0): n equal layers along z."
-        volume = call_for_array(answer, right.shape, image, angles)
-        if not same(volume, right, 0.01):
-            return first_match(volume, {
-                "The picture is smeared along the beam, but not turned back to where the particle was seen from.": beam,
-                "You turned by the angles themselves, the way the particle was turned. Back is by (−psi, −tilt, −rot).":
-                    rotate_map(beam, angles),
-                "You turned each angle back, but in the same order. What was turned last must be turned back first: "
-                "(−psi, −tilt, −rot).": rotate_map(beam, -angles),
-                "You reversed the order, but not the signs: (−psi, −tilt, −rot).": rotate_map(beam, (psi, tilt, rot)),
-                "You smeared along x. The layers along the beam are axis 0: np.repeat(image[None], n, axis=0).":
-                    rotate_map(np.repeat(image[:, :, None], n, axis=2), (-psi, -tilt, -rot)),
-                "You smeared along y. The layers along the beam are axis 0: np.repeat(image[None], n, axis=0).":
-                    rotate_map(np.repeat(image[:, None], n, axis=1), (-psi, -tilt, -rot)),
-                "Only one layer holds the picture. It could have come from any depth: put it into all n layers.":
-                    rotate_map(beam * (np.arange(n) == n // 2)[:, None, None], (-psi, -tilt, -rot)),
-                "You divided by the number of layers. Leave the picture as it is in each of them.": right / n,
-            }, 0.01) or ("That is not the smeared picture. n equal layers along z (axis 0), then "
-                         "rotate_map(…, (−psi, −tilt, −rot)).")
-    return None
-
-
-TRIALS = 16  # of exercise 1.6: so many that no wrong rule is right in all of them
-
-
-def judge_match(answer: Any) -> str | None:
-    """1.6: argmax of the normalised cross-correlation."""
-    trials = [matching_trial(seed) for seed in range(160, 160 + TRIALS)]
-    found = []
-    for image, projections in trials:
-        result = call(answer, image, projections)
-        if np.ndim(result) == 1 and np.size(result) == len(projections):
-            return ("That is one number for each projection. Asked for is the index of the largest one: np.argmax.")
-        if np.ndim(result) == 2:
-            return "That is the projection itself. Asked for is its index."
-        found.append(call_for_number(answer, image, projections))
-    rules: dict[str, Callable[[Array, Array], Any]] = {
-        "That is the highest correlation. Asked for is where it stands: np.argmax instead of np.max.":
-            lambda x, a: normalised_ccf(x, a).max(),
-        "That is the lowest correlation. The best match has the highest.": lambda x, a: normalised_ccf(x, a).argmin(),
-        "You do not normalise, so projections with strong contrast win whatever they show. Subtract each mean and "
-        "divide by the root of the sum of squares.": lambda x, a: np.tensordot(a, x, axes=2).argmax(),
-        "You subtract the means, but do not divide by the root of the sum of squares, so projections with strong "
-        "contrast win.": lambda x, a: np.tensordot(a, x - x.mean(), axes=2).argmax(),
-        "You divide by the root of the sum of squares, but the means are not subtracted: bright projections win.":
-            lambda x, a: (np.tensordot(a, x, axes=2) / np.sqrt(np.sum(a**2, axis=(1, 2)))).argmax(),
-        "You divide by the sum of squares. Its root is the length of a projection: without the root, weak projections "
-        "win.": lambda x, a: (normalised_ccf(x, a) / np.sqrt(a.var(axis=(1, 2)))).argmax(),
-        "You take the smallest difference. Image and projections are not on one grey scale, so a difference says more "
-        "about their contrast than about what they show.": lambda x, a: np.sum((x - a) ** 2, axis=(1, 2)).argmin(),
-        "Your index counts from 1. Python counts from 0: np.argmax gives it directly.":
-            lambda x, a: best_match(x, a) + 1,
-        "You take the correlation with the largest absolute value. A strong negative one is the opposite of a match.":
-            lambda x, a: np.abs(normalised_ccf(x, a)).argmax(),
-    }
-    right = [best_match(*trial) for trial in trials]
-    return None if same(found, right, 1e-9) else first_match(
-        found, {why: [float(rule(*trial)) for trial in trials] for why, rule in rules.items()}, 1e-6) or (
-        "That is not always the best match. Subtract the mean from the image and from each projection, take the sum "
-        "of products for each projection, divide by the root of the projection's sum of squares, then np.argmax.")
-
-
-def matching_trial(seed: int) -> tuple[Array, Array]:
-    """A noisy image (12, 12) and projections (20, 12, 12) of unequal contrast and brightness; one image in four is the
-    negative of a projection."""
-    rng = np.random.default_rng(seed)
-    bare = rng.normal(size=(20, 12, 12))
-    projections = (bare - bare.mean(axis=(1, 2), keepdims=True)) * rng.uniform(0.5, 4, (20, 1, 1))
-    projections += rng.uniform(-1, 4, (20, 1, 1))
-    shown = bare[rng.integers(0, 20)] * (-1 if seed % 4 == 0 else 1)
-    return shown + 2 * rng.normal(size=(12, 12)) + rng.uniform(0.5, 2), projections
-
-
 EXERCISES = (
     Exercise("1.1", "Write the projection: turn the map, then add up along the beam.", judge_projection,
              "This sum is all that the beam does to the map. What lay in front and what lay behind cannot be told "
              "apart any more.",
              ("Two steps: rotate_map(volume, angles) gives the turned map.",
               "The map is indexed [z, y, x], and the beam runs along z: that is axis 0.",
-              "return rotate_map(volume, angles).sum(axis=0)"), project),
+              "return rotate_map(volume, angles).sum(axis=0)"), project, real_array),
     Exercise("1.2", "Apply the CTF: multiply every wave of the image by it.", judge_ctf,
              "One multiplication. In real space the same thing would be a convolution; lesson 7 shows both.",
              ("np.fft.rfft2(image) takes the image apart into waves. It has the same shape as ctf.",
               "Multiply, then go back with np.fft.irfft2.",
-              "return np.fft.irfft2(np.fft.rfft2(image) * ctf)"), apply_ctf),
+              "return np.fft.irfft2(np.fft.rfft2(image) * ctf)"), apply_ctf, real_array),
     Exercise("1.3", "Add white noise at a given SNR.", judge_add_noise,
              "From here on you can simulate a data set yourself: turn, add up, CTF, noise.",
              ("SNR = variance of the signal / variance of the noise. Which variance must the noise have?",
               "rng.normal(0, σ, shape) wants the standard deviation: the root of the variance.",
-              "return image + rng.normal(0, np.sqrt(variance / snr), image.shape)"), add_noise),
+              "return image + rng.normal(0, np.sqrt(variance / snr), image.shape)"), add_noise, real_array),
     Exercise("1.4", "How many images must be averaged?", judge_count,
              "A factor of 200 in SNR costs 200 images, but the noise you see only falls by √200 ≈ 14.",
              ("An average of N images keeps the signal. What happens to the variance of the noise?",
@@ -344,13 +275,19 @@ EXERCISES = (
              "Mathematicians call them adjoint.",
              ("Nobody knows at which depth a thing lay, so the picture goes into every layer along z.",
               "np.repeat(image[None], n, axis=0) makes n equal layers.",
-              "Turn back what was turned last first: rotate_map(layers, (-psi, -tilt, -rot))."), smear_back),
-    Exercise("1.6", "Find the best match: the highest normalised cross-correlation.", judge_match,
+              "Turn back what was turned last first: rotate_map(layers, (-psi, -tilt, -rot))."),
+             smear_back, real_array),
+    Exercise("1.6", "Weight each wave of a map by its |k|.", judge_weight,
+             "This is called a ramp filter. Every scanner in a hospital does it when it puts its projections together.",
+             ("Smearing counts a wave as 1/|k|. Which factor undoes that?",
+              "np.fft.fftn(volume) are the waves, in the order of k. Multiply, then go back with np.fft.ifftn.",
+              "return np.fft.ifftn(np.fft.fftn(volume) * k).real"), weight, real_array),
+    Exercise("1.7", "Find the best match: the highest normalised cross-correlation.", judge_match,
              "With this line a computer does in a fraction of a second what took you minutes.",
              ("Subtract the mean: x = image - image.mean(), and from each projection its own "
               "(axis=(1, 2), keepdims=True).",
               "np.tensordot(a, x, axes=2) is the sum of products for all projections at once: shape (R,).",
               "Divide by the length of each projection, np.sqrt(np.sum(a**2, axis=(1, 2))). The length of the image is "
               "the same for all.",
-              "return int(np.argmax(…)) of that quotient."), best_match),
+              "return int(np.argmax(…)) of that quotient."), best_match, an_index),
 )

@@ -19,10 +19,16 @@ from cryoedu.course.exercises import (
     call,
     call_for_array,
     call_for_number,
+    describe,
     first_match,
     given_number,
+    number,
+    real,
+    real_array,
     same,
+    shape_of,
 )
+from cryoedu.validation.classes import agreement
 
 Array = NDArray[Any]
 
@@ -90,29 +96,40 @@ def random_gamma(seed: int, images: int, classes: int, rotations: int) -> Array:
     return rng.dirichlet(alpha, size=images).reshape(images, classes, rotations)
 
 
-CCF_A, CCF_B, ENERGY_A, ENERGY_B, WEIGHT_A, WEIGHT_B, SIGMA_1 = 52.0, 50.0, 30.0, 34.0, 0.6, 0.2, 2.0  # of exercise 4.1
+# of exercise 4.1; chosen so that all usual mistakes give different numbers
+CCF_A, CCF_B, ENERGY_A, ENERGY_B, WEIGHT_A, WEIGHT_B, SIGMA_1 = 52.0, 50.0, 30.0, 38.0, 0.6, 0.15, 2.0
 FIT = (CCF_A - CCF_B - (ENERGY_A - ENERGY_B) / 2) / SIGMA_1**2
 ODDS = WEIGHT_A / WEIGHT_B * math.exp(FIT)
 
 
 def judge_odds(answer: Any) -> str | None:
     """4.1: w_A/w_B · exp((ΔCCF - Δ|A|²/2) / σ²)."""
-    value, share = given_number(answer), WEIGHT_A / WEIGHT_B
+    value, share, ccf, energy = given_number(answer), WEIGHT_A / WEIGHT_B, CCF_A - CCF_B, ENERGY_A - ENERGY_B
+    variance = SIGMA_1**2
     return None if same(value, ODDS, 0.01) else first_match(value, {
-        "You left out how common the classes are: before anything is seen, A is three times as probable as B.":
+        "You left out how common the classes are: before anything is seen, A is four times as probable as B.":
             ODDS / share,
         "You left out the energies |A|²/2 and |B|²/2. In lesson 3 they cancelled, because one reference keeps its "
-        "energy when it turns. Two classes differ in theirs.": share * math.exp((CCF_A - CCF_B) / SIGMA_1**2),
-        "You left out both the energies and the shares of the classes.": math.exp((CCF_A - CCF_B) / SIGMA_1**2),
+        "energy when it turns. Two classes differ in theirs.": share * math.exp(ccf / variance),
+        "You left out both the energies and the shares of the classes.": math.exp(ccf / variance),
+        "You left out what the image says, and took only the shares of the classes.": share,
         "You took the whole difference of the energies; the score has |A|²/2.":
-            share * math.exp((CCF_A - CCF_B - (ENERGY_A - ENERGY_B)) / SIGMA_1**2),
+            share * math.exp((ccf - energy) / variance),
         "The energies have the wrong sign: a reference must not win by being strong.":
-            share * math.exp((CCF_A - CCF_B + (ENERGY_A - ENERGY_B) / 2) / SIGMA_1**2),
+            share * math.exp((ccf + energy / 2) / variance),
         "You divided by σ. The score is divided by σ².": share * math.exp(FIT * SIGMA_1),
-        "You did not divide by σ².": share * math.exp(FIT * SIGMA_1**2),
+        "You did not divide by σ².": share * math.exp(FIT * variance),
+        "You divided by 2σ². The score (CCF − |A|²/2)/σ² has its factor ½ at the energy already.":
+            share * math.exp(FIT / 2),
         "That is the logarithm of the answer. Take its exponential.": math.log(ODDS),
+        "That is the difference of the two log P(X|k,φ,Θ). Take its exponential, and multiply with the odds of the "
+        "shares.": FIT,
+        "You divided the two scores. They are logarithms: take their difference, and the exponential of it.":
+            (CCF_A - ENERGY_A / 2) / (CCF_B - ENERGY_B / 2),
         "The shares are multiplied with the probabilities, not added to the exponent: add their logarithms there.":
             math.exp(FIT + WEIGHT_A - WEIGHT_B),
+        "You divided by the odds of the shares instead of multiplying: A is the commoner class.": ODDS / share**2,
+        "The logarithms here are natural ones: np.exp, not a power of 10.": share * 10**FIT,
         "The other way round: this is how likely B is against A.": 1 / ODDS,
         "That is the probability of A if there were only these two, p₁/(p₁ + p₂). Asked for is p₁/p₂.":
             ODDS / (1 + ODDS),
@@ -140,6 +157,10 @@ def judge_posterior(answer: Any) -> str | None:
                     normalised(full, (0,)),
                 "All images together add up to 1. Each image for itself must: axis=(1, 2) and keepdims=True.":
                     normalised(full, (0, 1, 2)),
+                "You add the logarithm of the weights to the probabilities. It belongs to the score, before the "
+                "exponential.": normalised(score, (1, 2)) + np.log(weights)[:, None],
+                "You subtract log w. A common class is more probable beforehand: add it.":
+                    normalised(score - np.log(weights)[:, None], (1, 2)),
                 "You add the weights themselves to the score. The score is a logarithm: add np.log(weights).":
                     normalised(score + weights[:, None], (1, 2)),
                 "You multiply the score with the weights. It is the probability that is multiplied: add "
@@ -148,16 +169,23 @@ def judge_posterior(answer: Any) -> str | None:
                     normalised(score, (1, 2)) * weights[:, None],
                 "This is the logarithm, not yet a probability: take the exponential and divide by the sum.": full,
                 "The probabilities are not normalised: divide by the sum over classes and rotations.": np.exp(full),
-                "The probabilities of one image do not add up to 1: after subtracting the largest score, divide by "
-                "the sum.": np.exp(full - full.max(axis=(1, 2), keepdims=True)),
                 "You give all the weight to the best class and rotation. That is maxCC; the E-step keeps them all.":
                     one_hot(full),
+                "That is the probability of each class at its best rotation. Γ keeps the rotations.":
+                    np.broadcast_to(normalised(full.max(axis=2), (1,))[:, :, None], full.shape),
             }) or image_problem(gamma) or (
                 "The numbers are not the posterior. Add log w of its class to each score, take the exponential, and "
                 "divide by the sum over both classes and rotations.")
     images, references, sigma, weights = example(423, contrast=60.0)
-    strong = np.asarray(call(answer, images, references, sigma, weights), dtype=float)
-    return None if same(strong, posterior(images, references, sigma, weights)) else (
+    strong = real(call(answer, images, references, sigma, weights))
+    if same(strong, posterior(images, references, sigma, weights)):
+        return None
+    score = log_scores(images, references, sigma) + np.log(weights)[:, None]
+    weak = np.exp((score - score.max()).max(axis=(1, 2))) == 0  # beside the strongest image of all
+    return (
+        "Right for noisy images. But you subtract the largest score of *all* images. With a strong signal another "
+        "image may lie a thousand below it, and all its probabilities become 0, and 0/0. Give each image its own "
+        "largest score: score.max(axis=(1, 2), keepdims=True)." if np.isfinite(strong[~weak]).all() else
         "Right for noisy images, but a strong signal overflows: exp(800) is more than a computer can hold. Subtract "
         "the largest score of each image first, over classes and rotations: score.max(axis=(1, 2), keepdims=True).")
 
@@ -167,21 +195,28 @@ def judge_class_weights(answer: Any) -> str | None:
     for seed in (431, 432):
         gamma = random_gamma(seed, 7, 3, 5)
         right = class_weights(gamma)
-        value = np.asarray(call(answer, gamma), dtype=float)
-        if value.shape == (len(gamma), 3):
-            return "That is the class probability of each image, (N, K). The weight of a class is its mean over images."
-        if value.shape == (3, 5):
-            return "That is for each class and rotation. Add up over the rotations too."
+        shape: Any = shape_of(call(answer, gamma))
+        if problem := {
+            (len(gamma), 3): "That is the class probability of each image, (N, K). The weight of a class is its mean "
+                             "over images.",
+            (3, 5): "That is for each class and rotation. Add up over the rotations too.",
+            **dict.fromkeys([(5,), (7,), ()], "Keep the classes, the middle axis of Γ: one number for each."),
+        }.get(shape):
+            return problem
         value = call_for_array(answer, right.shape, gamma)
         if not same(value, right):
             hard = np.bincount(gamma.sum(axis=2).argmax(axis=1), minlength=3)
+            pair = one_hot(gamma).sum(axis=(0, 2))
             return first_match(value, {
                 "That is the number of images in each class. Divide by N to get shares.": right * len(gamma),
                 "That is the mean over images and rotations. The rotations of one image add up to its class "
                 "probability: sum over them, and average over the images only.": right / gamma.shape[2],
                 "You count the best class of each image. In ML every image counts in every class, with its "
                 "probability.": hard / len(gamma),
-                "You count the best class of each image, and do not divide by N.": hard,
+                "You count the class of the single largest Γ of each image. In ML every image counts in every class, "
+                "with all its rotations.": pair / len(gamma),
+                "You divide by the number of classes. A share is a share of the images: divide by N.":
+                    right * len(gamma) / 3,
                 "That is the weight of the best rotation only. Add up over the rotations.":
                     gamma.max(axis=2).mean(axis=0),
                 "All classes get the same weight. Let the images decide.": np.full(3, 1 / 3),
@@ -194,12 +229,11 @@ def judge_averages(answer: Any) -> str | None:
     from scipy.ndimage import gaussian_filter
 
     rng = np.random.default_rng(441)
-    images = gaussian_filter(rng.normal(size=(5, 20, 20)), (0, 2, 2)) * 10
-    angles, gamma = np.array([0.0, 35.0, 110.0, 260.0]), random_gamma(442, 5, 3, 4)
+    images = gaussian_filter(np.pad(rng.normal(size=(11, 10, 10)), ((0, 0), (5, 5), (5, 5))), (0, 2, 2), truncate=1.9)
+    angles, gamma = np.array([0.0, 35.0, 110.0, 260.0]), random_gamma(442, 11, 3, 4)
     right, counts = weighted_averages(images, gamma, angles), gamma.sum(axis=(0, 2))[:, None, None]
     averages = call_for_array(answer, right.shape, images, gamma, angles)
     if not same(averages, right, 0.01):
-        best = one_hot(np.log(gamma))
         return first_match(averages, {
             "You divide by the number of all images. Only the images of a class stand behind its average: divide by "
             "the sum of their weights, gamma[:, k].sum().": right * counts / len(images),
@@ -209,15 +243,16 @@ def judge_averages(answer: Any) -> str | None:
             "You do not turn the images back, so all orientations are smeared into one another.":
                 np.tensordot(gamma.sum(axis=2), images, axes=(0, 0)) / counts,
             "You use only the best class and rotation of each image. That is align-and-average, maxCC.":
-                weighted_averages(images, best, angles),
+                weighted_averages(images, one_hot(gamma), angles),
+            "You keep only the last rotation. Add up over all of them.":
+                weighted_averages(images, gamma * (angles == angles[-1]), angles)
+                * gamma[:, :, -1].sum(axis=0)[:, None, None] / counts,
             "All your averages are the same, so the classes are lost: use gamma[:, k] for class k.":
                 np.broadcast_to(np.sum(right * counts, axis=0) / len(images), right.shape),
-            "You divide by the number of rotations. The weights behind a class are gamma[:, k].sum().":
-                right * counts / len(angles),
         }, 0.01) or ("These are not the weighted averages. For each class: turn sums[k, r] back by −angles[r] and add "
                      "up over the rotations; then divide by gamma[:, k].sum().")
     gamma[:, 1] = 0.0
-    empty = np.asarray(call(answer, images, gamma, angles), dtype=float)
+    empty = real(call(answer, images, gamma, angles))
     return None if np.isfinite(empty).all() else (
         "Right, but for an empty class you divide by 0, and NaN spreads to everything in the next round. Divide by "
         "max(gamma[:, k].sum(), 1e-9).")
@@ -225,32 +260,44 @@ def judge_averages(answer: Any) -> str | None:
 
 def judge_purity(answer: Any) -> str | None:
     """4.5: the share that belongs to the commonest view of their class."""
-    for seed, labels in ((451, (2, 0, 1, 3)), (452, (1, 0, 4, 2))):  # the second leaves class 3 empty
-        rng = np.random.default_rng(seed)
-        truth = rng.choice(3, size=90, p=[0.5, 0.3, 0.2])
-        classes = np.array(labels)[np.where(rng.random(90) < 0.65, truth, rng.integers(0, 4, 90))]
-        table = np.zeros((5, 3))
-        np.add.at(table, (classes, truth), 1)
-        table = table[table.any(axis=1)]
+    tables = (((40, 3, 19), (0, 31, 4), (11, 2, 1), (22, 0, 17)),           # classes × views; view A is split, and
+              ((0, 33, 4), (3, 2, 18), (0, 0, 0), (41, 5, 23), (21, 1, 12)))  # two views have their most in one class
+    for table in map(np.array, tables):  # the second leaves class 2 empty
+        classes, truth = shuffled_labels(table, seed=451)
         right = purity(classes, truth)
         try:
             value = call_for_number(answer, classes, truth)
         except Wrong as wrong:
-            return str(wrong) if seed == 451 else (
-                f"Right while every class has images. {wrong} Here class 3 is empty: go through np.unique(classes).")
+            if table.any(axis=1).all():
+                raise
+            return f"Right while every class has images. {wrong} Here class 2 is empty: go through np.unique(classes)."
         if not same(value, right, 1e-6):
+            filled = table[table.any(axis=1)]
             return first_match(value, {
                 "You compare class numbers. Nobody told the program which class is to be number 0: class 2 may well be "
                 "view 0. Look at what is in each class.": float(np.mean(classes == truth)),
+                "That is the agreement: you let no two classes bear the same name. For the purity they may: each class "
+                "is named after its commonest view.": agreement(classes, truth),
                 "That is the mean of the purities. A class of three images must not count as much as one of three "
-                "hundred: count images, then divide once by N.": float(np.mean(table.max(axis=1) / table.sum(axis=1))),
+                "hundred: count images, then divide once by N.":
+                    float(np.mean(filled.max(axis=1) / filled.sum(axis=1))),
                 "You look for the commonest class of each view. Turn it round: the commonest view of each class.":
                     float(table.max(axis=0).sum() / len(truth)),
                 "That is the number of images. Divide by N.": right * len(truth),
+                "Those are per cent. A share is between 0 and 1.": right * 100,
                 "That is the share of images in the wrong class. Purity is 1 minus that.": 1 - right,
+                "That is the purity of the last class alone. Go through all classes and add up.":
+                    float(filled[-1].max() / filled[-1].sum()),
             }, 1e-6) or ("That is not the purity. For each class: how many of its images are of its commonest view? "
                          "Add these numbers up and divide by N.")
     return None
+
+
+def shuffled_labels(table: Array, seed: int) -> tuple[Array, Array]:
+    """Classes and truth (N,) of images that have this contingency table (classes, views), in a random order."""
+    labels = np.argwhere(table >= 0).repeat(table.ravel(), axis=0)
+    classes, truth = np.random.default_rng(seed).permutation(labels).T
+    return classes.copy(), truth.copy()
 
 
 def judge_selection(answer: Any) -> str | None:
@@ -260,10 +307,12 @@ def judge_selection(answer: Any) -> str | None:
         classes, good = rng.integers(0, 6, 120), np.array([0, 2, 5])
         particle = rng.random(120) < np.where(np.isin(classes, good), 0.9, 0.3)
         right = np.array(selection(classes, good, particle))
+        result = call(answer, classes, good, particle)
+        if shape_of(result) != (2,):
+            raise Wrong(f"Two numbers are asked for, but your function returns {describe(result)}.")
         value = call_for_array(answer, right.shape, classes, good, particle)
         if not same(value, right, 1e-6):
-            chosen = np.isin(classes, good)
-            kept, junk = right
+            chosen, (kept, junk) = np.isin(classes, good), right
             all_kept, caught = float(chosen.mean()), float(chosen[~particle].mean())
             return first_match(value, {
                 "The two numbers are swapped: first the share of the particles that is kept, then the share of junk.":
@@ -278,11 +327,13 @@ def judge_selection(answer: Any) -> str | None:
                     [all_kept, junk],
                 "You divide by the number of all images both times. The first number is a share of the particles, the "
                 "second a share of the chosen images.": [kept * particle.mean(), junk * all_kept],
+                "Those are per cent. A share is between 0 and 1.": 100 * right,
+                "You count the images. Divide the first number by the number of particles, the second by the number of "
+                "chosen images.": [int(chosen[particle].sum()), int((~particle[chosen]).sum())],
                 "That is what the classes that were *not* chosen hold.":
                     [1 - kept, 1 - float(particle[~chosen].mean())],
-            }, 1e-6) or ("These are not the two shares. chosen = np.isin(classes, good) says for each image whether "
-                         "its class is good. Then: the mean of chosen over the particles, and the share of images that "
-                         "are no particles among the chosen ones.")
+            }, 1e-6) or ("These are not the two shares: the mean of chosen over the particles, and the share of images "
+                         "that are no particles among the chosen ones.")
     return None
 
 
@@ -308,23 +359,23 @@ def image_problem(gamma: Array) -> str | None:
 
 EXERCISES = (
     Exercise("4.1", "How many times likelier is one class than another?", judge_odds,
-             "The CCF alone says 1.6 to 1. The weaker reference and the larger class make 8 to 1 of it.",
+             "The CCF alone says 1.6 to 1. The weaker reference and the larger class make 18 to 1 of it.",
              ("Write the score of each class: (CCF − |A|²/2)/σ².",
-              "A has 52 − 15 = 37, B has 50 − 17 = 33. Divide the difference by σ² = 4.",
-              "Then multiply with the odds before anything is seen, 0.6/0.2.",
-              "0.6 / 0.2 * np.exp(((52 - 30 / 2) - (50 - 34 / 2)) / 2**2)"), ODDS),
+              "A has 52 − 15 = 37, B has 50 − 19 = 31. Divide the difference by σ² = 4.",
+              "Then multiply with the odds before anything is seen, 0.6/0.15.",
+              "0.6 / 0.15 * np.exp(((52 - 30 / 2) - (50 - 38 / 2)) / 2**2)"), ODDS),
     Exercise("4.2", "Write the E-step over classes and rotations.", judge_posterior,
              "The hidden data have become a pair, class and rotation. Nothing else has changed.",
              ("The prior P(k, φ|Θ) is w_k/R. R is the same for all, so only log w_k has to be added to the score.",
               "score has the shape (N, K, R): np.log(weights)[:, None] has the shape (K, 1) and fits.",
               "From there on as in 3.2, but max and sum run over axis=(1, 2), with keepdims=True.",
               "score += np.log(weights)[:, None]; gamma = np.exp(score - score.max(axis=(1, 2), keepdims=True)); "
-              "return gamma / gamma.sum(axis=(1, 2), keepdims=True)"), posterior),
+              "return gamma / gamma.sum(axis=(1, 2), keepdims=True)"), posterior, real_array),
     Exercise("4.3", "Write the M-step for the class weights.", judge_class_weights,
              "Nobody has to tell the program how common each view is, just as nobody told it σ.",
              ("Γ summed over the rotations is the class probability of an image.",
               "Its mean over the images is the share of the class.",
-              "gamma.sum(axis=(0, 2)) / len(gamma)"), class_weights),
+              "gamma.sum(axis=(0, 2)) / len(gamma)"), class_weights, real_array),
     Exercise("4.4", "Write the M-step for the averages: one for each class.", judge_averages,
              "Each image helps to build every average, as far as it may belong there.",
              ("sums[k, r] holds all images, weighted for class k and rotation r. It still has to be turned back.",
@@ -332,18 +383,18 @@ EXERCISES = (
               "Divide by the weights behind the class, gamma[:, k].sum(). In an empty class that is 0: "
               "max(gamma[:, k].sum(), 1e-9).",
               "for r, angle in enumerate(angles): averages[k] += rotate(sums[k, r], -angle); then averages[k] /= "
-              "max(gamma[:, k].sum(), 1e-9)"), weighted_averages),
+              "max(gamma[:, k].sum(), 1e-9)"), weighted_averages, real_array),
     Exercise("4.5", "How pure are the classes?", judge_purity,
              "Purity needs no list of which class is which view. But it has a weakness: with one class for every image "
              "it is 1.",
              ("For one class k: truth[classes == k] are the views of its images.",
               "np.bincount counts how often each view occurs; its max() is the commonest one.",
-              "sum(np.bincount(truth[classes == k]).max() for k in np.unique(classes)) / len(truth)"), purity),
+              "sum(np.bincount(truth[classes == k]).max() for k in np.unique(classes)) / len(truth)"), purity, number),
     Exercise("4.6", "What do the chosen classes keep, and how much junk comes along?", judge_selection,
              "Two numbers, because one alone can always be made perfect: keep everything, or keep one image.",
              ("np.isin(classes, good) says for each image whether its class is among the good ones.",
               "particle holds True and False: particle images are images[particle]. The mean of True and False is a "
               "share.",
               "chosen = np.isin(classes, good); return chosen[particle].mean(), 1 - particle[chosen].mean()"),
-             selection),
+             selection, real_array),
 )

@@ -18,6 +18,7 @@ from cryoedu.course.exercises import (
     call_for_array,
     first_match,
     given_number,
+    real_array,
     same,
 )
 
@@ -103,8 +104,8 @@ def judge_spacing(answer: Any) -> str | None:
 
 def judge_low_pass(answer: Any) -> str | None:
     """7.2: zero beyond a radius."""
-    for seed, pixel_size, resolution in ((721, 3.0, 11.3), (722, 1.7, 7.9)):
-        image = random_image(seed)
+    for seed, box, pixel_size, resolution in ((721, 16, 3.0, 11.3), (722, 20, 1.7, 7.9)):
+        image = random_image(seed, box) + 0.2
         F, u = np.fft.fft2(image), spatial_frequency(len(image), pixel_size)
         freq = np.abs(np.fft.fftfreq(len(image), pixel_size))
         result = call_for_real(answer, image.shape, image, resolution, pixel_size)
@@ -119,6 +120,18 @@ def judge_low_pass(answer: Any) -> str | None:
                     kept(u > resolution),
                 "That is the other half, a high-pass filter: you kept the fine waves and dropped the coarse ones. "
                 "Coarse waves have a small u.": kept(u > 1 / resolution),
+                "You dropped the mean of the image with all waves of u = 0. It belongs to the coarse ones: keep it.":
+                    kept((u <= 1 / resolution) & (u > 0)),
+                "That is the absolute value of the image. Pixels may be below 0: take .real instead.":
+                    np.abs(low_pass(image, resolution, pixel_size)),
+                "Those are the real parts of the filtered waves, not an image. Transform back with np.fft.ifft2.":
+                    np.where(u <= 1 / resolution, F, 0).real,
+                "The transform goes the wrong way: back to an image leads np.fft.ifft2.":
+                    np.fft.fft2(np.where(u <= 1 / resolution, F, 0)).real,
+                "You set the waves to 1, or kept the mask itself. Keep F where u is small, and 0 elsewhere.":
+                    np.fft.ifft2(u <= 1 / resolution).real,
+                "You multiplied with u, which makes fine waves stronger. Keep F or drop it, by comparing u with "
+                "1 / resolution.": np.fft.ifft2(F * u).real,
                 "You keep a square. A wave's spacing goes with its distance from the centre: use u.":
                     kept((freq[:, None] <= 1 / resolution) & (freq <= 1 / resolution)),
                 "You cut at twice the spacing. The factor 2 belongs to Nyquist only: a wave of spacing d has u = 1/d.":
@@ -135,8 +148,8 @@ def judge_low_pass(answer: Any) -> str | None:
 
 def judge_move(answer: Any) -> str | None:
     """7.3: a phase ramp."""
-    for seed, (x, y) in ((731, (2.5, -1.25)), (732, (-3.3, 0.6))):
-        image = random_image(seed)
+    for seed, box, (x, y) in ((731, 16, (2.5, -1.25)), (732, 18, (-3.3, 0.6))):
+        image = random_image(seed, box) + 0.2
         F, k = np.fft.fft2(image), np.fft.fftfreq(len(image))
         turn = k * x + k[:, None] * y
         result = call_for_real(answer, image.shape, image, x, y)
@@ -158,18 +171,34 @@ def judge_move(answer: Any) -> str | None:
                     np.fft.ifft2(F + np.exp(-2j * np.pi * turn)).real,
                 "Nothing has moved.": image,
                 "Only x is there. The ramp is a product: exp(−2πi k_x x) · exp(−2πi k_y y).": move(image, x, 0),
+                "Only y is there. The ramp is a product: exp(−2πi k_x x) · exp(−2πi k_y y).": move(image, 0, y),
+                "x has the wrong sign, y the right one. Both waves come late, so both have the minus.":
+                    move(image, -x, y),
+                "y has the wrong sign, x the right one. Both waves come late, so both have the minus.":
+                    move(image, x, -y),
+                "You added the two ramps. Phases add, so the factors multiply: exp(−2πi k_x x) · exp(−2πi k_y y).":
+                    np.fft.ifft2(F * (np.exp(-2j * np.pi * k * x) + np.exp(-2j * np.pi * k[:, None] * y))).real,
+                "That is the absolute value of the image. Pixels may be below 0: take .real instead.":
+                    np.abs(move(image, x, y)),
+                "Half of the phase: a whole wave is 2π, not π.": move(image, x / 2, y / 2),
+                "The transform goes the wrong way: back to an image leads np.fft.ifft2.":
+                    np.fft.fft2(F * np.exp(-2j * np.pi * turn)).real,
             }) or ("That is not the moved image. Multiply fft2(image) with exp(−2πi (k_x x + k_y y)), transform back, "
                    "take the real part.")
     return None
 
 
 def judge_projection(answer: Any) -> str | None:
-    """7.4: the central line."""
-    for seed in (741, 742):
-        image = random_image(seed) + 0.3
-        F, n = np.fft.fft2(image), len(image)
+    """7.4: the central line, and no other way to the same numbers."""
+    for seed, n in ((741, 16), (742, 18)):
+        image = random_image(seed, n) + 0.3
+        F = np.fft.fft2(image)
         right = image.sum(axis=0)
         result = call_for_real(answer, right.shape, F)
+        drowned = np.where(np.arange(n)[:, None] == 0, F, 1e30 * F)  # rounding tells whether other rows are used, too
+        if same(result, right) and not same(call_for_real(answer, right.shape, drowned), right):
+            return ("The numbers are right, but you went back to the image and added up its pixels there. The sum of "
+                    "each column is in F already: in which row? Transform back that row alone, in 1D.")
         if not same(result, right):
             return first_match(result, {
                 "That is the projection along x. Row 0 of F has k_y = 0: the waves that do not change along y.":
@@ -187,15 +216,21 @@ def judge_projection(answer: Any) -> str | None:
                 "Those are the amplitudes of the right line. Transform it back: np.fft.ifft.": np.abs(F[0]),
                 "That is the real part of the right line, still in Fourier space. Transform it back: np.fft.ifft.":
                     F[0].real,
+                "You took the row k_y = 1. Python counts from 0.": np.fft.ifft(F[1]).real,
+                "You added up the rows of F. Only one of them is the transform of the projection.":
+                    np.fft.ifft(F.sum(axis=0)).real,
+                "That is the absolute value of the projection. Take the real part.": np.abs(right),
+                "That is the imaginary part, which holds only rounding. Take .real.": np.zeros(n),
             }) or "That is not the projection. Which row of F holds the waves that do not change along y?"
     return None
 
 
 def judge_ctf(answer: Any) -> str | None:
     """7.5: the CTF."""
-    u = np.linspace(0, 0.3, 40)
+    u = np.linspace(0, 0.3, 42).reshape(6, 7)  # as an image has it; a curve is one row of it
     for defocus, lam, cs, q0, b in ((9_300.0, 0.0197, 2.7, 0.3, 61.0), (15_100.0, 0.0251, 2.1, 0.22, 35.0)):
         given = (defocus, lam, cs, q0, b)
+        call_for_array(answer, u[0].shape, u[0], *given)
         result = call_for_array(answer, u.shape, u, *given)
         if not same(result, my_ctf(u, *given), 3e-4):
             first, second, phase = (np.pi * lam * defocus * u**2, np.pi / 2 * cs * 1e7 * lam**3 * u**4, np.arcsin(q0))
@@ -222,6 +257,22 @@ def judge_ctf(answer: Any) -> str | None:
                 "That is γ, the phase. The CTF is its sine, times the envelope.": first - second + phase,
                 "Use the sine: cos γ would be 1 at low frequency, and this microscope shows hardly anything there.":
                     np.cos(first - second + phase) * fall,
+                "Only the exponent's u is squared: the defocus term goes with u², too.":
+                    np.sin(np.pi * lam * defocus * u - second + phase) * fall,
+                "The Cs term goes with u⁴, not u².": np.sin(first - second / np.where(u > 0, u**2, 1) + phase) * fall,
+                "The Cs term goes with λ³, not λ.": np.sin(first - second / lam**2 + phase) * fall,
+                "You took the amplitude contrast as an angle in degrees. np.arcsin gives radians, as np.sin wants it.":
+                    np.sin(first - second + np.degrees(phase)) * fall,
+                "You added a cosine for the amplitude contrast: −√(1−Q0²) sin χ − Q0 cos χ is another convention, with "
+                "the opposite sign. Here it is + sin(χ + arcsin Q0).":
+                    -(np.sqrt(1 - q0**2) * np.sin(first - second) + q0 * np.cos(first - second)) * fall,
+                "The defocus term has the wrong sign: underfocus is positive here.":
+                    np.sin(-first - second + phase) * fall,
+                "γ has the wrong sign, but for the amplitude contrast.": np.sin(-first + second + phase) * fall,
+                "The envelope rises: exp(−B u²/4), mind the minus.": np.sin(first - second + phase) / fall,
+                "The envelope goes with u², not u.": np.sin(first - second + phase) * np.exp(-b / 4 * u),
+                "Multiply by the envelope; you added it.": np.sin(first - second + phase) + fall,
+                "π is missing in the defocus term: π λ Δf u².": np.sin(first / np.pi - second + phase) * fall,
                 "That is the square of the CTF, which the Thon rings show. The CTF itself has signs.":
                     my_ctf(u, *given) ** 2,
             }, 3e-4) or ("That is not the CTF. Write γ in one line, π λ Δf u² − π/2 Cs λ³ u⁴ + asin(Q0), then "
@@ -231,10 +282,10 @@ def judge_ctf(answer: Any) -> str | None:
 
 def judge_flip(answer: Any) -> str | None:
     """7.6: phase flipping."""
-    for seed, defocus in ((761, 12_000.0), (762, 21_000.0)):
-        u = spatial_frequency(16, 4.0)
+    for seed, box, defocus in ((761, 16, 12_000.0), (762, 18, 21_000.0)):
+        u = spatial_frequency(box, 4.0)
         ctf = my_ctf(u, defocus, 0.0197, 2.7, 0.1, 0.0)
-        image = np.fft.ifft2(np.fft.fft2(random_image(seed)) * ctf).real
+        image = np.fft.ifft2(np.fft.fft2(random_image(seed, box) + 0.2) * ctf).real
         F = np.fft.fft2(image)
         result = call_for_real(answer, image.shape, image, ctf)
         if not same(result, flip_phases(image, ctf)):
@@ -254,6 +305,18 @@ def judge_flip(answer: Any) -> str | None:
                     np.fft.ifft2(F * (ctf > 0)).real,
                 "The CTF comes in the order of fft2, frequency 0 at [0, 0]. Leave out fftshift.":
                     np.fft.ifft2(F * np.sign(np.fft.fftshift(ctf))).real,
+                "That is the absolute value of the image. Pixels may be below 0: take .real instead.":
+                    np.abs(flip_phases(image, ctf)),
+                "You took the complex conjugate where the CTF is negative, which turns the wave round in space. Only "
+                "its sign has to change: times −1.": np.fft.ifft2(np.where(ctf < 0, np.conj(F), F)).real,
+                "The transform goes the wrong way: back to an image leads np.fft.ifft2.":
+                    np.fft.fft2(F * np.sign(ctf)).real,
+                "Those are the real parts of the waves, not an image. Transform back with np.fft.ifft2.":
+                    (F * np.sign(ctf)).real,
+                "You kept only the waves where the CTF is negative. Keep all of them, those with the other sign.":
+                    np.fft.ifft2(F * (ctf < 0)).real,
+                "You flipped the waves by the signs of their own real parts. It is the CTF that says which are turned.":
+                    np.fft.ifft2(F * np.sign(F.real)).real,
             }) or "That is not it. Multiply fft2(image) with np.sign(ctf), transform back, take the real part."
     return None
 
@@ -267,27 +330,28 @@ EXERCISES = (
              "A filter is a multiplication in Fourier space. Lesson 8 asks which factor is best for each shell.",
              ("u says for each component how many waves fit into 1 Å. A spacing of d means u = 1/d.",
               "np.where(condition, F, 0) keeps F where the condition holds.",
-              "return np.fft.ifft2(np.where(u <= 1 / resolution, F, 0)).real"), low_pass),
+              "return np.fft.ifft2(np.where(u <= 1 / resolution, F, 0)).real"), low_pass, real_array),
     Exercise("7.3", "Move an image by a phase ramp.", judge_move,
              "No pixel was interpolated: this is how RELION and the engine of this course shift images.",
              ("A wave that is moved by x pixels is late by k·x waves, and each wave is a phase of 2π.",
               "The factor is exp(−2πi (k_x x + k_y y)). k along x is k, along y it is k[:, None].",
-              "ramp = np.exp(-2j * np.pi * (k * x + k[:, None] * y))", "return np.fft.ifft2(F * ramp).real"), move),
+              "ramp = np.exp(-2j * np.pi * (k * x + k[:, None] * y))", "return np.fft.ifft2(F * ramp).real"), move,
+             real_array),
     Exercise("7.4", "Project an image without adding up pixels.", judge_projection,
              "That is the projection-slice theorem, in one line. With one more dimension it carries 3D reconstruction.",
              ("Adding up along y leaves nothing of a wave that goes up and down along y.",
               "What is left are the waves with k_y = 0. They are in row 0 of F.",
-              "return np.fft.ifft(F[0]).real"), add_up_columns),
+              "return np.fft.ifft(F[0]).real"), add_up_columns, real_array),
     Exercise("7.5", "Write the CTF.", judge_ctf,
              "You will meet this formula in every program, with signs and units that differ from one to the next.",
              ("Three terms make γ: defocus, spherical aberration, amplitude contrast.",
               "cs is in mm: cs * 1e7 is in Å. The amplitude contrast enters as np.arcsin(q0).",
               "gamma = np.pi * wavelength * defocus * u**2 - np.pi / 2 * cs * 1e7 * wavelength**3 * u**4 + "
               "np.arcsin(q0)",
-              "return np.sin(gamma) * np.exp(-b_factor / 4 * u**2)"), my_ctf),
+              "return np.sin(gamma) * np.exp(-b_factor / 4 * u**2)"), my_ctf, real_array),
     Exercise("7.6", "Flip the phases.", judge_flip,
              "The signs are right again. The amplitudes are not, and what fell into a zero of the CTF is missing.",
              ("Where the CTF is negative, a wave arrives with its sign turned: black for white.",
               "np.sign(ctf) is +1 or −1 for each component.",
-              "return np.fft.ifft2(np.fft.fft2(image) * np.sign(ctf)).real"), flip_phases),
+              "return np.fft.ifft2(np.fft.fft2(image) * np.sign(ctf)).real"), flip_phases, real_array),
 )

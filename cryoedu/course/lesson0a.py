@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.course.exercises import Exercise, Wrong, call, call_for_array, first_match, same
+from cryoedu.course.exercises import Exercise, Wrong, call, call_for_array, first_match, real_array, same
 
 Array = NDArray[Any]
 FEEDBACK = 0.9  # β of the hybrid input-output method
@@ -42,23 +42,23 @@ def hybrid_step(density: Array, fitted: Array, support: Array, beta: float = FEE
 
 # ---- the judges -------------------------------------------------------------------------------------------------
 
-def example(seed: int, n: int = 12) -> tuple[Array, Array, Array]:
-    """A random density of both signs, amplitudes that belong to another one, and a support."""
-    rng = np.random.default_rng(seed)
+def example(seed: int) -> tuple[Array, Array, Array]:
+    """A random density (n, n) of both signs, amplitudes that belong to another one, and a support without symmetry."""
+    rng, n = np.random.default_rng(seed), 12 + 3 * (seed % 2)
     support = np.zeros((n, n), dtype=bool)
-    support[2:8, 3:9] = True
+    support[2:8, 3:10] = True
     other = np.where(support, rng.random((n, n)), 0)
     return rng.normal(0.2, 1, (n, n)), np.abs(np.fft.fft2(other)), support
 
 
-def real_array(answer: Any, right: Array, *inputs: Any) -> Array:
-    """What the function returns, as real numbers of the right shape; an imaginary part of rounding is dropped."""
+def call_for_real(answer: Any, right: Array, *inputs: Any) -> Array:
+    """As `call_for_array`; a density that is complex only because of rounding is told to end with .real."""
     result = call(answer, *inputs)
     if np.iscomplexobj(result) and np.shape(result) == right.shape:
-        if np.max(np.abs(np.imag(result)), initial=0) > 1e-6 * np.max(np.abs(right)):
-            raise Wrong("Your function returns complex numbers. A density is real: end with .real. If the imaginary "
-                        "part is not small, a step is missing (the inverse transform?).")
-        return np.asarray(np.real(result), dtype=float)
+        raise Wrong("Your function returns complex numbers. A density is real: end with .real. " +
+                    ("(Its imaginary part is only rounding.)"
+                     if np.max(np.abs(np.imag(result)), initial=0) < 1e-6 * np.max(np.abs(right)) else
+                     "Its imaginary part is not small, so a step is missing (the inverse transform?)."))
     return call_for_array(answer, right.shape, *inputs)
 
 
@@ -66,23 +66,32 @@ def judge_combine(answer: Any) -> str | None:
     """A.1: ifft2(amplitude · exp(i phase))."""
     for seed in (11, 12):
         one, _, _ = example(seed)
-        two, _, _ = example(seed + 10)
+        two, _, _ = example(seed + 10)  # of the same size: seed and seed + 10 are both odd, or both even
         amplitudes, phases = np.abs(np.fft.fft2(one)), np.angle(np.fft.fft2(two))
         right = combine(amplitudes, phases)
-        image = real_array(answer, right, amplitudes, phases)
+        image = call_for_real(answer, right, amplitudes, phases)
         if not same(image, right):
             waves = amplitudes * np.exp(1j * phases)
             return first_match(image, {
+                "That is 0 but for rounding: the imaginary part, or the waves made of amplitude times phase. A wave is "
+                "amplitude · exp(i · phase), and the image is the real part.": np.zeros_like(right),
                 "The transform goes the wrong way: from waves to an image leads np.fft.ifft2.": np.fft.fft2(waves).real,
                 "The sign of the phases is wrong: exp(+iψ), not exp(−iψ). Yours gives the picture turned by 180°.":
                     np.fft.ifft2(amplitudes * np.exp(-1j * phases)).real,
-                "You used amplitude times phase. A wave is amplitude · exp(i · phase).":
-                    np.fft.ifft2(amplitudes * phases).real,
                 "The 1j is missing: exp of a real number is no phase.": np.fft.ifft2(amplitudes * np.exp(phases)).real,
                 "You used the amplitudes alone, with all phases at 0.": np.fft.ifft2(amplitudes).real,
                 "You used the phases alone, with all amplitudes at 1.": np.fft.ifft2(np.exp(1j * phases)).real,
                 "That is the absolute value of the image. Take the real part.": np.abs(right),
                 "These are still the waves, not the image. Transform back with np.fft.ifft2.": waves.real,
+                "You gave amplitudes and phases in the other order: amplitudes * np.exp(1j * phases).":
+                    np.fft.ifft2(phases * np.exp(1j * amplitudes)).real,
+                "You took the cosine of the phases only. A wave needs its sine as well: np.exp(1j * phases).":
+                    np.fft.ifft2(amplitudes * np.cos(phases)).real,
+                "The phases are in radians already. Leave out np.radians.":
+                    np.fft.ifft2(amplitudes * np.exp(1j * np.radians(phases))).real,
+                "The waves come in the order of fft2, and ifft2 wants them so. Leave out fftshift.":
+                    np.fft.ifft2(np.fft.ifftshift(waves)).real,
+                "Leave the image where it is: no fftshift is needed after ifft2.": np.fft.fftshift(right),
             }) or "That is not the image of these waves. Waves = amplitudes * np.exp(1j * phases); then np.fft.ifft2."
     return None
 
@@ -92,7 +101,7 @@ def judge_amplitudes(answer: Any) -> str | None:
     for seed in (21, 22):
         density, measured, _ = example(seed)
         right, waves = with_measured_amplitudes(density, measured), np.fft.fft2(density)
-        value = real_array(answer, right, density, measured)
+        value = call_for_real(answer, right, density, measured)
         if not same(value, right):
             return first_match(value, {
                 "You multiplied the amplitudes instead of replacing them. Divide out the old ones, or use "
@@ -107,6 +116,19 @@ def judge_amplitudes(answer: Any) -> str | None:
                     np.fft.fft2(measured * np.exp(1j * np.angle(waves))).real,
                 "These are the waves. Transform back to a density with np.fft.ifft2.":
                     (measured * np.exp(1j * np.angle(waves))).real,
+                "You took the angles of the pixels. They are real; it is the waves that have phases: "
+                "np.angle(np.fft.fft2(density)).": combine(measured, np.angle(density)),
+                "You divided by the measured amplitudes. They take the place of the old ones.":
+                    np.fft.ifft2(waves / np.where(measured > 0, measured, 1)).real,
+                "You added amplitudes. The measured ones take the place of the old ones.":
+                    combine(np.abs(waves) + measured, np.angle(waves)),
+                "You took the mean of old and measured amplitudes. The measured ones count alone.":
+                    combine((np.abs(waves) + measured) / 2, np.angle(waves)),
+                "That is the absolute value of the density. The rule of the object comes in the next exercise; here "
+                "take .real.": np.abs(right),
+                "You set what is negative to 0, too. That is the next exercise.": np.maximum(right, 0),
+                "You took the measured values as an image. They are amplitudes of waves.": combine(
+                    np.abs(np.fft.fft2(measured)), np.angle(waves)),
             }) or ("The result should have the amplitudes `measured` and the phases of `density`. Transform, take "
                    "np.angle, call combine(measured, phases).")
     return None
@@ -132,6 +154,13 @@ def judge_object(answer: Any) -> str | None:
                 "That is the support itself. Keep the density inside it.": support.astype(float),
                 "Outside the support the density must be 0, not the smallest value.":
                     np.where(support, np.maximum(density, 0), density.min()),
+                "You moved all values up so that none is negative. The negative ones become 0, the others stay.":
+                    np.where(support, density - density.min(), 0),
+                "You set everything inside to 1 where it is positive. Keep the density there.":
+                    np.where(support & (density > 0), 1.0, 0),
+                "Inside the support you take the larger of density and 1. The bound is 0: np.maximum(density, 0).":
+                    np.where(support, np.maximum(density, 1), 0),
+                "You kept all of the density: neither rule is obeyed.": density,
             }) or "Keep the density where it is inside the support and positive; everywhere else it is 0."
     return None
 
@@ -172,20 +201,20 @@ EXERCISES = (
              "With this function you can give one picture the phases of another. You will be surprised.",
              ("A wave with amplitude a and phase ψ is the complex number a · exp(iψ). In Python, i is 1j.",
               "From waves to an image leads np.fft.ifft2; its real part is the image.",
-              "return np.fft.ifft2(amplitudes * np.exp(1j * phases)).real"), combine),
+              "return np.fft.ifft2(amplitudes * np.exp(1j * phases)).real"), combine, real_array),
     Exercise("A.2", "Give a density the measured amplitudes.", judge_amplitudes,
              "The missing data are filled in from the present model: the same idea as the alignment step of lesson 2.",
              ("Only the amplitudes are replaced. The phases of the guess stay.",
               "np.angle(np.fft.fft2(density)) are the phases of the guess.",
-              "return combine(measured, np.angle(np.fft.fft2(density)))"), with_measured_amplitudes),
+              "return combine(measured, np.angle(np.fft.fft2(density)))"), with_measured_amplitudes, real_array),
     Exercise("A.3", "Give a density what we know of the object.", judge_object,
              "This is the model being updated: of all allowed densities it is the one nearest to what came in.",
              ("Two rules: 0 outside the support; nothing negative.",
               "np.maximum(density, 0) removes negative values; np.where(support, a, b) takes a inside and b outside.",
-              "return np.where(support, np.maximum(density, 0), 0)"), with_known_object),
+              "return np.where(support, np.maximum(density, 0), 0)"), with_known_object, real_array),
     Exercise("A.4", "Write the hybrid input–output step.", judge_hybrid,
              "A small change of one line, and the search no longer stops in the first valley.",
              ("Which pixels obey? Those inside the support where fitted is not negative: support & (fitted >= 0).",
               "There, take fitted. Elsewhere, take density - beta * fitted.",
-              "return np.where(support & (fitted >= 0), fitted, density - beta * fitted)"), hybrid_step),
+              "return np.where(support & (fitted >= 0), fitted, density - beta * fitted)"), hybrid_step, real_array),
 )

@@ -20,7 +20,7 @@ ICE, BEAM, CAMERA = "#cfe8f3", "#d55e00", "#444444"
 
 
 def set_up(views: ArrayLike, *, pixel_size: float, snr: float = 0.1, seed: int = 0) -> Figure:
-    """The experiment from the side (left) and what the camera gives, a micrograph of many particles (right).
+    """The experiment from the side (left) and what the camera gives, a micrograph of many dark particles (right).
 
     views: (P, n, n) clean projections of the particle, P at least 8. pixel_size: Å. snr: of the micrograph's particles.
     """
@@ -31,7 +31,7 @@ def set_up(views: ArrayLike, *, pixel_size: float, snr: float = 0.1, seed: int =
     field, places = micrograph(images, seed=seed)
     clean = images - images.mean(axis=(1, 2), keepdims=True)
     sigma = np.sqrt(clean.var() / snr)
-    noisy = field + np.random.default_rng([seed, 1]).normal(0, sigma, field.shape)
+    noisy = np.random.default_rng([seed, 1]).normal(0, sigma, field.shape) - field  # matter scatters electrons away
     camera.imshow(noisy, cmap="gray", vmin=noisy.mean() - 3 * noisy.std(), vmax=noisy.mean() + 3 * noisy.std())
     n = images.shape[-1]
     for y, x in places:
@@ -41,7 +41,7 @@ def set_up(views: ArrayLike, *, pixel_size: float, snr: float = 0.1, seed: int =
     return describe(figure, "Left, the experiment from the side: the beam comes from above, goes through a thin layer "
                             "of ice in which the same particle lies many times, each time turned another way, and ends "
                             f"on the camera. Right, the camera's picture: {len(places)} noisy projections of the "
-                            "particle, in boxes.")
+                            "particle, dark on a bright ground, in boxes.")
 
 
 def micrograph(views: ArrayLike, *, across: int = 4, seed: int = 0) -> tuple[Floats, NDArray[np.int64]]:

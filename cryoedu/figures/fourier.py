@@ -60,27 +60,55 @@ def curves(u: ArrayLike, lines: Mapping[str, ArrayLike], *, ylabel: str, marks: 
     return describe(figure, f"{ylabel} against resolution: {'; '.join(lines)}. {alt}")
 
 
-def planes(fields: ArrayLike, labels: Sequence[str], *, pixel_size: float, scale: str, limits: tuple[float, float],
-           images: ArrayLike | None = None, rings: Sequence[float] = (),
+def half_plane(image: ArrayLike, waves: ArrayLike, *, alt: str = "") -> Figure:
+    """An image (n, n) beside the strengths, on a scale of powers of ten, of its waves as ``np.fft.rfft2`` orders them.
+
+    waves: (n, n // 2 + 1) complex.  The rows carry the numbers of the array and, in brackets, of the wave where they
+    differ.  alt: what is to be seen.
+    """
+    picture, strength = np.asarray(image, dtype=float), np.abs(np.asarray(waves))
+    n = picture.shape[0]
+    figure = new_figure(7.6, 3.6)
+    left, right = figure.subplots(1, 2, width_ratios=(1, 0.75))
+    left.imshow(picture, cmap="gray")
+    left.set(xticks=[], yticks=[])
+    left.set_title("the image", fontsize=10)
+    top = float(np.log10(strength.max()))
+    drawn = right.imshow(np.log10(np.maximum(strength, 1e-300)), cmap="cividis", vmin=top - 4, vmax=top)
+    rows = [0, n // 4, n // 2, 3 * n // 4, n - 1]
+    right.set_yticks(rows, [str(r) if r < n // 2 else f"{r} ({r - n})" for r in rows])
+    right.set_xticks([0, n // 4, n // 2])
+    right.set(xlabel="column: waves from left to right", ylabel="row: waves from top to bottom")
+    right.set_title("rfft2 of it", fontsize=10)
+    figure.colorbar(drawn, ax=right, label="log₁₀ strength")
+    return describe(figure, f"An image, and the strengths of its waves in the order of rfft2, {n} rows and "
+                            f"{n // 2 + 1} columns. {alt}")
+
+
+def planes(fields: ArrayLike, labels: Sequence[str], *, pixel_size: float | Sequence[float], scale: str,
+           limits: tuple[float, float], images: ArrayLike | None = None, rings: Sequence[float] = (),
            names: tuple[str, str] = ("Fourier space", "image"), axes: tuple[str, str] = ("$k_x$", "$k_y$"),
            size: float = 1.9, alt: str = "") -> Figure:
     """Planes of Fourier space (C, n, n) in cividis, frequency 0 at n // 2, below their images (C, n, n) if given.
 
-    scale: the label of the colour scale, limits: its lowest and highest value.  rings: resolutions in Å drawn as dashed
-    circles, named in the first plane.  names: of the rows.  axes: of the planes.  alt: what is to be seen.
+    pixel_size: Å, one for all or one for each.  scale: the label of the colour scale, limits: its lowest and highest
+    value.  rings: resolutions in Å drawn as dashed circles, named where the pixel size changes.  names: of the rows.
+    axes: of the planes.  alt: what is to be seen.
     """
     fields = np.asarray(fields, dtype=float)
     count, n = fields.shape[0], fields.shape[-1]
     rows = 1 if images is None else 2
+    sizes = [float(s) for s in np.broadcast_to(np.asarray(pixel_size, dtype=float), count)]
+    changed = [c == 0 or sizes[c] != sizes[c - 1] for c in range(count)]
     figure = new_figure(size * count + 1.3, size * rows + 0.5)
     grid = figure.subplots(rows, count, squeeze=False)
     turn, drawn = np.linspace(0, 2 * np.pi, 181), None
     for c, ax in enumerate(grid[-1]):
         drawn = ax.imshow(fields[c], cmap="cividis", vmin=limits[0], vmax=limits[1], interpolation="nearest")
         for d in rings:
-            r = n * pixel_size / d
+            r = n * sizes[c] / d
             ax.plot(n // 2 + r * np.cos(turn), n // 2 + r * np.sin(turn), color="white", linewidth=0.9, linestyle="--")
-            if c == 0:
+            if changed[c]:
                 ax.text(n // 2 + 0.72 * r, n // 2 - 0.72 * r, f"{d:g} Å", color="white", fontsize=7.5,
                         bbox={"facecolor": "#00224e", "edgecolor": "none", "alpha": 0.75, "pad": 1})
         ax.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.5, -0.5))
@@ -89,7 +117,9 @@ def planes(fields: ArrayLike, labels: Sequence[str], *, pixel_size: float, scale
         for ax, image in zip(grid[0], np.asarray(images, dtype=float), strict=True):
             middle, reach = image.mean(), 3 * image.std()
             ax.imshow(image, cmap="gray", vmin=middle - reach, vmax=middle + reach, interpolation="nearest")
-        scale_bar(grid[0, 0], n, pixel_size)
+        for ax, size_here, new in zip(grid[0], sizes, changed, strict=True):
+            if new:
+                scale_bar(ax, n, size_here)
         grid[0, 0].set_ylabel(names[1])
     for ax, label in zip(grid[0], labels, strict=True):
         ax.set_title(label, fontsize=9.5)

@@ -33,7 +33,8 @@ class Track:
     maps: (T, n, n, n), turned onto the truth as the last one fits it best, in the hand that fits it better.
     log_likelihood: (T,) of these maps; NaN while fewer shells or fewer particles were looked at than at the end, or
         each part of the particles was compared with a map of its own: that would be the likelihood of something else.
-    sharpness: (T,) mean over the particles of the largest Γ.
+    sharpness: (T,) mean over the particles of the largest Γ; NaN where each particle was given one pose outright, which
+        says nothing of how sure it is.
     fsc: (T, n//2 + 1) with the truth.  resolution: (T,) Å where that falls below 0.5; Nyquist's at most.
     numbers: (T,) of the iterations.  mirrored: whether the other hand fits better.
     """
@@ -71,13 +72,25 @@ def track(iterations: Sequence[Iteration], truth: ArrayLike, pixel_size: float, 
     last, size = iterations[-1].radius, len(iterations[-1].posterior.max_probability)
     comparable = [i.radius == last and len(i.posterior.max_probability) == size and not i.parts for i in iterations]
     climb = np.where(comparable, [i.log_likelihood for i in iterations], np.nan)
-    return Track(maps, climb, np.array([float(s.mean()) for s in seen]),
+    return Track(maps, climb, np.array([np.nan if (s == 1).all() else float(s.mean()) for s in seen]),
                  curves, reached, np.array([i.number for i in iterations]), found.mirrored)
 
 
 def verdict(resolution: float) -> str:
     """What a resolution in Å against the truth means here, in a word or two."""
     return "arrived" if resolution < ARRIVED else "half-way" if resolution < LOST else "lost"
+
+
+def how_sure(sharpness: float) -> str:
+    """A mean largest Γ in words; NaN is that of particles which were given one pose each."""
+    if np.isnan(sharpness):
+        return "each particle has one pose"
+    return f"mean largest probability {sharpness:.1f} (to ±0.1)"
+
+
+def below(run: Track, best: float) -> float:
+    """How many thousand the end of a run lies below the log-likelihood ``best``."""
+    return abs(best - float(run.log_likelihood[-1])) / 1000
 
 
 def best_log_likelihood(tracks: Mapping[str, Track]) -> float:
@@ -93,6 +106,40 @@ def sections(density: ArrayLike) -> NDArray[np.float32]:
     volume = np.asarray(density, dtype=np.float32)
     middle = len(volume) // 2
     return np.stack([volume[middle], volume[:, middle], volume[:, :, middle]])
+
+
+def shells_compared(density: ArrayLike, truth: ArrayLike, *, pixel_size: float, diameter: float,
+                    chosen: Sequence[int] = (2, 4, 6, 8)) -> Figure:
+    """What the FSC compares: central sections of a map (above) and of the truth (below), whole and shell by shell.
+
+    chosen: the shells that are shown; each with the FSC there, inside a sphere of ``diameter`` Å.
+    """
+    from cryoedu.geometry.fourier import fourier, inverse, shells
+    from cryoedu.geometry.masks import soft_sphere
+    from cryoedu.validation.fsc import fsc
+
+    maps = [np.asarray(m, dtype=np.float32) for m in (density, truth)]
+    box = len(maps[0])
+    mask, shell = soft_sphere(box, pixel_size, diameter), shells(box, 3)
+    curve = fsc(*maps, mask=mask)
+    figure = new_figure(1.65 * (1 + len(chosen)) + 0.4, 3.6)
+    axes = figure.subplots(2, 1 + len(chosen))
+    for row, (volume, name) in enumerate(zip(maps, ("the map", "the truth"), strict=True)):
+        transform = fourier(volume * mask, 3)
+        parts = [volume * mask, *(inverse(transform * (shell == s), 3) for s in chosen)]
+        for ax, part in zip(axes[row], parts, strict=True):
+            section = part[box // 2]
+            ax.imshow(section, cmap="gray", vmin=-3 * section.std(), vmax=3 * section.std())
+            ax.set(xticks=[], yticks=[])
+        axes[row, 0].set_ylabel(name, fontsize=10)
+    axes[0, 0].set_title("all detail", fontsize=9)
+    said = []
+    for ax, s in zip(axes[0, 1:], chosen, strict=True):
+        size = box * pixel_size / s
+        ax.set_title(f"only {size:.0f} Å\nFSC {curve[s]:.2f}", fontsize=9)
+        said.append(f"{size:.0f} Å: FSC {curve[s]:.2f} (to ±0.02)")
+    return describe(figure, "Central sections of a map and of the truth, with all detail and with that of one size "
+                            f"only, and how well they agree there. {'; '.join(said)}.")
 
 
 def starts_and_ends(tracks: Mapping[str, Track], truth: ArrayLike, *, pixel_size: float, section: int = 0) -> Figure:
@@ -133,8 +180,8 @@ def tracks_of_starts(tracks: Mapping[str, Track], *, pixel_size: float, reach: f
         middle.plot(t.numbers, t.sharpness, **drawn)
         frequency = np.arange(1, t.fsc.shape[1]) / (2 * (t.fsc.shape[1] - 1) * pixel_size)
         right.plot(frequency, t.fsc[-1, 1:], **drawn)
-        said.append(f"{name}: ends {(best - t.log_likelihood[-1]) / 1000:.0f} thousand below the best log-likelihood, "
-                    f"mean largest probability {t.sharpness[0]:.1f} at first, {verdict(float(t.resolution[-1]))}")
+        said.append(f"{name}: ends {below(t, best):.0f} thousand (to ±1) below the best log-likelihood, "
+                    f"{how_sure(float(t.sharpness[0]))} at first, {verdict(float(t.resolution[-1]))}")
     left.set(xlabel="iteration", ylabel="log L, thousands below the best")
     if reach is not None:
         left.set_ylim(-reach / 1000, 0.04 * reach / 1000)

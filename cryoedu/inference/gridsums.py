@@ -196,7 +196,9 @@ def _on_own_grid(weights: Array, box: int, ndim: int) -> NDArray[np.float32]:
         even = np.flatnonzero(frequency % PADDING == 0)
         w = np.take(w + (np.roll(w, 1, axis) + np.roll(w, -1, axis)) / 2, even, axis)
         at.append(frequency[even] // PADDING)
-    before = np.concatenate([w[..., 1:2], w[..., :-1]], axis=-1)
+    axes = tuple(range(1, ndim))
+    beyond = np.roll(np.flip(w[..., 1:2], axes), 1, axes)  # kx = -1, where the conjugates are
+    before = np.concatenate([beyond, w[..., :-1]], axis=-1)
     after = np.concatenate([w[..., 1:], w[..., -2:-1]], axis=-1)
     w = (w + (before + after) / 2)[..., ::PADDING]
     own[np.ix_(*at, np.arange(w.shape[-1]))] = w

@@ -1,9 +1,10 @@
 """Stochastic hill climbing: of the poses that fit better than the last one, each particle takes the first it meets.
 
-A greedy search gives each particle its best pose, and so confirms whatever the map happens to show. Here a particle
+A greedy search gives each particle its best pose, and may so confirm whatever the map happens to show. Here a particle
 visits the orientations in a random order and stops at the first that correlates better than its own does now (after
-Elmlund, Elmlund & Bengio 2013, Structure 21:1299). It climbs all the same, but by another way each time, and is not
-caught by the first hill. As the better ones get fewer, it comes to be greedy all by itself.
+Elmlund, Elmlund & Bengio 2013, Structure 21:1299). It climbs all the same, but by another way each time. As the better
+ones get fewer, it comes to be greedy all by itself. (Greedy from the start arrived as often, in the one case where
+that was counted: benchmarks/bad_starts.md.)
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ CORRELATIONS = replace(MAXIMUM_CROSS_CORRELATION, name="correlations", weigh=lam
 def stochastic_hill_climbing(
         particles: Particles, search: Search | Sequence[Search], *, seed: int, iterations: int = 60,
         radii: Sequence[int] | None = None, tau2_fudge: float | None = None,
-        mask: NDArray[np.floating] | None = None, few: float = 0.02, steps: int = 2, model: Model | None = None,
-        parts: Sequence[Model] = (), state: State | None = None, number_from: int = 1,
+        mask: NDArray[np.floating] | None = None, few: float = 0.02, steps: int = 2, greedy: bool = False,
+        model: Model | None = None, parts: Sequence[Model] = (), state: State | None = None, number_from: int = 1,
         memory: str | int | None = None, array_library: str = "auto",
         tick: Tick = lambda share: None) -> Iterator[Iteration]:
     """A map from particles of unknown orientation, without a reference; yields an `Iteration` each time round.
@@ -59,6 +60,7 @@ def stochastic_hill_climbing(
     tau2_fudge: T of the prior, None for none.  mask: (n, n, n) from 0 to 1 on the maps (default: the sphere that fits).
     few: it has converged once all searches and radii have been used and no larger share of the particles turns by more
         than a step of the grid.  steps: conjugate-gradient steps in each maximisation.
+    greedy: each particle takes the best of all poses instead of the first better one, for comparison.
     model, parts, state: those of iteration number_from - 1, to go on from there to the same bits. A model alone is a
         start of one's own.
 
@@ -91,7 +93,7 @@ def stochastic_hill_climbing(
                ticked: Tick) -> tuple[Posterior, GridSums]:
         assert isinstance(stage.search, Search)
         poses = first_better(part, mine, at, stage.search, before["angles"][mine], before["shifts"][mine], space,
-                             seed=(seed, stage.number), xp=xp, budget=budget, tick=ticked)
+                             seed=(seed, stage.number), greedy=greedy, xp=xp, budget=budget, tick=ticked)
         return local_expectation(part, at, local_search(*poses), space, MAXIMUM_CROSS_CORRELATION, xp=xp,
                                  budget=budget)
 
@@ -123,13 +125,13 @@ def with_maps(model: Model, maps: NDArray[np.float32]) -> Model:
 
 
 def first_better(particles: Particles, rows: NDArray[np.int64], model: Model, search: Search, angles: Floats,
-                 shifts: Floats, space: FourierSpace, *, seed: tuple[int, int], xp: ModuleType, budget: int,
-                 tick: Tick = lambda share: None) -> tuple[Floats, Floats]:
+                 shifts: Floats, space: FourierSpace, *, seed: tuple[int, int], greedy: bool = False, xp: ModuleType,
+                 budget: int, tick: Tick = lambda share: None) -> tuple[Floats, Floats]:
     """Poses, angles (N, 3) in degrees and shifts (N, 2) in Å, after each particle has looked for a better one.
 
     It visits the orientations of ``search`` in a random order of its own, drawn from ``seed`` and its number in
     ``rows`` (N,), each with the shift that suits it best, and takes the first that correlates better with its image
-    than its pose does now; without one it stays.
+    than its pose does now; without one it stays. If ``greedy``, the best of all comes first in its order.
     """
     known, _ = local_expectation(particles, model, local_search(angles, shifts), space, MAXIMUM_CROSS_CORRELATION,
                                  xp=xp, budget=budget)
@@ -143,7 +145,8 @@ def first_better(particles: Particles, rows: NDArray[np.int64], model: Model, se
 
     for block, lot, score, shift in visits(particles, model, search, space, CORRELATIONS, best_shifts, xp=xp,
                                            budget=budget, tick=tick):
-        order = np.stack([np.random.default_rng([*seed, i]).random(len(search.angles))[lot] for i in rows[block]])
+        order = -score if greedy else np.stack(
+            [np.random.default_rng([*seed, i]).random(len(search.angles))[lot] for i in rows[block]])
         order = np.where(score > now[block, None], order, np.inf)
         first = np.argmin(order, axis=1)
         turn = order[np.arange(len(block)), first]

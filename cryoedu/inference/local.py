@@ -146,7 +146,7 @@ def _scores(moved: Array, slices: Array, c: Array, prior: Array, assignment: Ass
 
 
 def heavy(weights: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Which of each particle's weights (N', H), of sum 1, count: all but the lightest, which hold `LEFT_OUT` at most."""
+    """Which of each particle's weights (N', H), of sum 1, count: all but the lightest, which hold `LEFT_OUT`."""
     order = np.argsort(weights, axis=1)
     light = np.cumsum(np.take_along_axis(weights, order, 1), axis=1, dtype=np.float64) <= LEFT_OUT
     counts = np.empty(weights.shape, dtype=bool)

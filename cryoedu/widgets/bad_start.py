@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cryoedu.errors import InputError
 from cryoedu.figures.page import Picture, describe, new_figure, show
-from cryoedu.figures.starts import Track, best_log_likelihood, sections, verdict
+from cryoedu.figures.starts import Track, best_log_likelihood, how_sure, sections, verdict
 from cryoedu.widgets.page import LiveWidget, module, pixels, raw
 
 
@@ -78,8 +78,8 @@ class BadStart(LiveWidget):
             axes[keys[0]].set_ylabel(self.names[run].replace(", ", ",\n"), fontsize=9)
             axes["P"].plot(frequency, curves[last, 1:], color=colour, linestyle=dash, marker="o", markersize=3.5,
                            label=self.names[run])
-            said.append(f"{self.names[run]}: in iteration {at['numbers']:.0f} the mean largest probability is "
-                        f"{at['sharpness']:.1f}; at the end {verdict(self._of('resolution')[last])}")
+            said.append(f"{self.names[run]}: in iteration {at['numbers']:.0f} {how_sure(at['sharpness'])}; at the end "
+                        f"{verdict(self._of('resolution')[last])}")
         axes["P"].axhline(0.5, color="#555555", linestyle=":", linewidth=1.2)
         axes["P"].set(xlim=(0, None), ylim=(-0.25, 1.05), xlabel="resolution (Å)")
         axes["P"].set_title("FSC of the end with the truth", fontsize=9)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cryoedu.errors import InputError
 from cryoedu.figures.fourier import resolution_axis
 from cryoedu.figures.page import Picture, describe, new_figure, show
-from cryoedu.microscope.ctf import ctf, ctf_image
+from cryoedu.microscope.ctf import ctf, ctf_image, wavelength
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles.particles import CTFParameters, Optics
 from cryoedu.widgets.page import LiveWidget, cividis, module, raw
@@ -87,6 +87,12 @@ class CTFExplorer(LiveWidget):
             return None
         a, b = along[change[0]], along[change[0] + 1]
         return float(1 / (u[change[0]] + (u[1] - u[0]) * a / (a - b if a != b else 1)))
+
+    def displacement(self, spacing: float) -> float:
+        """Å by which waves of this spacing (Å) are moved, |γ'| / 2π, on the axis of U or V that moves them more."""
+        electrons = wavelength(self.voltage)
+        along = [self.defocus + side * self.astigmatism / 2 for side in (1, -1)]
+        return max(abs(electrons * df / spacing - self.cs * 1e7 * electrons**3 / spacing**3) for df in along)
 
     def contrast(self) -> float:
         """Standard deviation of the image after the microscope, over that before it."""

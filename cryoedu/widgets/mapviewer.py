@@ -17,6 +17,7 @@ from cryoedu.widgets.page import LiveWidget, module, pixels, raw
 
 MOST_MAPS, LARGEST = 4, 128
 LEVELS = 80  # positions of the level's slider
+SURFACE = (200, 176, 140)  # pixels on the page of a surface, of one map, of two, of more: all are seen together
 COLOURS = (0x3D8FD1, 0xD55E00, 0x009E73, 0xCC79A7)  # as in plots.js
 CAMERA = (0, 0, -2.3, 0, 0, 0, 0, -1, 0)  # x to the right, y down and z away, as in a projection
 Map = Specimen | NDArray[np.floating]
@@ -45,6 +46,7 @@ class MapViewer(LiveWidget):
     highest = traitlets.Float().tag(sync=True)
     rot = traitlets.Float(0.0).tag(sync=True)
     tilt = traitlets.Float(0.0).tag(sync=True)
+    surface_size = traitlets.Int().tag(sync=True)  # pixels on the page
     _volumes = traitlets.Bytes().tag(sync=True)  # uint8 (M, n, n, n)
     _projections = traitlets.Bytes().tag(sync=True)  # uint8 (M, 3, n, n), along z, y and x
     _scales = traitlets.Bytes().tag(sync=True)  # float32 (M, 2): mean and σ
@@ -57,14 +59,15 @@ class MapViewer(LiveWidget):
 
         self._maps = maps
         self._drawn = []
+        size = SURFACE[min(len(maps), len(SURFACE)) - 1]
         for volume, colour in zip(maps, COLOURS, strict=False):
-            plot = k3d.plot(height=200, menu_visibility=False, grid_visible=False, axes_helper=0.0, camera_fov=30.0,
-                            camera_auto_fit=False, camera_no_rotate=True, camera_no_zoom=True, camera_no_pan=True,
-                            camera=CAMERA)
+            plot = k3d.plot(height=size, menu_visibility=False, grid_visible=False,
+                            axes_helper=0.0, camera_fov=30.0, camera_auto_fit=False, camera_no_rotate=True,
+                            camera_no_zoom=True, camera_no_pan=True, camera=CAMERA)
             surface = k3d.marching_cubes(volume, level=float(volume.max()), color=colour)
             plot += surface
             self._drawn.append((plot, surface))
-        super().__init__(_plots=[plot.model_id for plot, _ in self._drawn],
+        super().__init__(surface_size=size, _plots=[plot.model_id for plot, _ in self._drawn],
                          _surfaces=[surface.model_id for _, surface in self._drawn], **state)
 
     @traitlets.validate("x", "y", "z", "view")

@@ -153,7 +153,7 @@ check("0.2", normalise)
 # **Predict.** The two images below have very different grey levels. What will be the same after normalising?
 
 # %%
-normalise = carry_on("0.2", normalise)
+normalise = carry_on("0.2")
 
 protein = load("protein2d", box=64).density
 bright = 50 + 10 * protein

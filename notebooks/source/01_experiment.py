@@ -27,6 +27,7 @@ from cryoedu.course import carry_on, check, hint, progress
 from cryoedu.datasets import load
 from cryoedu.figures import image_grid, show
 from cryoedu.figures.experiment import approach, averaging, set_up, transfer
+from cryoedu.figures.fourier import half_plane
 from cryoedu.geometry.euler import (angular_distance, euler_to_matrix, matrix_to_euler,
                                     random_rotations)
 from cryoedu.geometry.grids import search_3d
@@ -106,8 +107,9 @@ map_viewer(ribosome)
 #
 # A thin layer of water with many copies of the particle is frozen so fast that the water becomes glass. Electrons go
 # through it and fall on a camera. Each copy was caught as it happened to lie: **embedded in ice, in many unknown
-# orientations**. The picture on the right shows what the camera gives. Programs find the particles in it and cut them out,
-# each in a box of its own. (On the camera, particles are dark on a bright ground. Programs turn this round, and so do we.)
+# orientations**. The picture on the right shows what the camera gives: particles are dark on a bright ground. Programs
+# find the particles in it and cut them out, each in a box of its own. They also exchange black and white. So do we: in all
+# images that follow, particles are bright.
 #
 # **Predict.** All particles in the picture are the same. Why do no two of those drawn on the left look alike?
 
@@ -135,8 +137,8 @@ show(set_up(views, pixel_size=ribosome.pixel_size, snr=0.1))
 # | $\int \ldots dz$ | adds up along the beam, the z axis | `.sum(axis=0)` |
 # | $\mathbf P_\varphi V$ | the **projection**: an image in 2D | you write it now |
 #
-# Rot and tilt say from which side the beam comes, like longitude and latitude on a globe. Psi turns the picture in its
-# plane.
+# Rot and tilt say from which side the beam comes, as on a globe. Rot is the longitude. Tilt is the way down from the
+# north pole: 0° at the pole, 90° at the equator, 180° at the south pole. Psi turns the picture in its plane.
 #
 # ### ✏️ Exercise 1.1: write the projection
 #
@@ -152,7 +154,7 @@ def project(volume, angles):
 check("1.1", project)
 
 # %%
-project = carry_on("1.1", project)
+project = carry_on("1.1")
 
 # %% [markdown]
 # Turn the particle yourself. Which of the three angles changes the picture least?
@@ -203,6 +205,34 @@ show(transfer(frequencies, curves))
 # Read it from left to right. A wave with CTF near 0 is lost in this image. Where the CTF is negative, black and white are
 # exchanged, but only for these waves.
 #
+# ### An image as an array of waves
+#
+# NumPy takes an image apart into its waves with `np.fft.rfft2`. What comes out is an array, too: one **complex number**
+# for each wave. Its absolute value says how strong the wave is, its angle where the bright stripes lie. `np.fft.irfft2`
+# makes the image again.
+#
+# **Predict.** The image has 64 × 64 pixels. How many waves are there? In which corner of the array will the strongest, the
+# coarsest ones be?
+
+# %%
+image = project(ribosome.density, (30, 60, 0))
+waves = np.fft.rfft2(image)
+print("the image:", image.shape, image.dtype)
+print("its waves:", waves.shape, waves.dtype)
+print(f"one of them, 2 up-and-downs from top to bottom and 3 from left to right: strength {abs(waves[2, 3]):,.0f}")
+print(f"there and back again, largest difference: {abs(np.fft.irfft2(waves) - image).max():.3f}")
+
+# %%
+show(half_plane(image, waves, alt="Bright in the two corners at the left, dark towards the middle row and the right."))
+
+# %% [markdown]
+# **Explain.** The **column** counts how often a wave goes up and down from left to right: 0, 1, 2, …, 32. The **row** does
+# so from top to bottom, but in an odd order: 0, 1, …, 31, and then −32, …, −2, −1 for waves that slope the other way. So the
+# coarse waves are in the two corners at the left, and the fine ones far from both. (There are 33 columns, not 64: the other
+# half is the mirror of this one. Lesson 7 says why.)
+#
+# You need not move anything. It is enough that `ctf` has its numbers *in the same order*: one for each wave, shape (64, 33).
+#
 # ### ✏️ Exercise 1.2: apply the CTF
 #
 # `ctf` has one number for each wave, in the order of `np.fft.rfft2`. Go to waves, multiply, come back.
@@ -217,7 +247,7 @@ def apply_ctf(image, ctf):
 check("1.2", apply_ctf)
 
 # %%
-apply_ctf = carry_on("1.2", apply_ctf)
+apply_ctf = carry_on("1.2")
 
 # %% [markdown]
 # **Predict.** In light microscopy one focuses as well as one can. Here? At which of the four defoci will the particle have
@@ -241,8 +271,8 @@ show(image_grid(list(pictures.values()), size=1.8, pixel_size=ribosome.pixel_siz
 # transparent. (Each picture above has a grey scale of its own.) So one goes *out* of focus on purpose, and the contrast
 # rises. There is a price. The coarse shape stays faint, while finer waves come through at full strength, so the particle
 # looks like a heap of grains with dark rims. And towards the right of the curves more and more waves are lost or turned
-# round. Images at several defoci complete each other: what one has lost, another one has. How to undo the CTF comes in
-# lessons 7 and 9.
+# round. Images at several defoci complement each other: what one has lost, another one has. Lessons 7 and 9 show how to
+# undo the CTF.
 
 # %% [markdown]
 # ## 5. Noise
@@ -260,7 +290,7 @@ show(image_grid(list(pictures.values()), size=1.8, pixel_size=ribosome.pixel_siz
 # | $\mathrm{CTF}_i \otimes$ | the CTF, applied | can be estimated from the micrograph |
 # | $N_i$ | noise, independent in each pixel | only how strong it is, at best |
 #
-# How bad it is, is said by the **signal-to-noise ratio**: the variance of the signal inside the particle's circle, divided
+# The **signal-to-noise ratio** (SNR) says how bad it is: the variance of the signal inside the particle's circle, divided
 # by the variance of the noise.
 #
 # ### ✏️ Exercise 1.3: add noise at a given SNR
@@ -280,7 +310,7 @@ def add_noise(image, snr, rng):
 check("1.3", add_noise)
 
 # %%
-add_noise = carry_on("1.3", add_noise)
+add_noise = carry_on("1.3")
 
 # %% [markdown]
 # **Predict.** At which SNR will the ribosome disappear? Cryo-EM images usually have an SNR of 0.1 or less.
@@ -402,7 +432,7 @@ check("1.5", smear_back)
 # **Predict.** How will a slice through the map look after 1, 4, 20 and 300 images?
 
 # %%
-smear_back = carry_on("1.5", smear_back)
+smear_back = carry_on("1.5")
 
 experiment = simulate(small, 300, seed=2, snr=1.0, progress=False)
 images, true_angles = experiment.particles.images, experiment.truth.angles
@@ -414,18 +444,65 @@ for i in range(len(images)):
     if i + 1 in (1, 4, 20, 300):
         after[f"{i + 1} smeared"] = smears[16]  # the slice in the middle
 
-after["engine, 300"] = reconstruct(experiment.truth, progress=False).density[16]
-after["truth"] = truth[16]
+after["truth"] = truth[16]  # the slice in the middle of the map that we look for
 
 # %%
-show(image_grid(list(after.values()), columns=list(after), size=1.6, pixel_size=small.pixel_size,
-                alt="Stripes at first, then a blurred ribosome; the engine's slice is sharp."))
+show(image_grid(list(after.values()), columns=list(after), size=1.75, pixel_size=small.pixel_size,
+                alt="Stripes at first; then a blurred body, without the gap and the knobs that the truth has."))
 
 # %% [markdown]
-# **Explain.** One smear is a band of stripes. Twenty already hold the shape, and 300 the shape without the stripes. But it
-# is blurred. Every image holds the coarse shape, so it is counted 300 times; a fine detail shows only in some of the views
-# and is counted less often. Divide each wave of the map by how often it was counted, and the blur is gone. That is what
-# the engine's `reconstruct` does (how, is the subject of lessons 7 and 9).
+# **Explain.** One smear is a band of stripes. With more of them the stripes cancel, and a body is left. But look at the truth
+# beside it: the gap between the two subunits is filled up, and the small knobs are gone. More images do not help. The map is
+# *blurred*.
+#
+# ### Each wave, as often as it was counted
+#
+# Here is why. A map is a sum of waves, too. Each image knows only the waves that run *across* its beam, because adding up
+# along the beam wipes out all others. A coarse wave is nearly the same in all directions that are close together, so many
+# images count the same one. A fine wave changes from one direction to the next, so few images count it. Let $|k|$ be how
+# often a wave goes up and down in one voxel. A wave with twice the $|k|$ is counted half as often:
+#
+# $$\text{how often a wave is counted} \;\propto\; \frac{1}{|k|}$$
+#
+# So the cure is to divide by that: **multiply each wave by its $|k|$**.
+#
+# ### ✏️ Exercise 1.6: weight the waves
+#
+# `np.fft.fftn` takes a map apart into waves, as `rfft2` did with an image, and `np.fft.ifftn` puts it together again. `k` is
+# there already: the $|k|$ of each wave, (n, n, n), in the order of `fftn`. Return the weighted map, (n, n, n). What comes
+# back from `ifftn` is complex, with nothing but rounding in the imaginary part: end with `.real`.
+
+# %%
+def weight(volume):
+    f = np.fft.fftfreq(len(volume))                                  # along one axis
+    k = np.sqrt(f[:, None, None]**2 + f[:, None]**2 + f**2)          # of each wave: (n, n, n)
+    ...  # your code
+    ### BEGIN SOLUTION
+    return np.fft.ifftn(np.fft.fftn(volume) * k).real
+    ### END SOLUTION
+
+check("1.6", weight)
+
+# %% [markdown]
+# **Predict.** What will become of the blur? And of the noise, which is strongest in the finest waves?
+
+# %%
+weight = carry_on("1.6")
+
+weighted = weight(smears)
+coarse = low_pass(weighted[None], small.pixel_size, 45)[0]  # without waves finer than 45 Å
+engine = reconstruct(experiment.truth, progress=False).density
+maps = {"300 smeared": smears, "weighted": weighted, "weighted, to 45 Å": coarse, "engine": engine, "truth": truth}
+show(image_grid([[m[16] for m in maps.values()], [m.sum(axis=0) for m in maps.values()]], rows=["slice", "projection"],
+                columns=list(maps), size=1.8, pixel_size=small.pixel_size,
+                alt="Smeared: a blurred body. Weighted: the two subunits stand apart, in grainy noise; without the finest "
+                    "waves the grain is gone. The engine's map is clean and close to the truth."))
+
+# %% [markdown]
+# **Explain.** The gap is open, and the subunits have their shape. The weights also bring up the finest waves, and these are
+# mostly noise: without them (third picture) the map is easier to look at. The engine's `reconstruct` does the same thing with
+# more care: it *counts* how often each wave was seen, instead of trusting a rule, and takes less of a wave that is mostly
+# noise (lessons 7 and 9).
 #
 # So with known orientations the problem would be easy. The lecture calls it the **complete data problem**.
 
@@ -436,7 +513,7 @@ show(image_grid(list(after.values()), columns=list(after), size=1.6, pixel_size=
 # compute how the particle would look in any orientation, and compare with the image. The orientation whose projection
 # fits best is our guess. This is **projection matching**.
 #
-# How well two pictures fit is said by their correlation: 1 if they agree, 0 if they have nothing in common.
+# The **correlation** of two pictures says how well they fit: 1 if they agree, 0 if they have nothing in common.
 #
 # Try it yourself. On the left is a noisy image, beside it the projection that you turn (both with the CTF of 1.5 µm
 # defocus). Your score is on the right; the dotted line is what the computer got by trying 4,608 orientations, 15° apart.
@@ -471,7 +548,7 @@ match_by_hand(small, snr=1.0)
 # | $A_j$ | pixel $j$ of a projection of the reference | `projections[r]` |
 # | $\bar X$, $\bar A$ | the mean over all pixels | `image.mean()` |
 #
-# ### ✏️ Exercise 1.6: find the best match
+# ### ✏️ Exercise 1.7: find the best match
 #
 # `image` has the shape (n, n), `projections` (R, n, n). Return the *index* of the projection with the highest NCC.
 
@@ -485,7 +562,7 @@ def best_match(image, projections):
     return np.argmax(ncc)
     ### END SOLUTION
 
-check("1.6", best_match)
+check("1.7", best_match)
 
 # %% [markdown]
 # How often is the best match the right one? To see what noise alone does, we hand the machine the best reference there is,
@@ -495,7 +572,7 @@ check("1.6", best_match)
 # within 30°, at SNR 1? At 0.1? At 0.01?
 
 # %%
-best_match = carry_on("1.6", best_match)
+best_match = carry_on("1.7")
 
 grid = search_3d(1).angles  # (576, 3): rot, tilt, psi
 projections = project_by_sums(truth, grid, order=1)
@@ -508,12 +585,13 @@ def error(found, true):  # by how many degrees two orientations differ
 for snr in (1, 0.1, 0.03, 0.01):
     fresh = simulate(small, 100, seed=5, snr=snr, progress=False)
     found = grid[[best_match(x, projections) for x in fresh.particles.images]]
-    near = np.mean(error(found, fresh.truth.angles) < 30)
-    print(f"SNR {snr:<4}  {near:.0%} of the orientations are right to within 30°")
+    near = 100 * np.mean(error(found, fresh.truth.angles) < 30)
+    print(f"SNR {snr:<4}  {near:2.0f} % (to ±2) of the orientations are right to within 30°")
 
 # %% [markdown]
-# **Explain.** At SNR 1 nearly every image finds its place. At 0.1 only one in three does, and at 0.01 the machine might as
-# well throw dice. It always names a best match; it does not say when that is worth nothing. Remember this for lesson 3.
+# **Explain.** At SNR 1 nearly every image finds its place. At 0.1 only about one in three does, and at 0.01 the machine
+# might as well throw dice. It always names a best match; it does not say when that is worth nothing. Remember this for
+# lesson 3.
 #
 # ### One round of projection matching
 #
@@ -521,7 +599,10 @@ for snr in (1, 0.1, 0.03, 0.01):
 # image, **smear back** with the orientations found. As the first map we take a mere blob: the ribosome without any detail
 # finer than 150 Å, as if from an old, coarse experiment.
 #
-# **Predict.** The blob has no detail. Can the map after one round be finer than the blob that was used to match?
+# We go two rounds, in two ways: with smears as they are, and with smears that are weighted in each round.
+#
+# **Predict.** The blob has no detail. Can the map after one round be finer than the blob that was used to match? And will
+# the second round be better than the first, in both ways?
 
 # %%
 start = low_pass(truth[None], small.pixel_size, 150)[0]
@@ -533,35 +614,43 @@ def one_round(reference):
     return sum(smear_back(x, angles) for x, angles in zip(images, found)), found
 
 
-rounds = {"start": (start, None)}
-rounds["after one round"] = one_round(start)
-rounds["after two rounds"] = one_round(rounds["after one round"][0])
+first, found_first = one_round(start)
+second, found_second = one_round(first)                    # the smears as they are
+second_weighted, found_weighted = one_round(weight(first))  # the smears, weighted
+
+rounds = {"start": (start, None), "1 round, smeared": (first, found_first), "2 rounds, smeared": (second, found_second),
+          "1 round, weighted": (weight(first), found_first),
+          "2 rounds, weighted": (weight(second_weighted), found_weighted)}
 
 # %%
-slices = [volume[16] for volume, _ in rounds.values()]
-show(image_grid([*slices, truth[16]], columns=[*rounds, "truth"], size=1.8,
-                pixel_size=small.pixel_size,
-                alt="A blob; a map with more shape; a blurred one; the truth."))
+seen = [low_pass(volume[None], small.pixel_size, 45)[0] for volume in (*(v for v, _ in rounds.values()), truth)]
+show(image_grid([[v[16] for v in seen], [v[:, 16] for v in seen]], columns=[*rounds, "truth"],
+                rows=["slice across z", "slice across y"], size=1.55, pixel_size=small.pixel_size,
+                alt="All without waves finer than 45 Å. A blob; smeared: blobs, the second longer than the first; weighted: "
+                    "two bodies with a waist between them, as in the truth."))
 
 # %%
 for name, (volume, found) in rounds.items():
     fine = resolution(fsc(volume, truth), small.pixel_size, threshold=0.5)
-    print(f"{name:16} agrees with the truth down to {fine:3.0f} Å", end="")
+    print(f"{name:18} agrees with the truth down to {fine:3.0f} Å (to ±2)", end="")
     if found is not None:
-        near = np.mean(error(found, true_angles) < 30)
-        print(f";  {near:.0%} of the orientations are right to within 30°", end="")
+        near = 100 * np.mean(error(found, true_angles) < 30)
+        print(f";  {near:.0f} % (to ±2) of the orientations are right to within 30°", end="")
     print()
 
 # %% [markdown]
 # "Agrees down to …" means: compare the two maps wave by wave, the coarse ones first, with a correlation for each size of
 # wave. This is the **Fourier shell correlation** (FSC). The size where it falls below one half is the *resolution*, in Å.
-# A smaller number is better.
+# A smaller number is better. (Each comparison is among waves of one size, so weights do not change it. The two maps after
+# one round agree with the truth equally far, but only the weighted one *shows* it.)
 #
-# **Explain.** After one round the map is finer than the blob. The detail did not come from the blob. It came from the
-# images: once they are turned to roughly the right places, what they have in common adds up.
+# **Explain.** After one round the map is finer than the blob, and there is a waist where the truth has its gap. The detail
+# did not come from the blob. It came from the images: once they are turned to roughly the right places, what they have in
+# common adds up.
 #
-# But a second round makes it *worse*. Smearing blurs, as we saw; so the second reference is a blurred one, the matches
-# get worse, and the next map is more blurred still. The idea is right, but the reconstruction must be a proper one.
+# With smears as they are, a second round makes it *worse*: fewer orientations are right, and the map loses detail. For its
+# reference was a blurred one. With weights the second round keeps what the first one has found. To gain more, we need what
+# the engine has: a finer grid, and weights that know how much of a wave is noise.
 
 # %% [markdown]
 # ## 10. Iterative refinement
@@ -625,9 +714,10 @@ for k, curve in enumerate(curves):
               f"half to within {np.median(degrees):.0f}°", end="")
     print()
 print(f"true orientations: {agrees_to(known_fsc):.0f} Å")
+print("(numbers above: to ±2)")
 
 # %% [markdown]
-# **Explain.** Against a blob only one orientation in seven is right to within 15°. Still the first map is finer than the
+# **Explain.** Against a blob only about one orientation in seven is right to within 15°. Still the first map is finer than the
 # blob: what fits adds up, what does not fit spreads out. Finer detail tells more orientations apart, so the next round is
 # better again. After four rounds the map hardly changes any more. It does not reach the one from the true orientations:
 # a few images are still matched wrongly, and a grid with steps of 15° leaves the others some 8° off.
@@ -652,7 +742,8 @@ print(f"true orientations: {agrees_to(known_fsc):.0f} Å")
 #   amounts of noise**.
 # - **Single-particle analysis**: many copies, embedded in ice, in many *unknown orientations*. Averages beat noise as
 #   $1/\sqrt N$, but only if the orientations are known.
-# - With known orientations, all projections combine into a **3D reconstruction**.
+# - With known orientations, all projections combine into a **3D reconstruction**: smear each one back along its beam, and
+#   weight each wave by how often it was counted.
 # - Without them: **projection matching**. Compare each image with projections of a reference in all orientations and take
 #   the best match.
 # - **Iterative refinement**: the new map is the next reference.

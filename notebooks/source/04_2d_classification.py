@@ -24,7 +24,7 @@
 # %%
 import numpy as np
 
-from cryoedu.course import carry_on, check, hint, progress
+from cryoedu.course import carry_on, check, hint, progress, say
 from cryoedu.datasets import load, load_particles
 from cryoedu.datasets.junk import with_junk
 from cryoedu.figures import image_grid, show
@@ -113,13 +113,13 @@ show(image_grid([true_views, examples], rows=["without noise", "SNR 0.3"],
 # ### ✏️ Exercise 4.1: which class?
 #
 # For some image, the best rotation of class A has CCF 52, that of class B has CCF 50. The energies are $|A|^2 = 30$ and
-# $|B|^2 = 34$. The class weights are 0.6 and 0.2. The noise has σ = 2. How many times likelier is A than B, each at its
+# $|B|^2 = 38$. The class weights are 0.6 and 0.15. The noise has σ = 2. How many times likelier is A than B, each at its
 # best rotation?
 
 # %%
 odds = ...  # your code
 ### BEGIN SOLUTION
-odds = 0.6 / 0.2 * np.exp(((52 - 30 / 2) - (50 - 34 / 2)) / 2**2)
+odds = 0.6 / 0.15 * np.exp(((52 - 30 / 2) - (50 - 38 / 2)) / 2**2)
 ### END SOLUTION
 
 check("4.1", odds)
@@ -149,7 +149,8 @@ posterior = carry_on("4.2", posterior)
 
 # %% [markdown]
 # Let us look at Γ of one image as a map: one row for each class, one column for each rotation. As references we take
-# the true views. That is as good as it will ever get.
+# the true views. That is as good as it will ever get. Each SNR is a new data set, in which image number 8 shows the same
+# view in the same rotation. (8 is any number: change it, and look at others.)
 #
 # **Predict.** The next cell shows Γ of the *same* particle at three SNRs. In which maps will you see a single bright
 # spot?
@@ -163,7 +164,8 @@ def turned(averages):
 
 
 shares = np.array([0.4, 0.3, 0.2, 0.1])
-particle, snrs, maps = 8, (0.3, 0.1, 0.03), []
+particle = 8                                                              # which image we look at
+snrs, maps = (0.3, 0.1, 0.03), []
 for snr in snrs:
     e = simulate(views, 1000, seed=5, snr=snr, fractions=shares, progress=False)
     references = turned([view.density for view in e.specimens])
@@ -172,16 +174,16 @@ for snr in snrs:
     of_class = gamma.sum(axis=2)                                          # (N, K)
     claimed = of_class.max(axis=1).mean()
     correct = np.mean(of_class.argmax(axis=1) == e.truth.classes)
-    print(f"SNR {snr:<5} most probable class: Γ claims {claimed:4.0%}, correct are {correct:4.0%}")
+    print(f"SNR {snr:<5} most probable class: Γ claims {claimed:4.0%} (to ±1), correct are {correct:4.0%} (to ±1)")
 
 pose = (truth[particle], experiment.truth.angles[particle, 2] % 360)
 show(posterior_map(maps, names="ABCD", titles=[f"SNR {snr}" for snr in snrs], truth=pose))
 
 # %% [markdown]
-# **Explain.** At SNR 0.3 one class takes all, in two neighbouring rotations: the true one lies between them. At lower SNR
-# the probability spreads over rotations and over classes alike: a class is just one more thing that we do not know. And
-# Γ knows how much it does not know: it claims about as many right classes as there are. Even with perfect references,
-# some images cannot be classified at SNR 0.03.
+# **Explain.** At SNR 0.3 one class takes all, in one or two neighbouring rotations: the true one lies between two of the
+# grid. At lower SNR the probability spreads over rotations and over classes alike: a class is just one more thing that we
+# do not know. And Γ knows how much it does not know: over all images, it claims about as many right classes as there are.
+# Even with perfect references, some images cannot be classified at SNR 0.03.
 
 # %% [markdown]
 # ## 3. The M-step: K averages and K weights
@@ -350,6 +352,7 @@ found = runs[1][-1]["classes"]
 print("           view A  view B  view C  view D")
 for k, row in enumerate(contingency(found, truth), start=1):
     print(f"class {k}  " + "".join(f"{n:8d}" for n in row))
+print("(numbers above: to ±4)")
 
 # %% [markdown]
 # **Explain.** The order of the classes means nothing: chance decided which one became which view. So it is no use to
@@ -380,6 +383,7 @@ purity = carry_on("4.5", purity)
 print(f"purity {purity(found, truth):.2f}, agreement {agreement(found, truth):.2f}")
 weights = np.sort(runs[1][-1]["weights"])[::-1]
 print("class weights:", " ".join(f"{w:.2f}" for w in weights), "  in truth: 0.40 0.30 0.20 0.10")
+print("(numbers above: to ±0.01)")
 
 # %% [markdown]
 # ## 6. Local optima: try several seeds
@@ -398,45 +402,101 @@ tracks = {f"seed {seed}": [(h["log L"], agreement(h["classes"], truth)) for h in
 show(seed_runs(tracks))
 
 # %%
-best = max(runs, key=lambda seed: runs[seed][-1]["log L"])
-top = runs[best][-1]["log L"]
+def log_l_at_end(seed):
+    return runs[seed][-1]["log L"]
+
+
+best, worst = max(runs, key=log_l_at_end), min(runs, key=log_l_at_end)
 for seed in sorted(runs):
     end = runs[seed][-1]
-    print(f"seed {seed}: log L {round(top - end['log L'], -1):5.0f} below the best   agreement "
-          f"{agreement(end['classes'], truth):.2f}   class weights",
-          " ".join(f"{w:.2f}" for w in np.sort(end["weights"])[::-1]))
+    below = (log_l_at_end(best) - log_l_at_end(seed)) / 1000
+    print(f"seed {seed}: log L {below:.2f} thousand below the best   agreement {agreement(end['classes'], truth):.2f}"
+          "   class weights", " ".join(f"{w:.2f}" for w in np.sort(end["weights"])[::-1]))
+print("(numbers above: to ±0.03)")
 
-worst = min(runs, key=lambda seed: runs[seed][-1]["log L"])
-print(f"\nseed {worst}:    view A  view B  view C  view D")
-for k, row in enumerate(contingency(runs[worst][-1]["classes"], truth), start=1):
-    print(f"class {k}  " + "".join(f"{n:8d}" for n in row))
+table = contingency(runs[worst][-1]["classes"], truth)
+print("the worst:  view A  view B  view C  view D")
+for k, row in enumerate(table, start=1):
+    print(f"class {k}   " + "".join(f"{n:8d}" for n in row))
+print("(numbers above: to ±8)")
 show(image_grid(runs[worst][-1]["averages"], columns=[f"class {k}" for k in range(1, 5)],
                 pixel_size=whole.pixel_size, alt="The worst run: sharp all the same."))
 
+# %%
+complete = [seed for seed in runs if agreement(runs[seed][-1]["classes"], truth) > 0.95]
+stuck = [seed for seed in runs if seed not in complete]
+mixed = int(np.sort(table, axis=1)[:, -2].argmax())                       # the class that holds two views,
+pair = np.argsort(table[mixed])[:-3:-1]                                   # and which these are
+split = int(np.sort(table, axis=0)[-2].argmax())                          # the view that two classes share
+homes = np.argsort(table[:, split])[:-3:-1]
+apart = min(map(log_l_at_end, complete)) - max(map(log_l_at_end, stuck))
+say(f"""
+**Explain.** {len(complete)} of the {len(runs)} runs find all four views. {len(stuck)} are **stuck**. Look at the
+worst one: class {mixed + 1} holds most images of view {"ABCD"[pair[0]]} together with many of view
+{"ABCD"[pair[1]]}, while view {"ABCD"[split]} sits in two classes, {homes[0] + 1} and {homes[1] + 1}. To get out, one
+class would have to give up its share of {"ABCD"[split]} and take over another view. No small step leads there, and
+expectation maximisation only takes small steps uphill. It is a **local optimum**: more rounds do not help.
+
+The likelihood knows. It has never seen the truth, but {"every run that found all views ends" if apart > 0 else
+"not every run that found all views ends"} above all the stuck ones, {"by more than a thousand units" if apart > 1000
+else "if not by much"}.
+""")
+
 # %% [markdown]
-# **Explain.** Two of the five runs find all four views. Three are **stuck**. Look at the worst one: class 1 holds view
-# C together with view B, while view A sits in two classes. To get out, one class would have to give up its share of A
-# and take over C. No small step leads there, and expectation maximisation only takes small steps uphill. It is a
-# **local optimum**: the curve is flat, and more rounds do not help.
-#
-# The likelihood knows. It has never seen the truth, but both good runs end more than a thousand units above the others.
-# (One of them is still climbing.) So this is the rule: *several seeds, and keep the run with the highest likelihood*.
-# Do not choose by the looks of the averages: those of the bad run look good, too.
+# So this is the rule: *several seeds, and keep the run with the highest likelihood*. Do not choose by the looks of the
+# averages: those of the bad run look good, too.
 #
 # ## 7. The same, by the engine, step by step
 #
-# `classify2d` of the package takes the same steps as your `classify`, from the same random subsets. It works on the
-# Fourier transforms of the images (lesson 7), and `radii` says how many Fourier shells it looks at: shell 12 of this
-# box means details of 29 Å. Each turn of a `for` over it is one iteration; here we keep them all in a list.
+# `classify2d` of the package does the same as your `classify`, from the same random subsets. It can work on pixels, as
+# you did (`space="real"`), or on the Fourier transforms of the images (lesson 7). Then it measures the noise for each
+# Fourier shell by itself, that is for coarse and for fine detail, where you had one σ. The other options:
+#
+# | option | meaning |
+# |---|---|
+# | `search` | the hypotheses: here rotations in steps of 10°, no shifts |
+# | `radii` | how many Fourier shells it looks at; shell 12 of this box means details of 29 Å |
+# | `perturb_seed` | the engine can turn the grid of rotations a little in each iteration, by chance; `None`: it stays as it is |
+# | `memory` | how much memory it may use at a time. It makes no difference to the result |
+#
+# **Predict.** The five seeds once more. Does a seed that was stuck in your loop get stuck in the engine?
 
 # %%
-options = {"search": search_2d(10), "iterations": 12, "radii": [12], "perturb_seed": None,
-           "memory": "24 MB"}
+options = {"search": search_2d(10), "radii": [12], "perturb_seed": None, "memory": "24 MB"}
 
-iterations = list(classify2d(experiment.particles, 4, seed=0, **options))
+spaces = ("real", "fourier")
+by_engine = {(space, seed): list(classify2d(experiment.particles, 4, seed=seed, space=space,
+                                            iterations=15, **options))
+             for seed in range(5) for space in spaces}
+
+print("agreement     your loop   engine, on pixels   engine, by shells")
+for seed in range(5):
+    three = [runs[seed][-1]["classes"], *(by_engine[s, seed][-1].posterior.classes for s in spaces)]
+    print(f"seed {seed}       " + "             ".join(f"{agreement(c, truth):.2f}" for c in three))
+print("(numbers above: to ±0.04)")
+
+# %%
+mine = np.array([agreement(runs[seed][-1]["classes"], truth) for seed in range(5)])
+theirs = {s: np.array([agreement(by_engine[s, seed][-1].posterior.classes, truth) for seed in range(5)])
+          for s in spaces}
+alike = int(np.sum(np.abs(mine - theirs["real"]) < 0.1))
+say(f"""
+**Explain.** On pixels, with one σ, the engine takes the steps of your loop: {alike} of 5 seeds end where yours did.
+By Fourier shells, {int(np.sum(theirs["fourier"] > mine + 0.1))} of the seeds end better than in your loop and
+{int(np.sum(theirs["fourier"] < mine - 0.1))} worse. The start is the same. What differs is the noise model and, a little,
+how pictures are turned. That is enough to lead the first steps in other directions, and so to other tops. A seed is not good or
+bad by itself. Nor do five seeds tell which noise model is the better one: lesson 8 asks that.
+""")
+
+# %% [markdown]
+# Let us take the best of the five, by its likelihood. Each turn of the engine is one iteration; we have kept them all.
+
+# %%
+iterations = max((by_engine["fourier", seed] for seed in range(5)), key=lambda run: run[-1].log_likelihood)
 end = iterations[-1]
 print(f"agreement {agreement(end.posterior.classes, truth):.2f}, class weights",
       " ".join(f"{w:.2f}" for w in np.sort(end.model.class_weights)[::-1]))
+print("(numbers above: to ±0.01)")
 
 # %% [markdown]
 # Now watch this run turn by turn, through the eyes of four images: one of each view. *first*, *back*, *step* and *play*
@@ -445,7 +505,8 @@ print(f"agreement {agreement(end.posterior.classes, truth):.2f}, class weights",
 # 1. Go to the *first* frame. Γ of the image is spread over all rotations and all classes. Why?
 # 2. *Step*. What becomes definite first: the class, or the rotation?
 # 3. Compare the curves: when do the shares of the classes become those of the views (40, 30, 20, 10 %)?
-# 4. Choose another particle: the slider goes through views A, B, C and D. Does each stay in its first class?
+# 4. Choose another particle: the slider goes through one image of view A, of B, C and D. Does each stay in its first
+#    class?
 
 # %%
 one_of_each = [int(np.flatnonzero(truth == k)[0]) for k in range(4)]  # an image of view A, B, C, D
@@ -455,11 +516,18 @@ em_stepper(iterations, experiment.particles, options["search"], chosen=one_of_ea
 # **Explain.** At the start the references are round, so no rotation fits much better than another, and nearly equal, so
 # no class does. Then class and rotation become definite *together*: an image that knows its class knows how it is
 # turned.
-#
-# Some images change their minds. That of view B is nearly sure of class 2 after two turns, with most of view A. When
-# class 1 becomes a better picture of view B, it moves there. That of view D passes through two other classes before it
-# settles in class 4. After ten turns the shares are 40, 30, 19 and 10 %. Nothing had to be decided too early: that is
-# what the weights are good for.
+
+# %%
+final = end.posterior.classes
+print("share of the images that are in the class in which they end:")
+for turn in iterations[:10]:
+    print(f"after turn {turn.number:2}: {np.mean(turn.posterior.classes == final):4.0%} (to ±3), and sure of some class"
+          f" (more than 0.9): {np.mean(turn.posterior.class_probability.max(axis=1) > 0.9):4.0%} (to ±3)")
+
+# %% [markdown]
+# Many images change their minds: in the first turns they lean to one class, and in the end they are in another. A class
+# that becomes a better picture of their view draws them away. Nothing had to be decided too early: that is what the
+# weights are good for.
 #
 # ### Coarse first
 #
@@ -470,6 +538,7 @@ em_stepper(iterations, experiment.particles, options["search"], chosen=one_of_ea
 # **Predict.** Same images as before, but at SNR 0.1, and two seeds. How much will it help?
 
 # %%
+options["iterations"] = 12
 coarse_first = {**options, "radii": opening(5, 12, 10)}
 print("radii:", coarse_first["radii"])
 
@@ -480,15 +549,33 @@ for name, how in (("all 12 shells at once", options), ("coarse first", coarse_fi
     for seed in (0, 1):
         *_, end = classify2d(noisy[0.1].particles, 4, seed=seed, **how)   # only the last iteration
         reached.append(agreement(end.posterior.classes, truth))
-    print(f"{name:22} agreement " + " and ".join(f"{value:.2f}" for value in reached))
+    print(f"{name:22} agreement " + " and ".join(f"{value:.2f} (to ±0.04)" for value in reached))
 
 # %% [markdown]
-# **Explain.** The same images, the same model in the end, and yet a better result. From here on we begin coarse.
+# **Explain.** The same images, the same number of shells in the end, and yet a better result, with both seeds. From here
+# on we begin coarse.
 
 # %% [markdown]
 # ## 8. How many classes?
 #
 # We know that there are four views. In a real data set nobody knows. What happens if K is wrong?
+#
+# First, one thing to hold against the answer. A model with more free numbers always fits better, even where there is
+# nothing to be fitted. By how much? Take 100 numbers of pure noise, σ = 1. Without a free number the model says: their
+# mean is 0. With one free number it says: their mean is $m$, their average. Then log L is higher by $100\, m^2 / 2$.
+
+# %%
+pure_noise = np.random.default_rng(1).normal(size=(10_000, 100))           # ten thousand such experiments
+gained = 100 * pure_noise.mean(axis=1)**2 / 2
+print(f"log L gained by one free number, on average: {gained.mean():.1f}")
+
+# %% [markdown]
+# **One half**, for each free number that follows nothing but noise. (The average of 100 numbers has the variance 1/100,
+# so $100\, m^2$ is 1 on average.)
+#
+# How many free numbers has one more class average? As many as there are waves in it: a picture without details finer
+# than Fourier shell 12 is made of some $\pi \cdot 12^2 \approx 450$ numbers (lesson 7 counts them). So one more class that
+# fits only noise should bring some $450 \cdot \tfrac12 = 225$. That is the slope to compare with.
 #
 # **Predict.** K goes from 1 to 8. Which of these will rise all the way, and which will peak at K = 4: the likelihood,
 # the purity, the agreement?
@@ -505,32 +592,39 @@ show(class_scan(list(scan), [scan[K].log_likelihood for K in scan], measures,
                 [scan[K].model.class_weights for K in scan], per_class=0.5 * np.pi * 12**2))
 
 # %%
+gain = {K: scan[K].log_likelihood - scan[K - 1].log_likelihood for K in range(2, 9)}
 for K in scan:
-    gain = scan[K].log_likelihood - scan[max(K - 1, 1)].log_likelihood
     w = np.sort(scan[K].model.class_weights)[::-1]
-    print(f"K = {K}: log L {round(gain, -1):+6.0f}   purity {measures['purity'][K - 1]:.2f}   "
+    print(f"K = {K}: log L {gain.get(K, 0) / 1000:+5.2f} thousand   purity {measures['purity'][K - 1]:.2f}   "
           f"agreement {measures['agreement'][K - 1]:.2f}   shares", " ".join(f"{x:.2f}" for x in w))
+print("(numbers above: to ±0.04)")
 
 order = np.argsort(-scan[8].model.class_weights)
 weights = scan[8].model.class_weights[order]
 show(class_averages(scan[8].model.maps[order], [f"{w:.0%}" for w in weights],
                     pixel_size=whole.pixel_size, columns=8))
 
+# %%
+more = np.mean([gain[K] for K in range(5, 9)])
+lower = [K for K in gain if gain[K] < 0]
+say(f"""
+**Explain.**
+
+- **The likelihood rises with K**, as it should: a model with more classes can do all that one with fewer can. Up to
+  K = 4 every class brings {"more" if min(gain[K] for K in (2, 3, 4)) > 1000 else "hardly more"} than a thousand. After
+  that it is {more:.0f} (to ±60) each, on average. *Noise alone* brings 225: the dotted line shows that slope. So look
+  for the *kink*, not for the highest value.
+- {" ".join(f"**K = {K} is lower than K = {K - 1}.**" for K in lower) or "No run is lower than one with fewer classes."}
+  {"At its highest top it could not be. So this run is stuck, and we know it without knowing the truth. Another seed is due."
+   if lower else ""}
+- **Purity** is {measures["purity"][3]:.2f} (to ±0.02) at K = 4 and {measures["purity"][7]:.2f} (to ±0.02) at K = 8: it cannot
+  say when to stop. **Agreement** is {measures["agreement"][3]:.2f} (to ±0.02) and {measures["agreement"][7]:.2f} (to ±0.04):
+  it falls when K is too large. (Both need the truth, which you will not have.)
+- **Too few classes**: views have to share one. **Too many**: large views are split, and some classes dwindle to a few
+  images. At K = 8 the smallest class holds {100 * weights.min():.0f} (to ±1) % of the images. Its average is grain.
+""")
+
 # %% [markdown]
-# **Explain.**
-#
-# - **The likelihood rises with K**, as it should: a model with more classes can do all that one with fewer can. Up to K
-#   = 4 every class brings 1,600 or more. After that it is some 280 each, on average. That is hardly more than what
-#   *noise alone* brings: an average has some 450 free numbers here (its Fourier components within shell 12), and a free
-#   number that follows nothing but noise raises log L by one half on average. The dotted line shows that slope. So look
-#   for the *kink*, not for the highest value.
-# - **K = 5 is lower than K = 4.** At its highest top it could not be. So this run is stuck, and we know it without
-#   knowing the truth. Another seed is due.
-# - **Purity** reaches 1.00 at K = 4 and comes back to it, so it cannot say when to stop. **Agreement** falls when K is
-#   too large. (Both need the truth, which you will not have.)
-# - **Too few classes**: views have to share one. **Too many**: large views are split, and some classes dwindle to a few
-#   images. At K = 8 the smallest class holds 1 % of the images. Its average is grain.
-#
 # In practice K is chosen rather too large than too small: two classes for one view do no harm, two views in one class
 # do. But each class needs enough images to average the noise away.
 #
@@ -601,16 +695,23 @@ show(two_options(score, sizes, shares, shares_at=0.1))
 for m, s in score:
     print(f"SNR {s:<5} {m:6} agreement", " and ".join(f"{value:.2f}" for value in score[m, s]))
 
+# %%
+full = {m: sum(value > 0.95 for value in score[m, 0.3]) for m in methods}
+ahead = min(score["ML", 0.1]) > max(score["maxCC", 0.1])
+say(f"""
+**Explain.**
+
+- **At SNR 0.3** maxCC finds all four views with {full["maxCC"]} of two seeds, ML with {full["ML"]}.
+  {"The seed matters more than the method." if full["ML"] == full["maxCC"] else "Two seeds are few, though."}
+- **At SNR 0.1** {"ML is ahead with both seeds" if ahead else "ML is not ahead with every seed"}. At 0.05 neither is of much
+  use: too few images, too much noise.
+- **The sizes of the classes.** At SNR 0.1 ML's shares go from {sizes["ML"].max():.0%} (to ±2) down to
+  {sizes["ML"].min():.0%} (to ±2); in truth they go from 40 to 10 %. Those of maxCC go from {sizes["maxCC"].max():.0%} (to ±2)
+  to {sizes["maxCC"].min():.0%} (to ±2): nearly equal. It knows no class weights, and it puts every image wholly into one
+  class, also where nothing but noise decides. So do not read the sizes of maxCC classes as the composition of your sample.
+""")
+
 # %% [markdown]
-# **Explain.**
-#
-# - **At SNR 0.3** each of the two finds all four views with one seed and is stuck with the other. The seed matters more
-#   than the method.
-# - **At SNR 0.1** ML is ahead with both seeds. At 0.05 neither is of much use: too few images, too much noise.
-# - **The sizes of the classes.** At SNR 0.1 ML's shares are near the true 40, 30, 20, 10 %. Those of maxCC are nearly
-#   equal. It knows no class weights, and it puts every image wholly into one class, also where nothing but noise
-#   decides. So do not read the sizes of maxCC classes as the composition of your sample.
-#
 # ## 10. Realistic particles, and junk
 #
 # Enough of four views. `ribosome-particles` is a simulated data set as one meets it in practice: ribosomes seen from
@@ -625,7 +726,7 @@ particles = load_particles("ribosome-particles", count=1200, progress=False)
 picked, kinds = with_junk(particles, empty=200, spots=100, seed=3)
 
 search = search_2d(10, shift_range=11, shift_step=11)  # 36 rotations, 5 shifts
-how = {"iterations": 15, "radii": opening(6, 11, 12), "memory": "24 MB"}  # from 59 to 32 Å
+how = {"iterations": 15, "radii": opening(6, 11, 12), "memory": "24 MB"}  # shells 6 to 11: from 59 to 32 Å
 *_, end = classify2d(picked, 12, search, seed=0, **how)
 
 model, hidden = end.model, end.posterior
@@ -639,13 +740,16 @@ show(class_averages(model.maps[order], labels, pixel_size=picked.pixel_size))
 # own. Besides the picture, a job reports numbers:
 
 # %%
-print("class  share  images  P(class)  P(best pose)")
+highest = model.maps[order].max(axis=(1, 2))
+brightness = highest / np.median(highest)
+best_pose = np.array([hidden.max_probability[classes == k].mean() for k in range(1, 13)])
+
+print("class  share  images  P(class)  P(best pose)  brightness")
 for k, c in enumerate(order, start=1):
     mine = classes == k
     of_class = hidden.class_probability[mine, c].mean()
-    best_pose = hidden.max_probability[mine].mean()
     share = model.class_weights[c]
-    print(f"{k:5d}  {share:5.1%}  {mine.sum():6d}  {of_class:8.2f}  {best_pose:12.2f}")
+    print(f"{k:5d}  {share:5.1%}  {mine.sum():6d}  {of_class:8.2f}  {best_pose[k - 1]:12.2f}  {brightness[k - 1]:10.1f}")
 
 # %% [markdown]
 # | number | what it means | in RELION's files |
@@ -654,19 +758,37 @@ for k, c in enumerate(order, start=1):
 # | images | how many have this class as their most probable one | count of `rlnClassNumber` |
 # | P(class) | how sure these images are of their class: the mean of $\sum_\varphi \Gamma_{ik\varphi}$ | |
 # | P(best pose) | the largest single Γ, of class, rotation and shift together; mean | `rlnMaxValueProbDistribution` |
-#
-# **Explain.** Most classes show a ribosome from some side. Class 2 shows nothing: that is where the empty images went.
-# Its numbers tell a tale, too. These images are sure of their class, P(class) = 1.00, but have no idea how they are
-# turned: P(best pose) is the lowest of all. Classes 10 and 12 are small, bright and smooth, without any structure:
-# bright spots. Nobody told the program what junk is. Junk is just one more thing that images can have in common.
-#
-# ### Select the good classes
-#
-# Now do what everybody does after a 2D classification: look at the averages, and choose. The list below is our choice.
-# Change it if you see it differently.
+# | brightness | the highest density of the average, beside that of the median class | |
 
 # %%
-good = [1, 3, 4, 5, 6, 7, 8, 9, 11]
+dim = [k for k in range(1, 13) if brightness[k - 1] < 0.7]
+bright = [k for k in range(1, 13) if brightness[k - 1] > 1.5]
+
+
+def listed(numbers):
+    words = [str(n) for n in numbers]
+    return ("class " if len(words) == 1 else "classes ") + " and ".join([", ".join(words[:-1])] * (len(words) > 1)
+                                                                        + words[-1:])
+
+
+say(f"""
+**Explain.** Most classes show a ribosome from some side, and are about equally bright. Not so {listed(dim)}: nearly
+nothing is to be seen, because the empty images went there. The numbers tell a tale, too. These images are sure of their
+class, but have {"less idea than all others" if best_pose.argmin() + 1 in dim else "little idea"} how they are turned: see
+P(best pose). And {listed(bright)}: small and far too bright, without any structure. Those are the bright spots. Nobody told the
+program what junk is. Junk is just one more thing that images can have in common.
+""")
+
+# %% [markdown]
+# ### Select the good classes
+#
+# Now do what everybody does after a 2D classification: look at the averages, and choose. The line below leaves out the
+# classes that are far dimmer or brighter than the others. If you see it differently, write your own list:
+# `good = [1, 3, 4]`, for instance.
+
+# %%
+good = [k for k in range(1, 13) if k not in dim + bright]
+print(len(good), "of 12 classes are chosen")
 
 # %% [markdown]
 # ### ✏️ Exercise 4.6: what did you keep, and what came along?
@@ -687,22 +809,28 @@ check("4.6", selection)
 # %%
 selection = carry_on("4.6", selection)
 
-kept, junk = selection(classes, good, kinds < 2)
+kept, junk = selection(classes, np.array(good), kinds < 2)
 print(f"before: junk {np.mean(kinds >= 2):.1%}   after: junk {junk:.1%}, particles kept {kept:.1%}")
 
 names = ["whole ribosome", "large subunit", "empty", "bright spot"]
 table = contingency(classes - 1, kinds)
 show(contents(table, names))
 
+# %%
+lost = table[[k - 1 for k in range(1, 13) if k not in good]].sum(axis=0)     # of each kind
+between = [k for k in good if min(table[k - 1, :2]) > 0.2 * table[k - 1].sum()]
+say(f"""
+**Explain.** {12 - len(good)} classes thrown out, and 20 % junk have become {junk:.1%} (to ±0.3). The price:
+{lost[0] + lost[1]} (to ±8) particles go with them, {lost[1] / max(lost[0] + lost[1], 1):.0%} (to ±20) of them large subunits,
+which looked like junk from their side.
+Nothing is perfect, so one usually does a second round with what was kept.
+
+The classes also tell whole ribosomes and large subunits apart, but for some only half-way
+({listed(between) if between else "none, this time"}). Two structures may look alike from one side. To sort
+*structures* instead of views we need 3D classification: lesson 6.
+""")
+
 # %% [markdown]
-# **Explain.** Three classes thrown out, and 20 % junk have become 0.5 %. The price: class 10 takes 20 large subunits
-# with it, which looked like bright spots from their small side. Nothing is perfect, so one usually does a second round
-# with what was kept.
-#
-# The classes also tell whole ribosomes and large subunits apart, but for some (8 and 11, for instance) only half-way.
-# Two structures may look alike from one side. To sort *structures* instead of views we need 3D classification: lesson
-# 6.
-#
 # ### A look ahead: the prior
 #
 # You will meet one more number in every 2D classification job: the regularisation parameter T. It belongs to a *prior*
@@ -717,12 +845,16 @@ show(contents(table, names))
 for name, result in (("prior off", model), ("T = 2", with_prior.model)):
     print(f"{name:10}", " ".join(f"{w:5.1%}" for w in np.sort(result.class_weights)[::-1]))
 
-# %% [markdown]
-# **Explain.** Less equal. The largest class has grown from 18 to 26 %, and four classes have lost nearly all their
-# images. A likely reason: the prior holds noisy averages back the most. At the start, noise is all that tells the
-# classes apart, so the prior damps the very thing that breaks the symmetry. Later a small class has a noisier average,
-# is held back more, and loses more images: once more the rich get richer. To begin coarse, as we did, also keeps noise
-# out, but it treats all classes alike.
+# %%
+largest = [100 * m.class_weights.max() for m in (model, with_prior.model)]
+gone = int(np.sum(with_prior.model.class_weights < 0.01))
+say(f"""
+**Explain.** {"Less" if largest[1] > largest[0] else "More"} equal. The largest class holds {largest[1]:.0f} (to ±2) instead of
+{largest[0]:.0f} (to ±2) % of the images, and {gone} of the twelve have lost nearly all of theirs. A likely reason: the
+prior holds noisy averages back the most. At the start, noise is all that tells the classes apart, so the prior damps the very
+thing that breaks the symmetry. Later a small class has a noisier average, is held back more, and loses more images: once more
+the rich get richer. To begin coarse, as we did, also keeps noise out, but it treats all classes alike.
+""")
 
 # %% [markdown]
 # ## Summary

@@ -12,7 +12,7 @@
 # - write the CTF, read a defocus from Thon rings, and say what an image at one defocus has lost,
 # - write the data model of the lecture in real space and in Fourier space, and show that it is one model.
 #
-# **Time:** about 90 minutes. The cells themselves run in less than one.
+# **Time:** about 150 minutes. The cells themselves run in less than one. A good place for a break is after section 4.
 #
 # **What comes before:** lessons 1 to 6. In lesson 1 you projected maps by adding up their voxels, and met the CTF as an
 # artefact of the microscope. This lesson goes back to both. You need no more mathematics than sines and cosines.
@@ -166,12 +166,14 @@ pictures = {"protein": image, "ribosome, projected": ribosome.density.sum(axis=0
 amplitudes = [np.abs(transform(picture)) for picture in pictures.values()]
 
 show(planes([np.log10(a / a.max()) for a in amplitudes], list(pictures), images=list(pictures.values()),
-            pixel_size=pixel_size, scale="log₁₀ amplitude", limits=(-4, 0), rings=(30, 12),
+            pixel_size=[pixel_size, ribosome.pixel_size, pixel_size], scale="log₁₀ amplitude", limits=(-4, 0),
+            rings=(30, 12),
             alt="Particles: strong in the middle, weak at the edge. Noise: the same everywhere."))
 
 # %% [markdown]
 # **Explain.** A particle is mostly coarse waves. White noise has the same power at every spacing, which is what *white*
-# means. So the fine waves are the first to drown in noise. (The rings are for the protein's pixels of 4 Å.)
+# means. So the fine waves are the first to drown in noise. (The ribosome has pixels of 5.5 Å, the others of 4 Å. Its box is
+# longer, so the same spacing is further out: a wave of 30 Å fits into it more often.)
 #
 # Three facts about this plane are used all the time. Two of them you can guess:
 #
@@ -190,8 +192,8 @@ print(f"    wave (40, 0) minus wave (24, 0) on our pixels: {difference(wave(40, 
 # 1. For a real image, the component at $-k$ is the complex conjugate of that at $k$: the same amplitude, the opposite
 #    phase. So **half a plane** says it all, and programs keep no more than that.
 # 2. A wave needs two pixels, one up and one down. This is **Nyquist**. A finer wave does not vanish: on the pixels it
-#    *looks like* a coarser one ((40, 0) like (24, 0)) and is counted there. So pixels must be chosen before the image
-#    is taken.
+#    *looks like* a coarser one and is counted there: here (40, 0) looks like (24, 0). Nobody can tell them apart
+#    afterwards. So the pixel size must be chosen before the image is taken.
 # 3. All components at the same distance from the centre have the same spacing. They form a **shell** (in an image a
 #    ring, in a map a sphere). When a program says "resolution", it means a shell.
 #
@@ -227,7 +229,7 @@ def low_pass(image, resolution, pixel_size):
 check("7.2", low_pass)
 
 # %%
-low_pass = carry_on("7.2", low_pass)
+low_pass = carry_on("7.2")
 
 resolutions = (60, 30, 20, 12)
 filtered = [low_pass(image, d, pixel_size) for d in resolutions]
@@ -267,7 +269,7 @@ def move(image, x, y):
 check("7.3", move)
 
 # %%
-move = carry_on("7.3", move)
+move = carry_on("7.3")
 
 moved = move(image, 10.5, -4.25)
 moved_F = transform(moved)
@@ -307,7 +309,7 @@ def project_from(F):
 check("7.4", project_from)
 
 # %%
-project_from = carry_on("7.4", project_from)
+project_from = carry_on("7.4")
 
 summed = image.sum(axis=0)
 sliced = project_from(np.fft.fft2(image))
@@ -359,7 +361,8 @@ print("turned:  largest difference "
 # 2. **Predict**, then try: what do the slices at tilt 0° and tilt 180° have in common? And their projections?
 # 3. Below: many slices at once. Move `how many` from 0 to 300. Watch the part of Fourier space that is filled, and the
 #    map that can be made from it. Which shell fills up last?
-# 4. Choose views *from the top only*. Which part stays empty, however many slices you take? What does it do to the map?
+# 4. Choose views *from the top only* (within 30° of it). Which part stays empty, however many slices you take? What does
+#    it do to the map?
 # 5. Choose the *tilt series*. How does the empty part look now?
 
 # %%
@@ -396,8 +399,9 @@ for count in (3, 30, 300):
 #
 # ### When views are missing
 #
-# Some particles lie on the ice in one way only, say flat. Then all views come from the top: a **preferred
-# orientation**. Or one object is tilted in the microscope as far as the holder goes, ±60°: a **tilt series**.
+# Some particles lie on the ice in nearly one way only, say flat. Then the views come from the top or from close to it,
+# here from within 30°: a **preferred orientation**. (If *all* of them came from exactly one side, all their slices would be
+# one and the same plane.) Or one object is tilted in the microscope as far as the holder goes, ±60°: a **tilt series**.
 #
 # **Predict.** A slice is *perpendicular* to the view. So which part of Fourier space do views from the top leave empty:
 # the part around $k_z$ or the part around $k_x$? In which direction will the map be smeared?
@@ -498,7 +502,7 @@ check("7.5", my_ctf)
 # **Predict.** At twice the defocus, will the CTF go through zero more often or less often? Where is the first zero?
 
 # %%
-my_ctf = carry_on("7.5", my_ctf)
+my_ctf = carry_on("7.5")
 
 u = np.linspace(0, 0.25, 501)
 lines = {"Δf = 12,000 Å": my_ctf(u, 12_000, wavelength(300), 2.7, 0.1, 0),
@@ -554,7 +558,7 @@ show(image_grid([image, psf, convolved, multiplied], size=1.9, pixel_size=pixel_
 #
 # The next cell has a slider for everything in the formula, and two that are not: **astigmatism** (the defocus differs
 # between directions: $U$ one way and $V$ across it) and a **phase plate** (a device that adds a constant to γ). The
-# plane at the bottom is CTF², which is what one sees in the transform of a real image: **Thon rings**.
+# plane in yellow and blue is CTF², which is what one sees in the transform of a real image: **Thon rings**.
 #
 # 1. Move the *defocus* slowly from 12,000 to 30,000 Å. Watch the rings, the point spread function and the image.
 # 2. **Predict**, then press: what will the image be *in focus*? And *in focus, with phase plate*?
@@ -633,9 +637,12 @@ for name, direction in (("U", 40), ("V", 130)):
 #
 # ### Waves land elsewhere
 #
-# The point spread function is wide. A wave of spacing $d$ is displaced by up to $\lambda\, \Delta f / d$ to each side
-# (Cs changes this a little at fine spacings): **delocalisation**. Let us measure it: we image a single point, keep only
-# the waves near $d$, and ask at which radius most of their light is.
+# The point spread function is wide. A wave of spacing $d$ is displaced to each side, by
+#
+# $$\frac{\lambda\, \Delta f}{d} - \frac{C_s \lambda^3}{d^3}$$
+#
+# (the slope of γ at $u = 1/d$, divided by 2π). This is called **delocalisation**. Let us measure it: we image a single
+# point, keep only the waves near $d$, and ask at which radius most of their light is.
 #
 # **Predict.** At a defocus of 20,000 Å, where do waves of 5 Å land? Remember λ = 0.0197 Å.
 
@@ -650,12 +657,14 @@ for defocus in (10_000, 20_000):
         band = np.exp(-((u - 1 / d) / 0.012) ** 2)                                # waves near d
         light = back(ctf_image(wide, fine, CTFParameters.of(defocus)) * band) ** 2
         profile = np.bincount((distance / 3).astype(int).ravel(), light.ravel())  # rings 3 Å wide
+        expected = wavelength(300) * defocus / d - 2.7e7 * wavelength(300) ** 3 / d**3
         print(f"Δf = {defocus:5} Å, d = {d:2} Å: most light at {3 * profile.argmax() + 1.5:5.1f} Å, "
-              f"expected {wavelength(300) * defocus / d:5.1f} Å")
+              f"expected {expected:5.1f} Å")
 
 # %% [markdown]
-# **Explain.** At 20,000 Å, the waves of 5 Å land some 80 Å away from where they belong. So a box must be larger than
-# the particle, by this much on each side, or what one came for is cut off.
+# **Explain.** At 20,000 Å, the waves of 5 Å land some 80 Å away from where they belong. (Measured in rings 3 Å wide, from
+# waves that are not all of one spacing, so to a few Å. The part of $C_s$ is small: 1.7 Å at 5 Å.) So a box must be larger
+# than the particle, by this much on each side, or what one came for is cut off.
 #
 # ### Signs
 #
@@ -680,7 +689,7 @@ check("7.6", flip_phases)
 # after flipping? What will still be missing?
 
 # %%
-flip_phases = carry_on("7.6", flip_phases)
+flip_phases = carry_on("7.6")
 
 fine_protein = load("protein2d", box=128)                       # 2 Å
 CTF = ctf_image(128, Optics(2.0), CTFParameters.of(20_000))

@@ -87,7 +87,7 @@ def combine(amplitudes, phases):
 check("A.1", combine)
 
 # %%
-combine = carry_on("A.1", combine)
+combine = carry_on("A.1")
 
 # %% [markdown]
 # Now we take two portraits apart, and put them together again the wrong way.
@@ -149,7 +149,7 @@ def with_measured_amplitudes(density, measured):
 check("A.2", with_measured_amplitudes)
 
 # %%
-with_measured_amplitudes = carry_on("A.2", with_measured_amplitudes)
+with_measured_amplitudes = carry_on("A.2")
 
 # %% [markdown]
 # ### ✏️ Exercise A.3: the rule of the object
@@ -167,7 +167,7 @@ def with_known_object(density, support):
 check("A.3", with_known_object)
 
 # %%
-with_known_object = carry_on("A.3", with_known_object)
+with_known_object = carry_on("A.3")
 
 # %% [markdown]
 # ## 4. Back and forth: error reduction
@@ -246,7 +246,7 @@ def hybrid_step(density, fitted, support, beta=0.9):
 check("A.4", hybrid_step)
 
 # %%
-hybrid_step = carry_on("A.4", hybrid_step)
+hybrid_step = carry_on("A.4")
 
 # %% [markdown]
 # **Predict.** The same four starts, 180 hybrid steps and then 20 of error reduction. Will all four find the face?

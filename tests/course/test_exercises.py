@@ -61,6 +61,13 @@ def test_a_complex_answer_is_refused_where_a_real_one_is_due(item):
     assert state == "right" if asked_for else state == "wrong" and "complex" in text, text
 
 
+@every_exercise
+def test_a_number_in_quotation_marks_is_no_number(item):
+    """NumPy reads it as one, and the next cell that computes with it stops."""
+    if not callable(item.solution) and np.ndim(item.solution) == 0:
+        assert judged(item, str(item.solution))[0] == "wrong"
+
+
 def little_more(result):
     return np.asarray(result) + 1e-9j
 

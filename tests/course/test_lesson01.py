@@ -8,7 +8,8 @@ import pytest
 from cryoedu.course import lesson01 as L
 from cryoedu.course.exercises import exercise
 from cryoedu.course.learner import judged
-from cryoedu.geometry.euler import euler_to_matrix
+from cryoedu.course.lesson01_maps import matching_trial
+from cryoedu.geometry.euler import euler_to_matrix, matrix_to_euler, random_rotations
 from cryoedu.geometry.fourier import components, scatter
 from cryoedu.microscope.noise import circle
 from cryoedu.microscope.projection import project
@@ -52,7 +53,7 @@ def test_the_snr_asked_for_is_the_snr_that_comes_out():
 
 def test_the_best_match_is_the_highest_of_numpys_correlation_coefficients():
     for seed in range(5):
-        image, projections = L.matching_trial(seed)
+        image, projections = matching_trial(seed)
         assert L.best_match(image, projections) == np.argmax(
             [np.corrcoef(image.ravel(), p.ravel())[0, 1] for p in projections])
 
@@ -68,5 +69,17 @@ def test_other_ways_to_write_the_answers_are_right_too():
     assert judged(exercise("1.2"), waves)[0] == "right"
     assert judged(exercise("1.3"), lambda x, snr, rng: x + np.sqrt(x[circle(len(x))].var() / snr) * rng.standard_normal(
         x.shape, dtype=np.float32))[0] == "right"
-    assert judged(exercise("1.6"), lambda x, p: max(range(len(p)), key=lambda r: np.corrcoef(x.flat, p[r].flat)[0, 1])
+    assert judged(exercise("1.7"), lambda x, p: max(range(len(p)), key=lambda r: np.corrcoef(x.flat, p[r].flat)[0, 1])
                   )[0] == "right"
+
+
+def test_weights_undo_what_smearing_counts():
+    """The smears of a spot fall off as 1/distance, which is the blur; weighted, nothing is left beside the spot."""
+    n, rng = 24, np.random.default_rng(6)
+    y, x = np.mgrid[:n, :n] - n // 2
+    spot = np.exp(-(x**2 + y**2) / 3)
+    smears = sum(L.smear_back(spot, angles) for angles in matrix_to_euler(random_rotations(150, rng)))
+    distance = np.sqrt((x**2 + y**2)[None] + (np.arange(n)[:, None, None] - n // 2) ** 2)
+    beside = (distance > 5) & (distance < 8)
+    made = L.weight(smears)
+    assert smears[beside].mean() > 0.03 * smears.max() and abs(made[beside].mean()) < 0.003 * made.max()

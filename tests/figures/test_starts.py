@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +12,20 @@ from cryoedu.datasets import load
 from cryoedu.datasets.starts import barrel, noise_map
 from cryoedu.errors import InputError
 from cryoedu.figures import show
-from cryoedu.figures.starts import Track, rates, sections, starts_and_ends, track, tracks_of_starts, verdict
+from cryoedu.figures.starts import (
+    Track,
+    rates,
+    sections,
+    shells_compared,
+    starts_and_ends,
+    track,
+    tracks_of_starts,
+    verdict,
+)
 from cryoedu.geometry.euler import euler_to_matrix
 from cryoedu.geometry.turning import mirrored, turned
 from cryoedu.inference.loop import start_model
-from cryoedu.inference.model import Iteration, unseen
+from cryoedu.inference.model import Iteration, low_pass, unseen
 from cryoedu.microscope.experiment import simulate
 
 DIAMETER = 310.0
@@ -51,6 +61,18 @@ def test_a_map_in_another_frame_and_hand_is_brought_back(ribosome):
     assert followed.numbers.tolist() == [1, 2, 2, 3]
 
 
+@pytest.mark.slow
+def test_particles_that_were_given_one_pose_are_not_called_sure(ribosome):
+    """Hill climbing chooses: its largest Γ is 1 by construction, however little it knows."""
+    particles = simulate(ribosome, 4, seed=1, snr=1, progress=False).particles
+    soft = iteration(2, ribosome.density, particles)
+    hard = replace(soft, number=1, posterior=replace(soft.posterior, max_probability=np.ones(4)))
+    followed = track([hard, soft], ribosome.density, ribosome.pixel_size, diameter=DIAMETER)
+    np.testing.assert_array_equal(np.isnan(followed.sharpness), [True, False])
+    assert "start: ends 0 thousand (to ±1) below the best log-likelihood, each particle has one pose at first" in show(
+        tracks_of_starts({"start": followed}, pixel_size=ribosome.pixel_size)).alt
+
+
 def some_tracks(count=3):
     rng = np.random.default_rng(0)
     climb = np.linspace(-9000, -2000, 5)
@@ -66,9 +88,20 @@ def test_figures_say_what_is_to_be_seen():
     ends = show(starts_and_ends(tracks, truth, pixel_size=10.0))
     assert "start 0: arrived; start 1: half-way; start 2: lost" in ends.alt
     climbs = show(tracks_of_starts(tracks, pixel_size=10.0))
-    assert "start 2: ends 3 thousand below the best" in climbs.alt and "0.1 at first" in climbs.alt
+    assert "start 2: ends 3 thousand (to ±1) below the best" in climbs.alt and "0.1 (to ±0.1) at first" in climbs.alt
     assert climbs.png == show(tracks_of_starts(tracks, pixel_size=10.0)).png
     assert "EM: 0.25 ± 0.12" in show(rates({"EM": (0.25, 0.12), "SGD": (0.9, 0.1)})).alt
+
+
+@pytest.mark.slow
+def test_shells_are_compared_one_by_one(ribosome):
+    """A map without fine detail agrees with the truth where there is detail, and only there."""
+    coarse = low_pass(ribosome.density[None], ribosome.pixel_size, 90)[0]
+    grain = np.random.default_rng(2).normal(scale=0.3 * ribosome.density.std(), size=coarse.shape)
+    alt = show(shells_compared(coarse + grain, ribosome.density, pixel_size=ribosome.pixel_size, diameter=DIAMETER)).alt
+    reached = {int(size): float(value) for size, value in re.findall(r"(\d+) Å: FSC (-?[\d.]+)", alt)}
+    assert list(reached) == [176, 88, 59, 44]
+    assert reached[176] > 0.95 and reached[59] < 0.3 and reached[44] < 0.3
 
 
 def test_runs_without_a_likelihood_in_common_are_refused():

@@ -16,7 +16,7 @@ from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKE
 from cryoedu.inference.expectation import expectation
 from cryoedu.inference.gridsums import Inserter, deblurred
 from cryoedu.inference.loop import refine, start_model
-from cryoedu.inference.maximisation import mirrored_plane
+from cryoedu.inference.maximisation import data_weight, mirrored_plane
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
@@ -89,17 +89,45 @@ def test_it_follows_the_share_that_it_promises(ndim, classes):
     search = search_2d(2, **options) if ndim == 2 else search_3d(0, **options)
     space = FourierSpace(BOX, ndim, PIXEL, 5)
 
-    def found(share):
-        asked = Adaptive(share=share, diameter=60.0)
-        return adaptive_expectation(experiment.particles, model, search, asked, space, xp=np, budget=10**9)
-
-    (every, all_sums), (most, sums) = found(1 - 1e-12), found(Adaptive().share)
+    model = replace(model, offset_sigma=1e6)  # the prior of the shifts is then the same on both grids
+    found, sums = adaptive_expectation(experiment.particles, model, search, Adaptive(diameter=60.0), space, xp=np,
+                                       budget=10**9)
+    every, all_sums = expectation(experiment.particles, model, finest(search), space, MAXIMUM_LIKELIHOOD, xp=np,
+                                  budget=10**9)
     assert 2 / every.max_probability.max() > 100  # or a hundred would do
-    lost = every.log_evidence - most.log_evidence
-    assert lost.min() > -1e-4 and lost.max() < 0.01
-    np.testing.assert_allclose(most.class_probability, every.class_probability, atol=2e-3)
-    np.testing.assert_allclose(sums.counts, all_sums.counts)
-    np.testing.assert_allclose(sums.weights.sum(), all_sums.weights.sum(), rtol=1e-4)  # what is inserted is all
+    lost = every.log_evidence - found.log_evidence
+    assert lost.min() > -1e-3 and lost.max() < 0.01
+    np.testing.assert_allclose(found.class_probability, every.class_probability, atol=2e-3)
+    gathered = all_sums.on_grid(space, finest(search))
+    np.testing.assert_allclose(sums.weights.sum(), gathered.weights.sum(), rtol=1e-3)  # what is inserted is all
+
+
+def test_every_level_goes_on_from_the_shifts_of_the_last():
+    """All of two levels is a grid whose steps are halved twice, of turns as of shifts."""
+    experiment = simulate(Specimen(blobs(2, 1), PIXEL), 6, seed=1, snr=0.1, shift_sigma=4.0, progress=False)
+    model = replace(start_model(experiment.particles, experiment.specimens[0].density[None]), offset_sigma=1e6)
+    search, space = search_2d(30, shift_range=PIXEL, shift_step=PIXEL), FourierSpace(BOX, 2, PIXEL, 6)
+    found, sums = adaptive_expectation(experiment.particles, model, search, Adaptive(2, 1 - 1e-12, 1.0), space, xp=np,
+                                       budget=10**9)
+    dense, exact = expectation(experiment.particles, model, finest(finest(search)), space, MAXIMUM_LIKELIHOOD, xp=np,
+                               budget=10**9)
+    np.testing.assert_allclose(found.log_evidence, dense.log_evidence, atol=5e-3)
+    np.testing.assert_allclose(found.shifts, dense.shifts, atol=1e-9)
+    np.testing.assert_allclose(sums.squares, exact.squares, rtol=1e-4)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_weights_on_the_maps_own_grid_are_those_inserted_there(ndim):
+    """A hat is a sum of hats of half its width: what is inserted into the padded grid and gathered from the neighbours
+    is what was inserted at once."""
+    space, rng = FourierSpace(BOX, ndim, PIXEL, 6), np.random.default_rng(2)
+    rotations = euler_to_matrix(rng.uniform(0, [360, 180, 360] if ndim == 3 else [0, 0, 360], (40, 3)))
+    weights = rng.random((1, 40, len(space.bins)), dtype=np.float32)
+    inserter = Inserter(space, 1, np)
+    inserter.add(0, np.zeros(weights.shape[1:], dtype=np.complex64), weights[0], rotations)
+    gathered = inserter.sums(np.zeros(1), np.zeros(1), 0.0, 0.0).equations(space).weight
+    known = shells(BOX, ndim) < space.radius  # beyond, the padded grid ends half way to the next point
+    np.testing.assert_allclose(gathered[:, known], data_weight(space, rotations, weights)[:, known], rtol=1e-4)
 
 
 @pytest.mark.parametrize("budget", [10**9, 2 * 10**6, 5 * 10**5])

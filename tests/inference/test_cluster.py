@@ -6,6 +6,7 @@ import pickle
 import sys
 import threading
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -274,6 +275,15 @@ def test_without_dask_the_way_out_is_named(particles, blobs, monkeypatch, star, 
 def test_a_wrong_memory_is_refused_at_once(client, particles, blobs):
     with pytest.raises(InputError, match="not a size"):
         refine(particles, two_classes(particles, blobs), SPACE, cluster=client, memory="plenty")
+
+
+def test_blocks_of_one_worker_share_its_memory(monkeypatch):
+    """A worker with three threads is at three blocks at a time."""
+    worker = SimpleNamespace(memory_manager=SimpleNamespace(memory_limit=180_000_000),
+                             state=SimpleNamespace(nthreads=3))
+    monkeypatch.setattr(distributed, "get_worker", lambda: worker)
+    assert clusters._means.__wrapped__(None, "numpy")[1] == 20_000_000
+    assert clusters._means.__wrapped__("50 MB", "numpy")[1] == 50_000_000
 
 
 def test_workers_share_what_a_machine_has(client):

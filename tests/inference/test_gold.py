@@ -9,14 +9,18 @@ import pytest
 
 from cryoedu.datasets import load
 from cryoedu.errors import InputError
+from cryoedu.geometry.fourier import multiplicity, shells
 from cryoedu.geometry.grids import LocalSearch, search_3d
+from cryoedu.geometry.masks import soft_sphere
+from cryoedu.inference import gold
 from cryoedu.inference.adaptive import Adaptive
 from cryoedu.inference.gold import Sampling, gold_standard, halves_of, next_stage
-from cryoedu.inference.loop import refine, start_model
+from cryoedu.inference.loop import noise_power, refine, start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.validation.fsc import fsc, resolution
+from cryoedu.validation.masked import masked_fsc
 from cryoedu.validation.poses import pose_errors
 
 BOX, PIXEL = 20, 8.0
@@ -64,6 +68,64 @@ def test_prior_and_report_follow_from_the_halves(experiment):
     np.testing.assert_allclose(turn.fsc, np.where(shown, curve, 0.0), atol=1e-6)
     assert (turn.ssnr[0][~shown] < 0.01).all()  # twice the least FSC of a half
     assert len(turn.parts) == 2 and turn.model.classes == 1
+
+
+@pytest.fixture(scope="module")
+def first_turn():
+    """The first iteration of images without CTF, in which shells 2 to 7 run from signal to noise, and what was given to
+    `_update`."""
+    made = simulate(blobs(), 160, seed=2, snr=0.15, progress=False)
+    given, update = [], gold._update
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gold, "_update", lambda *a: (given.append(a), update(*a))[1])
+        turn = next(refined(made.particles, iterations=1, initial_resolution=BOX * PIXEL / 7))
+    return made.particles, turn, given[0]
+
+
+def test_the_prior_is_what_the_halves_say(first_turn):
+    """In closed form: SSNR and τ² from the FSC within the sphere, over the weight that white images without CTF give a
+    component of a shell: 1/σ² for each of a ring's, spread over the shell's."""
+    particles, turn, _ = first_turn
+    one, two = turn.state["halves"]
+    sphere = soft_sphere(BOX, PIXEL, min(120, (BOX - 6) * PIXEL))
+    within = masked_fsc(one, two, sphere, PIXEL).true
+    safe = np.clip(within, 1e-3, 0.999)
+    ssnr = safe / (1 - safe)
+    used = np.arange(2, turn.radius + 1)
+    assert ssnr[used].max() > 3 and ssnr[used].min() < 1  # or a factor in the wrong place would not show
+    assert np.abs(fsc(one, two) - within)[used].max() > 0.05
+    np.testing.assert_allclose(turn.ssnr[0][used], 2 * ssnr[used], rtol=1e-5)
+    ring, shell = (np.bincount(shells(BOX, ndim).ravel(), multiplicity(BOX, ndim).ravel())[: BOX // 2 + 1]
+                   for ndim in (2, 3))
+    sigma2 = np.mean([noise_power(particles.subset_of(mine))[0] for mine in halves_of(particles, 3)], axis=0)
+    weight = len(particles) / 2 / sigma2 * ring / shell
+    np.testing.assert_allclose((turn.model.tau2[0] * weight / ssnr)[used[1:-1]], 1, atol=0.25)
+    below = np.flatnonzero(np.where(np.arange(len(within)) > turn.radius, 0, within)[1:] < 0.143)
+    assert turn.state["resolved"][-1] == below[0]  # shell 1 is the first of them
+
+
+def test_maps_are_solved_with_the_prior_that_the_halves_say(first_turn, monkeypatch):
+    """Both halves, and the map of all, which has twice the weight. What the prior comes from has none."""
+    priors, solve = [], gold.solve
+    monkeypatch.setattr(gold, "solve", lambda *a: (priors.append(a[2]), solve(*a))[1])
+    tau2 = gold._update(*first_turn[2]).model.tau2
+    used = slice(2, first_turn[1].radius)
+    assert len(priors) == 5
+    for weak in priors[:2]:
+        np.testing.assert_allclose(weak[0, used] * tau2[0, used], 0.01 * first_turn[1].ssnr[0, used] / 2, rtol=0.1)
+    for prior in priors[2:]:
+        np.testing.assert_allclose(prior[0, used], 1 / tau2[0, used])
+
+
+@pytest.mark.parametrize("half", [0, 1])
+def test_a_half_s_map_starts_from_its_own(first_turn, half):
+    """A few steps from the other half's would leave the other half's noise in it."""
+    sums, sizes, models, *rest = first_turn[2]
+    other = replace(models[1 - half], maps=models[1 - half].maps + np.float32(0.1) * models[1 - half].maps.max())
+    changed = [models[half], other] if half == 0 else [other, models[half]]
+    before, after = (gold._update(sums, sizes, each, *rest).state["halves"] for each in (models, changed))
+    np.testing.assert_array_equal(before[half], after[half])
+    assert np.abs(before[1 - half] - after[1 - half]).max() > 0
 
 
 def test_low_frequencies_are_shared(experiment):

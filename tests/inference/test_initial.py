@@ -14,6 +14,7 @@ from cryoedu.geometry.euler import euler_to_matrix
 from cryoedu.geometry.fourier import components, gather, shift_phases
 from cryoedu.geometry.grids import Search, local_search, search_2d, search_3d, shift_grid
 from cryoedu.geometry.masks import soft_sphere
+from cryoedu.inference import initial
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
 from cryoedu.inference.expectation import expectation
 from cryoedu.inference.hillclimbing import PARTS, first_better, stochastic_hill_climbing
@@ -141,6 +142,22 @@ def test_the_map_takes_the_rest_of_the_way_later(experiment):
     assert looked_at[0] == 20 and 30 <= looked_at[1] <= 50 and looked_at[2] == 60  # all have a pose in the end
 
 
+def test_momentum_keeps_its_share_of_the_last_step_and_the_prior_is_that_of_all_particles(experiment, monkeypatch):
+    """Of two second iterations, one with the first one's velocity and one at rest, the difference is the share of it.
+    A batch of a third of the particles meets a third of the prior."""
+    asked, solved = [], maximisation
+    monkeypatch.setattr(initial, "maximisation", lambda *a: (asked.append(a[5]), solved(*a))[1])
+    options = {"seed": 1, "iterations": 3, "batches": [20], "radii": [4], "momentum": 0.6, "tau2_fudge": 2.0,
+               "array_library": "numpy"}
+    first = next(stochastic_gradient_descent(experiment.particles, search_3d(0), **options))
+    still = {**first.state, "velocity": np.zeros_like(first.state["velocity"])}
+    moving, resting = (next(stochastic_gradient_descent(experiment.particles, search_3d(0), model=first.model,
+                                                        state=state, number_from=2, **options)).state["velocity"]
+                       for state in (first.state, still))
+    np.testing.assert_allclose(moving - resting, 0.6 * first.state["velocity"], atol=1e-5 * np.abs(moving).max())
+    assert asked == [6.0] * 3
+
+
 def test_hill_climbing_takes_the_first_that_is_better(tiny):
     """Written out: each particle goes through the orientations in its random order and stops at a better one."""
     particles, model, search = tiny
@@ -174,6 +191,11 @@ def test_hill_climbing_takes_the_first_that_is_better(tiny):
     again = climb((found, moved), 3, budget=200_000)
     assert stayed < 10 and any((again[0] != found).any(axis=1))
     best = [max(correlation(i, a, s) for a in search.angles for s in search.shifts) for i in range(10)]
+    best_at_once, with_shift = first_better(particles, numbers, model, search, angles, shifts, SPACE, seed=(9, 2),
+                                            greedy=True, xp=np, budget=200_000)
+    for i in range(10):
+        most = max(best[i], correlation(i, angles[i], shifts[i]))
+        assert correlation(i, best_at_once[i], with_shift[i]) == pytest.approx(most, rel=1e-4)
     for turn in range(4, 12):  # by and by it is greedy
         again = climb(again, turn)
     for i in range(10):

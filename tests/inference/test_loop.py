@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from cryoedu.errors import InputError
 from cryoedu.geometry.grids import search_2d, search_3d
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
-from cryoedu.inference.loop import noise_power, opening, refine, start_model
-from cryoedu.inference.model import low_pass
+from cryoedu.inference.loop import hidden_parts, noise_power, opening, refine, start_model
+from cryoedu.inference.model import low_pass, signal_power
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.specimen import Specimen
@@ -182,6 +183,22 @@ def test_a_shell_of_noise_stays_closed():
     power, strongest = last.model.tau2[0, 8:12], last.model.tau2[0].max()
     assert (power < 1e-6 * strongest).all() and (power > 0).all()
     assert (power <= before.model.tau2[0, 8:12] * 1.01).all()
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_the_power_of_white_noise_is_that_of_the_conventions(ndim):
+    """White pixels of variance s² have τ² = n^ndim s² / 2 in each real component."""
+    noise = np.random.default_rng(1).normal(0, 3.0, (100 if ndim == 2 else 4, *(32,) * ndim))
+    np.testing.assert_allclose(signal_power(noise)[:, 2:].mean(axis=0), 32**ndim * 9.0 / 2, rtol=0.15)
+
+
+def test_the_spread_of_the_shifts_is_that_along_each_axis():
+    """Σ Γ |s|² of shifts of standard deviation σ along x and along y is 2 N σ²."""
+    shifts = np.random.default_rng(1).normal(0, 7.0, (5000, 2))
+    sums = SimpleNamespace(squares=np.ones((1, 9)), counts=np.ones((1, 9)), shift_square=np.sum(shifts**2))
+    found = hidden_parts(sums, np.array([2000.0, 3000.0]), None, search_2d(90, shift_range=10, shift_step=1),
+                         SimpleNamespace(unknowns=2), ("sigma2",))
+    assert found["offset_sigma"] == pytest.approx(7.0, rel=0.02)
 
 
 def test_supervised_classification_keeps_the_maps():

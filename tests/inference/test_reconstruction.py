@@ -9,6 +9,7 @@ import pytest
 
 from cryoedu.errors import InputError
 from cryoedu.geometry.fourier import fourier, radial_mean, shells
+from cryoedu.inference import reconstruction
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.specimen import Specimen
@@ -47,6 +48,17 @@ def test_without_noise_the_specimen_comes_back_on_its_own_scale():
         by_shell = radial_mean((ours * theirs.conj()).real, 32, ndim) / radial_mean(np.abs(theirs) ** 2, 32, ndim)
         assert np.abs(by_shell[:9] - 1).max() < 0.05
         assert found.pixel_size == 4.0
+
+
+def test_the_map_of_all_is_filtered_by_twice_the_ssnr_of_a_half(monkeypatch):
+    """Halves that correlate by a half have an SSNR of 1, all particles one of 2: two thirds of each shell stay."""
+    truth = read_map(RELION / "map.mrc")
+    particles = simulate(Specimen(truth.density, 4.0), 300, seed=1, snr=1.0, progress=False).truth
+    monkeypatch.setattr(reconstruction, "fsc", lambda one, two, mask: np.full(17, 0.5))
+    filtered, plain = (fourier(reconstruct(particles, wiener=w, progress=False, array_library="numpy").density, 3)
+                       for w in (True, False))
+    share = radial_mean((filtered * plain.conj()).real, 32, 3) / radial_mean(np.abs(plain) ** 2, 32, 3)
+    np.testing.assert_allclose(share[2:12], 2 / 3, atol=0.06)
 
 
 def test_a_resolution_limit_leaves_nothing_finer():

@@ -42,6 +42,16 @@ def test_a_tight_mask_makes_resolution_up_and_random_phases_show_it():
     assert found.resolution(0.3) > 2.0 * BOX / (LIMIT + 5)
 
 
+def test_the_correction_begins_two_shells_above_the_first_random_phases():
+    """There the mask still mixes random phases with kept ones, which correlate: the formula would take off signal."""
+    found = masked_fsc(*halves(), tight(), 2.0)
+    start = found.first_random + 2
+    np.testing.assert_array_equal(found.true[:start], found.masked[:start])
+    assert found.randomised[start - 2 : start].min() > 0.05  # it would
+    t, r = found.masked[start:], found.randomised[start:]
+    np.testing.assert_allclose(found.true[start:], (t - r) / (1 - r), atol=1e-6)
+
+
 def test_a_soft_mask_changes_nothing_but_the_noise_outside():
     """Random phases do not correlate under a soft mask; the true curve is the masked one, above the unmasked."""
     mask = soft_sphere(BOX, 1, 30, edge_pixels=8)

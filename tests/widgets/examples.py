@@ -36,7 +36,7 @@ from cryoedu.geometry.grids import search_3d
 from cryoedu.inference.jobs import classify3d
 from cryoedu.widgets.class_explorer import class_explorer
 made = load_particles("ribosome-particles", count=80, box=16, pixel_size=22.0, progress=False)
-run = classify3d(made.particles, made.specimens[0].density, 2, search_3d(0), seed=1, iterations=3)
+run = classify3d(made.particles, made.specimens[0].density, 4, search_3d(0), seed=1, iterations=3)
 widget = class_explorer(list(run), made.truth.classes, names=["whole", "large"])
 """,
     "ctf_explorer": """
@@ -57,6 +57,11 @@ widget.kind = 3
 from cryoedu.datasets import load
 from cryoedu.widgets.mapviewer import map_viewer
 widget = map_viewer([load(name, box=24) for name in ("ribosome-80S", "ribosome-large-subunit")])
+""",
+    "map viewer of four": """
+from cryoedu.datasets import load
+from cryoedu.widgets.mapviewer import map_viewer
+widget = map_viewer([load("ribosome-80S", box=20)] * 4, names=["start", "iteration 1", "iteration 6", "truth"])
 """,
     "matching": """
 from cryoedu.datasets import load

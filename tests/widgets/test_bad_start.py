@@ -49,7 +49,7 @@ def test_the_page_gets_a_picture_with_its_description():
     widget = bad_start(runs(), TRUTH, 10.0)
     widget.frame = 2
     alt = widget.picture().alt
-    assert "ball: in iteration 3 the mean largest probability is 0.8; at the end arrived" in alt
+    assert "ball: in iteration 3 mean largest probability 0.8 (to ±0.1); at the end arrived" in alt
     assert "noise: in iteration 5" in alt and "at the end lost" in alt and alt in widget.still()["text/html"]
     assert widget.still() == widget.still()
     widget.close()

@@ -73,12 +73,13 @@ def test_the_browser_s_ctf_is_python_s(lab):
         for label, keys in setting.items():
             setattr(mine, TRAITS[label], slide(page, label, *keys))
         words, now = page.words(), mine.planes()
-        assert agree(page, 3, now["ctf"] ** 2, 0, 1, TABLE, share=0.999)
-        assert agree(page, 1, now["psf"], *spread(now["psf"]), share=0.99)
-        assert agree(page, 2, now["image"], now["image"].min(), now["image"].max(), share=0.99)
+        assert agree(page, 1, now["ctf"] ** 2, 0, 1, TABLE, share=0.999)
+        assert agree(page, 2, now["psf"], *spread(now["psf"]), share=0.99)
+        assert agree(page, 3, now["image"], now["image"].min(), now["image"].max(), share=0.99)
         zero = mine.first_zero()
         assert ("no zero" if zero is None else f"first zero at {zero:.1f} Å") in words
         assert f"keeps {mine.contrast():.0%}".replace("%", " %") in words
+        assert f"up to {mine.displacement(5):.0f} Å from where they belong" in words
         seen.add(words)
     assert len(seen) == len(SETTINGS)
     page.page.get_by_text("as at the start").click()

@@ -70,6 +70,21 @@ def test_the_surface_is_turned_as_the_projections_are(lab):
     assert eventually(lambda: turned((0, 90, 0)))
 
 
+def test_surfaces_take_the_colour_of_the_page(lab):
+    """In the dark theme, white panels glare."""
+    lab.notebook("dark.ipynb", SHOW["maps"], shows=".cryoedu-surface canvas")
+
+    def corner():
+        from matplotlib.image import imread
+
+        return imread(io.BytesIO(lab.page.locator(".cryoedu-surface").first.screenshot()))[4, 4, :3].max()
+
+    assert eventually(lambda: corner() > 0.95)
+    for theme, dark in (("JupyterLab Dark", True), ("JupyterLab Light", False)):
+        lab.page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: '{theme}'}})")
+        assert eventually(lambda dark=dark: corner() < 0.2 if dark else corner() > 0.95), theme
+
+
 def test_a_higher_level_makes_a_smaller_surface(lab):
     lab.notebook("level.ipynb", SHOW["maps"], shows=".cryoedu-surface canvas")
     assert eventually(lambda: surface(lab).mean() > 0.1)

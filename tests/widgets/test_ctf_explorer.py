@@ -39,6 +39,24 @@ def test_the_first_zero_is_where_the_formula_says(explorer):
     assert explorer.first_zero() is None
 
 
+@pytest.mark.parametrize("defocus, astigmatism, cs", [(20_000, 0, 8.0), (-4_000, 0, 8.0), (9_000, 5_000, 2.7)])
+def test_a_wave_is_moved_by_the_slope_of_its_phase(defocus, astigmatism, cs):
+    """From one zero of the CTF to the next the phase turns by π, so that their distance is half of one over the shift.
+
+    A shift without its part of Cs was 5 Å off at the first of these settings.
+    """
+    explorer = ctf_explorer(load("protein2d", box=256, pixel_size=1.5), defocus=defocus, astigmatism=astigmatism, cs=cs)
+    (u, curves), measured = explorer.profile(), []
+    for curve in curves:
+        before = np.flatnonzero(curve[:-1] * curve[1:] < 0)
+        zeros = u[before] + (u[1] - u[0]) * curve[before] / (curve[before] - curve[before + 1])
+        near = zeros[np.argsort(np.abs(zeros - 1 / 5))[:3]]
+        measured.append((1 / np.ptp(near), 2 / (near.min() + near.max())))
+    moved, spacing = max(measured)
+    assert explorer.displacement(spacing) == pytest.approx(moved, rel=0.02)
+    explorer.close()
+
+
 def test_u_lies_along_its_angle(explorer):
     """The longer defocus makes the tighter rings: fewer Å to the first zero along U, and along that axis in 2D."""
     explorer.astigmatism, explorer.angle, explorer.cs = 8_000, 90, 0

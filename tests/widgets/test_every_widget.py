@@ -32,6 +32,11 @@ def shown(lab, request):
     lab.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
 
 
+LAPTOP = {"width": 1366, "height": 768}
+VISIBLE_HEIGHT = """() => { const panel = document.querySelector('.jp-WindowedPanel-outer').getBoundingClientRect();
+    return Math.min(panel.bottom, innerHeight) - panel.top; }"""
+
+
 def inside(page, selector):
     return page.page.locator(f".jp-OutputArea .cryoedu :is({selector})" if selector else ".jp-OutputArea .cryoedu")
 
@@ -54,6 +59,19 @@ def test_it_paints(shown):
     assert colours or paths
     assert all(count >= 3 for count in colours)
     assert bool(paths) == bool(inside(shown, "svg[role=img]").count())
+
+
+def test_pictures_and_sliders_are_seen_together_on_a_laptop(shown):
+    """Who scrolls from the slider to the picture and back does not see what one does to the other."""
+    for tick in inside(shown, 'input[type="checkbox"]').all():  # some show one more picture
+        tick.check()
+    before = shown.page.viewport_size
+    shown.page.set_viewport_size(LAPTOP)
+    shown.words()
+    tall, room = inside(shown, "").bounding_box()["height"], shown.page.evaluate(VISIBLE_HEIGHT)
+    shown.page.set_viewport_size(before)
+    print(f"{shown.name}: {tall:.0f} of {room:.0f} px")
+    assert tall <= room
 
 
 def test_everything_has_a_name(shown):

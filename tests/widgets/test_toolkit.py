@@ -171,15 +171,29 @@ def test_an_image_of_any_shape_is_painted_pixel_for_pixel(page):
     assert page.locator(".cryoedu-stage circle").count() == 1
 
 
-def test_words_are_said_once_when_all_is_calm(page):
-    """A screen reader that reads every step of a dragged slider is one that is switched off."""
+def test_words_are_seen_at_once_and_said_once_when_all_is_calm(page):
+    """A screen reader that reads every step of a dragged slider is one that is switched off; the eye wants them all."""
     said = page.evaluate("""async () => {
-        const line = statusLine(100), said = [];
+        const line = statusLine(100), said = [], live = line.box.querySelector("[aria-live]");
         root.append(line.box);
-        new MutationObserver(() => said.push(line.box.textContent)).observe(line.box, { childList: true });
+        new MutationObserver(() => said.push(live.textContent)).observe(live, { childList: true });
         for (let i = 0; i < 5; i++) { line.say(`step ${i}`); await new Promise((r) => setTimeout(r, 10)); }
         await new Promise((r) => setTimeout(r, 300));
         line.say("never"); line.stop();
         await new Promise((r) => setTimeout(r, 300));
         return said; }""")
     assert said == ["step 4"]
+
+
+def test_words_keep_up_with_the_player(page):
+    """While a film plays, what stood below the picture was of the frame at which it began."""
+    seen = page.evaluate("""async () => {
+        const line = statusLine(), seen = [];
+        const film = player({ label: "turn", frames: 6, seconds: 0.05, onInput: (i) => line.say(`turn ${i}`) });
+        root.append(film.box, line.box);
+        new MutationObserver(() => seen.push(root.innerText.match(/turn \\d/)?.[0])).observe(line.box,
+            { childList: true, subtree: true });
+        document.querySelector("button").click();
+        await new Promise((r) => setTimeout(r, 900));
+        return [...new Set(seen)]; }""")
+    assert seen == [f"turn {i}" for i in range(1, 6)]

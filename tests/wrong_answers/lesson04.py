@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from cryoedu.microscope.realspace import rotate
+from cryoedu.validation.classes import agreement
 
 
 def score_of(images, references, sigma, weights=None):
@@ -23,6 +24,16 @@ def unnormalised(x, a, s, w):
 def naive_posterior(x, a, s, w):
     p = unnormalised(x, a, s, w)
     return p / p.sum((1, 2), keepdims=True)
+
+
+def of_all_images(score):
+    p = np.exp(score - score.max())
+    return p / p.sum((1, 2), keepdims=True)
+
+
+def classes_only(score):
+    p = np.exp(score.max(2, keepdims=True))
+    return np.repeat(p / p.sum(1, keepdims=True), score.shape[2], axis=2)
 
 
 def best_only(gamma):
@@ -45,6 +56,11 @@ def loops_averages(images, gamma, angles):
     return out
 
 
+def last_rotation(images, gamma, angles):
+    sums = np.tensordot(gamma, images, axes=(0, 0))
+    return np.array([rotate(one[-1], -angles[-1]) for one in sums]) / gamma.sum((0, 2))[:, None, None]
+
+
 def loops_purity(classes, truth):
     right = 0
     for k in set(classes.tolist()):
@@ -61,17 +77,23 @@ KEPT, JUNK = (lambda c, p: c[p].mean()), (lambda c, p: 1 - p[c].mean())
 
 
 WRONG = [
-    ("4.1", math.exp(1), "how common"),
-    ("4.1", 3 * math.exp(0.5), "energies"),
+    ("4.1", math.exp(1.5), "how common"),
+    ("4.1", 4 * math.exp(0.5), "energies"),
     ("4.1", math.exp(0.5), "both the energies and the shares"),
-    ("4.1", 3 * math.exp(1.5), "whole difference"),
-    ("4.1", 3.0, "wrong sign"),
-    ("4.1", 3 * math.exp(2), "divided by σ."),
-    ("4.1", 3 * math.exp(4), "did not divide"),
-    ("4.1", 2.0986, "logarithm"),
-    ("4.1", 0.1226, "other way round"),
-    ("4.1", 0.8907, "only these two"),
-    ("4.1", math.exp(1.4), "add their logarithms"),
+    ("4.1", 4.0, "only the shares"),
+    ("4.1", 4 * math.exp(2.5), "whole difference"),
+    ("4.1", 4 * math.exp(-0.5), "wrong sign"),
+    ("4.1", 4 * math.exp(3), "divided by σ."),
+    ("4.1", 4 * math.exp(6), "did not divide"),
+    ("4.1", 4 * math.exp(0.75), "divided by 2σ²"),
+    ("4.1", 2.886, "logarithm of the answer"),
+    ("4.1", 1.5, "difference of the two"),
+    ("4.1", 37 / 31, "divided the two scores"),
+    ("4.1", math.exp(1.5) / 4, "instead of multiplying"),
+    ("4.1", 4 * 10**1.5, "power of 10"),
+    ("4.1", 0.05578, "other way round"),
+    ("4.1", 0.94717, "only these two"),
+    ("4.1", math.exp(1.95), "add their logarithms"),
     ("4.1", 17, "That is not it"),
     ("4.1", "A", "One number"),
     ("4.2", lambda x, a, s, w: naive_posterior(x, a, s, np.ones(3)), "class weights are missing"),
@@ -87,6 +109,10 @@ WRONG = [
     ("4.2", unnormalised, "not normalised"),
     ("4.2", lambda x, a, s, w: best_only(naive_posterior(x, a, s, w)), "maxCC"),
     ("4.2", naive_posterior, "overflows"),
+    ("4.2", lambda x, a, s, w: of_all_images(score_of(x, a, s, w)), "*all* images"),
+    ("4.2", lambda x, a, s, w: naive_posterior(x, a, s, 1 / w), "subtract log w"),
+    ("4.2", lambda x, a, s, w: naive_posterior(x, a, s, np.ones(3)) + np.log(w)[:, None], "belongs to the score"),
+    ("4.2", lambda x, a, s, w: classes_only(score_of(x, a, s, w)), "Γ keeps the rotations"),
     ("4.2", lambda x, a, s, w: np.full((5, 3, 4), 1 / 12), "not the posterior"),
     ("4.2", lambda x, a, s, w: -np.full((5, 3, 4), 1 / 12), "negative"),
     ("4.2", lambda x, a, s, w: np.ones((5, 3)), "shape"),
@@ -96,6 +122,11 @@ WRONG = [
     ("4.3", lambda g: g.sum(2), "each image"),
     ("4.3", lambda g: g.mean(0), "over the rotations too"),
     ("4.3", lambda g: g.max(2).mean(0), "best rotation"),
+    ("4.3", lambda g: np.bincount([np.argmax(x) // x.shape[1] for x in g], minlength=3) / len(g), "largest Γ"),
+    ("4.3", lambda g: g.sum((0, 2)) / g.shape[1], "number of classes"),
+    ("4.3", lambda g: g.sum((0, 1)) / len(g), "Keep the classes"),
+    ("4.3", lambda g: g.sum((1, 2)), "Keep the classes"),
+    ("4.3", lambda g: g.sum(), "Keep the classes"),
     ("4.3", lambda g: np.ones(3) / 3, "same weight"),
     ("4.3", lambda g: np.array([0.5, 0.4, 0.1]), "not the shares"),
     ("4.4", lambda x, g, a: loops_averages(x, g, a) * g.sum((0, 2))[:, None, None] / len(x), "number of all images"),
@@ -104,6 +135,7 @@ WRONG = [
     ("4.4", lambda x, g, a: loops_averages(x, g, 0 * a), "smeared"),
     ("4.4", lambda x, g, a: np.nan_to_num(loops_averages(x, best_only(g), a)), "maxCC"),
     ("4.4", lambda x, g, a: np.repeat(loops_averages(x, g.sum(1, keepdims=True), a), 3, axis=0), "classes are lost"),
+    ("4.4", lambda x, g, a: last_rotation(x, g, a), "only the last rotation"),
     ("4.4", loops_averages, "empty class"),
     ("4.4", lambda x, g, a: np.zeros((3, 20, 20)), "not the weighted averages"),
     ("4.4", lambda x, g, a: np.zeros((20, 20)), "shape"),
@@ -112,7 +144,10 @@ WRONG = [
     ("4.5", lambda c, t: loops_purity(t, c), "Turn it round"),
     ("4.5", lambda c, t: loops_purity(c, t) * len(c), "Divide by N"),
     ("4.5", lambda c, t: 1 - loops_purity(c, t), "1 minus"),
-    ("4.5", lambda c, t: sum(np.bincount(t[c == k]).max() for k in range(c.max() + 1)) / len(c), "class 3 is empty"),
+    ("4.5", lambda c, t: sum(np.bincount(t[c == k]).max() for k in range(c.max() + 1)) / len(c), "class 2 is empty"),
+    ("4.5", agreement, "agreement"),
+    ("4.5", lambda c, t: 100 * loops_purity(c, t), "per cent"),
+    ("4.5", lambda c, t: loops_purity(c[c == c.max()], t[c == c.max()]), "last class alone"),
     ("4.5", lambda c, t: 0.123, "not the purity"),
     ("4.5", lambda c, t: t, "one number"),
     ("4.6", both(lambda c, p: JUNK(c, p), lambda c, p: KEPT(c, p)), "swapped"),
@@ -123,5 +158,8 @@ WRONG = [
     ("4.6", both(lambda c, p: (c & p).mean(), lambda c, p: (c & ~p).mean()), "both times"),
     ("4.6", both(lambda c, p: KEPT(~c, p), lambda c, p: JUNK(~c, p)), "not* chosen"),
     ("4.6", lambda c, good, p: (0.5, 0.5), "not the two shares"),
-    ("4.6", lambda c, good, p: 0.9, "shape"),
+    ("4.6", lambda c, good, p: 0.9, "Two numbers are asked for"),
+    ("4.6", lambda c, good, p: np.isin(c, good), "Two numbers are asked for"),
+    ("4.6", both(lambda c, p: 100 * KEPT(c, p), lambda c, p: 100 * JUNK(c, p)), "per cent"),
+    ("4.6", both(lambda c, p: c[p].sum(), lambda c, p: (~p[c]).sum()), "count the images"),
 ]

@@ -19,8 +19,8 @@ function render({ model, el }) {
     value: model.get(side), onInput: (v) => put(side, v) }));
   const play = player({ label: "step", frames, value: model.get("frame"), seconds: 0.5,
     show: (i) => (i ? `${i} of ${frames - 1}` : "the start"), onInput: (v) => put("frame", v) });
-  const panels = sides.map(() => VIEWS.map((view) => imagePanel({ title: view, width: n, shown: 128 })));
-  const fixed = VIEWS.map((view) => imagePanel({ title: view, width: n, shown: 128 }));
+  const section = (view) => imagePanel({ title: view, width: n, shown: 116 });
+  const panels = sides.map(() => VIEWS.map(section)), fixed = VIEWS.map(section);
   const heads = [...sides, "truth"].map(() => h("p", { class: "cryoedu-note" }));
   heads[2].textContent = "the truth";
   fixed.forEach((panel, c) => panel.draw({ pixels: truth.subarray(c * n * n, (c + 1) * n * n),
@@ -29,12 +29,12 @@ function render({ model, el }) {
 
   const series = [{ name: "first" }, { name: "second" }];
   const likelihood = linePlot({ title: "log L, thousands below the best", xLabel: "iteration", yLabel: "log L",
-    x: [1, last], series, name: "climb" });
+    x: [1, last], series, name: "climb", height: 140 });
   const sure = linePlot({ title: "How sure the particles are", xLabel: "iteration", yLabel: "mean of the largest Γ",
-    x: [1, last], series, name: "sharpness" });
+    x: [1, last], series, name: "sharpness", height: 140 });
   const curve = linePlot({ title: "FSC with the truth", xLabel: "resolution (Å)", yLabel: "FSC",
     x: [0, (bins - 1) / width], series, name: "fsc", xTicks: [2, 4, 6, 8, 10, 12].map((s) => s / width),
-    xTick: (v) => (1 / v).toFixed(0) });
+    xTick: (v) => (1 / v).toFixed(0), height: 130 });
   const says = statusLine();
   root.append(controls(...choices.map((c) => c.box), play.box),
     row(column(heads[0], panels[0]), column(heads[1], panels[1])), row(column(heads[2], fixed), curve.svg),
@@ -58,7 +58,8 @@ function render({ model, el }) {
     const deepest = Math.min(-1, extent([].concat(...runs.map((run) => Array.from(part(climb, run)))))[0]);
     const words = runs.map((run, i) => `${names[run]}, iteration ${numbers[at[i]]}: FSC above 0.5 to ` +
       `${reached[at[i]].toFixed(0)} Å, ${Number.isFinite(climb[at[i]]) ? `log L ${Math.abs(1000 * climb[at[i]]).toFixed(0)} below the best, ` : ""}` +
-      `mean of the largest Γ ${sharpness[at[i]].toFixed(2)}`);
+      (Number.isFinite(sharpness[at[i]]) ? `mean of the largest Γ ${sharpness[at[i]].toFixed(2)}`
+        : "each particle has one pose"));
     // one cursor for both lines: the iteration of the longer run
     const now = Math.max(...at.map((k) => numbers[k]));
     likelihood.draw({ values: of(climb), at: xs, y: [deepest, 0], cursor: now,

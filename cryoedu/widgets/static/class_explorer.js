@@ -56,7 +56,7 @@ function render({ model, el }) {
     options: Array.from({ length: data.K }, (_, k) => `class ${k + 1}`), onInput: (k) => put("shown", k) });
   root.append(controls(time.box, plane.box, depth.box, shown.box));
 
-  const width = data.K < 5 ? 148 : 120;
+  const width = Math.max(80, Math.min(148, Math.floor(934 / (2 * data.K)) - 12));  // all of them in one row, if they can
   const pictures = Array.from({ length: data.K }, (_, k) => ({
     map: imagePanel({ title: `class ${k + 1}`, width: data.n, shown: width, unit: "" }),
     apart: imagePanel({ title: `class ${k + 1} − mean of all`, width: data.n, shown: width, unit: "",
@@ -71,8 +71,8 @@ function render({ model, el }) {
     series: [{ kind: "bars", colour: COLOURS[j % 6] }], height: 160 }));
   const middles = Array.from({ length: B }, (_, b) => (b + 0.5) / B);
   const table = countTable(data.K, names), words = statusLine();
-  root.append(row(...pictures.flatMap((p) => [p.map.box, p.apart.box])), row(...plots.map((p) => p.svg)),
-    row(table.box), words.box);
+  root.append(row(...pictures.flatMap((p) => [p.map.box, p.apart.box])),
+    group("row cryoedu-three")(...plots.map((p) => p.svg), table.box), words.box);
 
   function draw() {
     const [t, axis, at, k] = ["iteration", "plane", "depth", "shown"].map((name) => model.get(name));

@@ -114,7 +114,7 @@ function player({ label, frames, value = 0, seconds = 0.6, show = (i) => `${i + 
   });
   const position = slider({ label, min: 0, max: frames - 1, step: 1, value, show,
     onInput: (v) => { stop(); onInput(v); } });
-  const box = h("div", { class: "cryoedu-player cryoedu-wide", role: "group", "aria-label": label }, buttons(play,
+  const box = h("div", { class: "cryoedu-player cryoedu-wide", role: "group", "aria-label": label }, group("buttons")(play,
     button("first", manual(() => 0)), button("back", manual((v) => v - 1)), button("step", manual((v) => v + 1)),
     button("last", manual(() => frames - 1))), position.box);
   return { box, input: position.input, set: position.set, stop };
@@ -122,14 +122,17 @@ function player({ label, frames, value = 0, seconds = 0.6, show = (i) => `${i + 
 
 // ---- words
 
-function statusLine(delay = 250) {
-  const box = h("p", { class: "cryoedu-words", role: "status", "aria-live": "polite" });
+function statusLine(delay = 250) {  // the eye reads at once, a screen reader when nothing has moved for a while
+  const shown = h("p", { class: "cryoedu-words", "aria-hidden": "true" });
+  const said = h("p", { class: "cryoedu-said", role: "status", "aria-live": "polite" });
+  const box = h("div", {}, shown, said);
   let timer = 0;
   const stop = () => { clearTimeout(timer); box.removeAttribute("aria-busy"); };
   const say = (words) => {
     clearTimeout(timer);
+    shown.textContent = words;
     box.setAttribute("aria-busy", "true");
-    timer = setTimeout(() => { box.textContent = words; stop(); }, delay);
+    timer = setTimeout(() => { said.textContent = words; stop(); }, delay);
   };
   return { box, stop, say };
 }
@@ -178,9 +181,9 @@ function paint(canvas, pixels, table = GREYS) {
 }
 
 function imagePanel({ title, width, height = width, shown = 168, shownHeight = null, table = null, unit = null,
-                      note = "", onPick = null }) {
+                      note = "", smooth = false, onPick = null }) {
   const tall = shownHeight ?? Math.round(shown * height / width);
-  const style = `width:${shown}px;height:${tall}px`;
+  const style = `width:${shown}px;height:${tall}px${smooth ? ";image-rendering:auto" : ""}`;
   const canvas = h("canvas", { width, height, role: "img", "aria-label": title, style });
   const caption = h("figcaption", { style: `max-width:${shown}px` }, title);
   const stage = h("div", { class: "cryoedu-stage" }, canvas);

@@ -35,7 +35,9 @@ function transferFunction(q) {  // (u², cos 2α, sin 2α) → CTF
     const defocus = q.defocus + q.astigmatism / 2 * (cos2 * c + sin2 * s);
     return Math.sin(first * defocus * u2 - second * u2 * u2 + phase) * Math.exp(-q.b_factor / 4 * u2);
   };
-  return { at, lambda, turn };
+  const displaced = (u) => Math.max(...[1, -1].map((side) =>  // Å, of a wave: |γ′| / 2π, the larger of the two axes
+    Math.abs(lambda * (q.defocus + side * q.astigmatism / 2) * u - q.cs * 1e7 * lambda ** 3 * u ** 3)));
+  return { at, turn, displaced };
 }
 
 function imaging(model) {
@@ -52,7 +54,7 @@ function imaging(model) {
   const points = 513, u = Float64Array.from({ length: points }, (_, i) => i / (points - 1) * n / 2 / length);
 
   function compute(q) {
-    const { at, lambda, turn } = transferFunction(q);
+    const { at, turn, displaced } = transferFunction(q);
     for (let i = 0; i < n * n; i++) {
       const c = at(u2[i], cos2[i], sin2[i]);
       power[centred[i]] = c * c;
@@ -66,7 +68,8 @@ function imaging(model) {
       const [a, b] = [profile[0][i], profile[0][i + 1]];
       if (a * b <= 0) zero = u[i] + (u[1] - u[0]) * a / (a - b || 1);
     }
-    return { power, image, point, profile, zero, lambda };
+    const close = u.find((v) => displaced(v) > length / 2) ?? null;  // from here on the rings are closer than n can show
+    return { power, image, point, profile, zero, displaced, close };
   }
   return { n, length, nyquist: n / 2 / length, compute };
 }
@@ -102,19 +105,20 @@ function render({ model, el }) {
     button("far from focus", () => setAll({ ...start, defocus: 30000 })))));
 
   const finest = number(1 / nyquist, 3);
-  const size = { width: n, shown: 256 };  // a box of 256 pixels as it is: smaller, its rings would make new ones
+  const size = { width: n, shown: 212, smooth: n > 212 };
   const before = imagePanel({ title: "before", ...size,
-    note: `${Math.round(length)} Å across; black: lowest, white: highest` });
+    note: `${Math.round(length)} Å across` });
   const rings = imagePanel({ title: "CTF²: Thon rings", ...size, table: bytes(model.get("_cividis")), unit: "",
-    note: `centre: coarse waves; edge: ${finest} Å; circles: 10 and 5 Å` });
+    note: `edge: ${finest} Å; circles: 10 and 5 Å` });
   const point = imagePanel({ title: "a point becomes", ...size, note: "the point spread function, mean ± 3 σ" });
   const after = imagePanel({ title: "after", ...size });
   const ticks = [50, 20, 10, 7, 5, 4, 3, 2.5, 2, 1.5, 1].filter((d) => 1 / d <= nyquist * 1.001).map((d) => 1 / d);
   const plot = linePlot({ title: "CTF along the two axes of the astigmatism", xLabel: "resolution (Å)", yLabel: "CTF",
-    x: [0, nyquist], xTicks: ticks, xTick: (v) => number(1 / v, 2), width: 480, height: 250, name: "ctf",
+    x: [0, nyquist], xTicks: ticks, xTick: (v) => number(1 / v, 2), width: 900, height: 160, name: "ctf",
     series: [{ name: "along U" }, { name: "along V" }] });
   const says = statusLine();
-  root.append(row(before.box, point.box, after.box), row(rings.box, plot.svg), says.box);
+  plot.svg.style.maxWidth = "900px";
+  root.append(row(before.box, rings.box, point.box, after.box), row(plot.svg), says.box);
   const original = floats(model.get("_image"));
   before.draw({ values: original, range: extent(original), words: "the image before the microscope" });
   const circles = [10, 5].map((d) => ["circle", {
@@ -134,10 +138,9 @@ function render({ model, el }) {
       words: `the image after the microscope at a defocus of ${q.defocus} Å` });
     plot.draw({ values: now.profile, y: [-1.05, 1.35], words: `CTF against resolution: ${where}`,
       lines: [{ y: 0 }, ...(now.zero === null ? [] : [{ x: now.zero, name: where }])] });
-    const worst = Math.abs(q.defocus) + q.astigmatism / 2, limit = 2 * now.lambda * worst / length;
     says.say(`Δf = ${euro(q.defocus)}: ${where}. The image keeps ${contrast}. Waves of 5 Å land up to ` +
-      `${(now.lambda * Math.abs(q.defocus) / 5).toFixed(0)} Å from where they belong. ` +
-      (limit > 1 / nyquist ? `Finer than ${number(limit, 2)} Å the rings are closer than this box can show.` : ""));
+      `${now.displaced(1 / 5).toFixed(0)} Å from where they belong. ` +
+      (now.close === null ? "" : `Finer than ${number(1 / now.close, 2)} Å the rings are closer than this box can show.`));
   });
   return ending(root, end, says.stop);
 }

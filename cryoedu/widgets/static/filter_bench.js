@@ -86,17 +86,20 @@ function render({ model, el }) {
     coarse.input.disabled = !(k === 2 || k === 3);
     fine.input.disabled = !(k === 1 || k === 3);
     const w = data.weights(k, low, high), sums = data.scores(p, w), best = argmax(sums) * step, right = data.aligned(w);
+    const empty = !w.some((v) => v > 0), here = `true ${data.truth[p].toFixed(0)}°`;
     before.draw({ values: data.filtered(p, everything), words: `image ${p + 1}, not filtered` });
     after.draw({ values: data.filtered(p, w), words: `image ${p + 1} after the filter: ${kinds[k]}` });
     filter.draw({ values: [w, data.worth], at: [shells, shells], y: [0, 1.05], words: `weights by shell: ${kinds[k]}` +
       (k === 2 || k === 3 ? `, from ${angstrom(low)}` : "") + (k === 1 || k === 3 ? `, to ${angstrom(high)}` : "")
       + `; τ²/σ² is highest at ${angstrom(argmax(data.worth) + 1)}` });
     score.draw({ values: [sums], truth: data.truth[p],
-      words: `score highest at ${best.toFixed(0)} degrees; true rotation ${data.truth[p].toFixed(0)} degrees` });
+      words: `${empty ? "no score" : `score highest at ${best.toFixed(0)} degrees`}; true rotation ` +
+        `${data.truth[p].toFixed(0)} degrees` });
     const percent = (v) => `${(100 * v).toFixed(0)} %`;
     meter.value = right;
     share.textContent = `${percent(right)} (no filter ${percent(none)}, learned ${percent(learned)})`;
-    words.say(`${kinds[k]}: ${percent(right)} of ${data.N} images are aligned within 10°. Image ${p + 1} of ${model.get("shown_count")}: best at ${best.toFixed(0)}°, true ${data.truth[p].toFixed(0)}°.`);
+    words.say(empty ? `${kinds[k]} from ${angstrom(low)} to ${angstrom(high)}: nothing is kept, so nothing can be aligned.`
+      : `${kinds[k]}: ${percent(right)} of ${data.N} images are aligned within 10°. Image ${p + 1} of ${model.get("shown_count")}: best at ${best.toFixed(0)}°, ${here}.`);
   }
 
   return ending(root, follow(model, ["kind", "coarse", "fine", "particle"], draw), words.stop);

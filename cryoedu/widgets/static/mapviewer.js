@@ -23,15 +23,18 @@ function render({ model, el }) {
 
   // what of the volume is seen across each axis: the axes that run right and down
   const cuts = [["z", "x", "y"], ["y", "x", "z"], ["x", "y", "z"]];
+  const wide = model.get("surface_size");
+  const shown = names.length > 2 ? 92 : wide - 32;  // three and four maps: two of them beside each other
   const rows = names.map((name) => ({
-    name, surface: h("div", { class: "cryoedu-surface", role: "img", "aria-label": `surface of ${name}` }),
-    panels: cuts.map(([axis, right, down]) => imagePanel({ title: axis, width: n, shown: 165,
+    name, surface: h("div", { class: "cryoedu-surface", role: "img", "aria-label": `surface of ${name}`,
+      style: `width:${wide}px;height:${wide}px` }),
+    panels: cuts.map(([axis, right, down]) => imagePanel({ title: axis, width: n, shown, smooth: n > shown,
       note: `→ ${right}, ↓ ${down}`, onPick: (i, j) => { put(right, i); put(down, j); } })) }));
   const words = statusLine();
-  for (const { name, panels, surface } of rows) root.append(h("div", { class: "cryoedu-name" }, name),
+  const maps = rows.map(({ name, panels, surface }) => h("div", {}, h("div", { class: "cryoedu-name" }, name),
     row(...panels.map((panel) => panel.box),
-      h("figure", { class: "cryoedu-image" }, h("figcaption", {}, "surface"), surface)));
-  root.append(words.box);
+      h("figure", { class: "cryoedu-image" }, h("figcaption", {}, "surface"), surface))));
+  root.append(row(...maps), words.box);
   for (const { surface } of rows) surface.addEventListener("pointermove", drag);
 
   function slice(m, axis, at) {
@@ -85,22 +88,30 @@ function render({ model, el }) {
       `${share.join("; ")}.`);
   }
 
+  const theme = new MutationObserver(paper);
+  theme.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name"] });
+  function paper() {  // surfaces on the page's own colour: white panels glare in a dark theme
+    const [red, green, blue] = getComputedStyle(rows[0].surface).backgroundColor.match(/\d+/g).map(Number);
+    for (const { plot } of surfaces) plot.set("background_color", (red << 16) + (green << 8) + blue);
+  }
+
   async function embed() {
     const manager = model.widget_manager, plots = model.get("_plots"), meshes = model.get("_surfaces");
     for (let m = 0; m < rows.length && !gone; m++) {
       const [plot, mesh] = await Promise.all([plots[m], meshes[m]].map((id) => manager.get_model(id)));
-      const shown = await manager.create_view(plot);
-      if (gone) return shown.remove();
-      rows[m].surface.append(shown.el);
-      surfaces.push({ mesh, shown });
+      const seen = await manager.create_view(plot);
+      if (gone) return seen.remove();
+      rows[m].surface.append(seen.el);
+      surfaces.push({ plot, mesh, seen });
     }
-    if (!gone) draw();
+    if (!gone) { paper(); draw(); }
   }
   const end = follow(model, traits, draw);
   embed().catch(() => { for (const { surface } of rows) surface.textContent = "This browser cannot draw surfaces."; });
   return ending(root, end, words.stop, () => {
     gone = true;
-    for (const { shown } of surfaces) shown.remove();
+    theme.disconnect();
+    for (const { seen } of surfaces) seen.remove();
   });
 }
 

@@ -82,7 +82,7 @@ function render({ model, el }) {
     quiet = false;
   }
 
-  const names = { rot: "rot (longitude)", tilt: "tilt (latitude)", psi: "psi (in plane)" };
+  const names = { rot: "rot (longitude)", tilt: "tilt (from pole)", psi: "psi (in plane)" };
   const angle = Object.fromEntries(Object.keys(names).map((name) => [name, slider({ label: names[name], min: 0,
     max: name === "tilt" ? 180 : 355, step: STEP, value: model.get(name), show: (v) => `${v}°`,
     onInput: (v) => put(name, v) })]));

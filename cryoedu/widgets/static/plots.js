@@ -10,11 +10,12 @@
 //   tickBox({ label, value, onInput }) → { box, input, set };   button(words, onClick) → element
 //   player({ label, frames, value, seconds, show, onInput })  play, first, back, step, last and a slider
 //                                                                               → { box, input, set, stop }
-//   statusLine() → { box, say(words), stop }   said when nothing has moved for a quarter of a second
+//   statusLine() → { box, say(words), stop }   seen at once; read out when nothing has moved for a quarter of a second
 //   number(v, digits) argmax(values) extent(values) spread(values)   numbers as words, ranges for colours
-//   imagePanel({ title, width, height, shown, shownHeight, table, unit, note, onPick(x, y) })  → { box, canvas, draw }
+//   imagePanel({ title, width, height, shown, shownHeight, table, unit, note, smooth, onPick(x, y) }) → { box, canvas, draw }
 //     width × height pixels, `shown` × `shownHeight` on the page (168 wide as a rule); table: the bytes of `cividis()`,
-//     without it grey; unit: a colour scale too; note: words below, such as what the axes are; onPick: click, in pixels
+//     without it grey; unit: a colour scale too; note: words below, such as what the axes are; onPick: click, in pixels;
+//     smooth: for an image shown smaller than it is, whose fine rings would make new ones if pixels were left out
 //     draw({ values | pixels, range: [lo, hi], words, title, note, marks })   floats, or uint8 levels as they are;
 //     range: mean ± 3 σ for grey, lowest to highest with a table; words: aria-label; marks: SVG in pixels of the image,
 //     [["circle", { cx, cy, r }], …], "line", "rect" and "path" too; the class "truth" draws them dashed

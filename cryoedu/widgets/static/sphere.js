@@ -5,7 +5,7 @@
 //     draw({ values: [one for each direction], range: [lo, hi], truth: [x, y], best: [x, y], words, title })
 //     truth and best: pixels, from `mollweide_pixels`, or null; a dashed ring and a cross
 
-function spherePlot({ title, lookup, width, table, unit, shown = 340 }) {
+function spherePlot({ title, lookup, width, table, unit, shown = 300 }) {
   const height = width / 2, [cx, cy] = [width / 2, height / 2];
   const panel = imagePanel({ title, width, height, shown, table, unit,
     note: "viewing directions: → rot, −180° to 180°; ↓ tilt, 0° to 180°" });

@@ -43,7 +43,7 @@ function render({ model, el }) {
     : linePlot({ title: "posterior of its rotation", name: "pdf", xLabel: "rotation φ", yLabel: "probability",
       x: [0, 360], xTicks: 90, xTick: (d) => `${d}°`, circle: true, series: [{ kind: "bars", colour: COLOURS[1] }] });
 
-  const turns = { xLabel: "turns done", x: [0, Math.max(F - 1, 1)], width: 320, height: 170,
+  const turns = { xLabel: "turns done", x: [0, Math.max(F - 1, 1)], width: 320, height: 140,
     xTicks: Math.max(1, Math.ceil((F - 1) / 8)) };
   const climb = linePlot({ ...turns, title: "log-likelihood", name: "likelihood", yLabel: "gained (nat/particle)",
     series: [{}] });

@@ -1,0 +1,129 @@
+"""Mistakes that tests have to notice: each is made in a copy of cryoedu, and the tests that should fail are run.
+
+    python tests/mutants.py                # all of them: some minutes
+    python tests/mutants.py leak momentum  # those whose names hold one of these words
+
+A mistake that no test notices is told of, and the command ends with 1. `test_mutants.py` holds that each still fits the
+code: one that has moved is to move here too.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+GOLD, LOOP = "tests/inference/test_gold.py", "tests/inference/test_loop.py"
+ADAPTIVE, INITIAL = "tests/inference/test_adaptive.py", "tests/inference/test_initial.py"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """``old`` text of a file of cryoedu, which stands there once, becomes ``new``; ``tests`` fail: a file, and words of
+    `-k`."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, str]
+
+
+MUTANTS = [
+    Mutant("gold standard: half of τ²", "inference/gold.py", "tau2 = ssnr / np.maximum", "tau2 = ssnr / 2 / np.maximum",
+           (GOLD, "prior_is_what")),
+    Mutant("gold standard: twice the SSNR", "inference/gold.py", "ssnr = safe / (1 - safe)",
+           "ssnr = 2 * safe / (1 - safe)", (GOLD, "prior_is_what")),
+    Mutant("gold standard: the map of all without its prior", "inference/gold.py", "solve(space, whole, prior,",
+           "solve(space, whole, None,", (GOLD, "solved_with")),
+    Mutant("gold standard: one shell more resolved", "inference/gold.py", "float(below[0] if",
+           "float(below[0] + 1 if", (GOLD, "prior_is_what")),
+    Mutant("gold standard: the unmasked FSC for the prior", "inference/gold.py",
+           "masked_fsc(one, two, sphere if mask is None else mask, space.pixel_size).true", "correlate(one, two)",
+           (GOLD, "prior_is_what")),
+    Mutant("gold standard: a leak, half 2 starts from the map of half 1", "inference/gold.py",
+           "weak_prior(e.weight), xp.asarray(m.maps)", "weak_prior(e.weight), xp.asarray(models[0].maps)",
+           (GOLD, "starts_from")),
+    Mutant("twice the signal power", "inference/model.py", "tau2 = 0.5 * radial_mean", "tau2 = radial_mean",
+           (LOOP, "white_noise")),
+    Mutant("twice the variance of the shifts", "inference/loop.py", "sums.shift_square / (2 * class_counts.sum())",
+           "sums.shift_square / class_counts.sum()", (LOOP, "spread_of_the_shifts")),
+    Mutant("the prior closes what was not looked for", "inference/maximisation.py", "np.where(tau2 > 0, 1 /",
+           "np.where(tau2 >= 0, 1 /", (LOOP, "shells_open")),
+    Mutant("what a mask spreads is a signal", "inference/loop.py", 'new.get("maps", model.maps), space.radius)',
+           'new.get("maps", model.maps))', (LOOP, "shells_open")),
+    Mutant("weights: neighbours count twice", "inference/gridsums.py", "np.roll(w, -1, axis)) / 2",
+           "np.roll(w, -1, axis))", (ADAPTIVE, "own_grid")),
+    Mutant("weights: the conjugates' neighbours are others", "inference/gridsums.py", "np.concatenate([beyond, w",
+           "np.concatenate([w[..., 1:2], w", (ADAPTIVE, "own_grid")),
+    Mutant("adaptive search: one shift goes on", "inference/adaptive.py",
+           "_holding(gamma.sum(axis=0), adaptive.share)]", "_holding(gamma.sum(axis=0), adaptive.share)[:1]]",
+           (ADAPTIVE, "every_level")),
+    Mutant("adaptive search: a hundred at most", "inference/adaptive.py", "share)) + 1]", "share)) + 1][:100]",
+           (ADAPTIVE, "follows_the_share")),
+    Mutant("gradient descent: the prior of a batch inverted", "inference/initial.py", "tau2_fudge * count / len(batch)",
+           "tau2_fudge * len(batch) / count", (INITIAL, "momentum_keeps")),
+    Mutant("gradient descent: no momentum", "inference/initial.py", 'momentum * before["velocity"] +',
+           '0 * before["velocity"] +', (INITIAL, "momentum_keeps")),
+    Mutant("reconstruction: the SSNR of one half", "inference/reconstruction.py", "/ (2 * correlation)",
+           "/ correlation", ("tests/inference/test_reconstruction.py", "twice_the_ssnr")),
+    Mutant("masked FSC: no gap", "validation/masked.py", "GAP = 2 ", "GAP = 0 ",
+           ("tests/validation/test_masked.py", "correction_begins")),
+    Mutant("cluster: each thread takes all memory", "inference/cluster.py", "budget //= worker.state.nthreads",
+           "budget //= 1", ("tests/inference/test_cluster.py", "share_its_memory")),
+    Mutant("cluster: poses of other particles", "inference/cluster.py", "stage.search.of(rows[mine])",
+           "stage.search.of(mine)", ("tests/inference/test_cluster.py", "finds and folds and local")),
+    Mutant("maxCC: every one of equals counts", "inference/assignment.py", "xp.astype(first & (flat", "xp.astype((flat",
+           ("tests/inference/test_expectation.py", "among_equals")),
+    Mutant("maxCC: one of equals in every lot", "inference/expectation.py", "assignment.single & (origin[rows] !=",
+           "False & (origin[rows] !=", ("tests/inference/test_expectation.py", "among_equals")),
+    Mutant("local search: light slices are left out, however many", "inference/local.py", "heavy(to_numpy(weights))",
+           "to_numpy(weights) > 1e-4", ("tests/inference/test_local.py", "however_many")),
+    Mutant("a CuPy without a device is asked for its memory", "arrays.py", " or cupy_problem() is not None:", ":",
+           ("tests/test_no_gpu.py", "memory")),
+]
+
+
+def main(words: list[str]) -> int:
+    """Make each mistake whose name holds one of ``words`` (all, if there are none); 1 if one is not noticed, else 0."""
+    chosen = [m for m in MUTANTS if not words or any(word in m.name for word in words)]
+    missed = []
+    with tempfile.TemporaryDirectory(prefix="cryoedu-mutants-") as folder:
+        copy = Path(folder)
+        for name in ("cryoedu", "tests"):
+            shutil.copytree(ROOT / name, copy / name)
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        for mutant in chosen:
+            noticed = is_noticed(mutant, copy)
+            print(f"{'noticed' if noticed else 'NOT NOTICED'}: {mutant.name}", flush=True)
+            missed += [] if noticed else [mutant]
+    print(f"{len(chosen) - len(missed)} of {len(chosen)} mistakes are noticed")
+    return int(bool(missed))
+
+
+def is_noticed(mutant: Mutant, copy: Path) -> bool:
+    """Whether the tests of ``mutant`` fail once it is made in the copy, which is mended again afterwards.
+
+    Raises RuntimeError if they cannot be run.
+    """
+    file, (tests, words) = copy / "cryoedu" / mutant.file, mutant.tests
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    try:
+        pytest = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+        done = subprocess.run([*pytest, tests, "-k", words], cwd=copy, env={**os.environ, "PYTHONPATH": str(copy)},
+                              capture_output=True, text=True, check=False)
+    finally:
+        file.write_text(text, encoding="utf-8")
+    if done.returncode not in (0, 1):  # no such test, or it cannot be imported
+        raise RuntimeError(f"{mutant.name}: pytest ended with {done.returncode}\n{done.stdout[-2000:]}{done.stderr}")
+    return done.returncode == 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
