@@ -668,13 +668,13 @@ for name, (volume, found) in rounds.items():
 experiment = simulate(small, 1000, seed=3, snr=0.5, defocus=(10_000, 25_000), progress=False)
 truth = experiment.specimens[0].density
 start = low_pass(truth[None], small.pixel_size, 150)
-known = reconstruct(experiment.truth, memory="32 MB", progress=False).density  # true orientations
+known = reconstruct(experiment.truth, memory="16 MB", progress=False).density  # true orientations
 grid = search_3d(2)  # 4,608 orientations, 15° apart
 
 maps, found = [start[0]], [None]
 for iteration in refine(experiment.particles, start_model(experiment.particles, start), grid,
                         iterations=6, assignment=MAXIMUM_CROSS_CORRELATION, perturb_seed=1,
-                        memory="32 MB"):
+                        memory="16 MB"):
     maps.append(iteration.model.maps[0])
     found.append(iteration.posterior.angles)
 

@@ -843,7 +843,8 @@ The classes also tell whole ribosomes and large subunits apart, but for some onl
 *_, with_prior = classify2d(picked, 12, search, seed=0, tau2_fudge=2, **how)
 
 for name, result in (("prior off", model), ("T = 2", with_prior.model)):
-    print(f"{name:10}", " ".join(f"{w:5.1%}" for w in np.sort(result.class_weights)[::-1]))
+    print(f"{name:10}", " ".join(f"{w:4.0%}" for w in np.sort(result.class_weights)[::-1]))
+print("(numbers above: to ±1)")
 
 # %%
 largest = [100 * m.class_weights.max() for m in (model, with_prior.model)]

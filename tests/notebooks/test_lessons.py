@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 
 import nbformat
@@ -15,13 +14,12 @@ from cryoedu.course import build as B
 
 pytestmark = [pytest.mark.notebook, pytest.mark.slow]
 LESSONS = [p for p in B.sources() if B.has_solutions(p)]
-MOST = {"10_whole_refinement": (180, 900)}  # seconds and MB of one kernel, in all
-MOST_OF_OTHERS = (60, 403)  # 350 MB over a bare kernel
+MOST = {"10_whole_refinement": 900}  # MB of one kernel, in all; what it takes in time is in benchmarks/lessons.md
+MOST_OF_OTHERS = 403  # 350 MB over a bare kernel
 USAGE = """
-import json, os, pathlib, time
+import os, pathlib
 status = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
-usage = {"cpu": time.process_time(), "memory": int(status["VmHWM"].split()[0]) / 1000}
-pathlib.Path(os.environ["USAGE"]).write_text(json.dumps(usage))
+pathlib.Path(os.environ["USAGE"]).write_text(status["VmHWM"].split()[0])
 """
 
 
@@ -45,15 +43,13 @@ def test_the_solved_notebook_is_the_one_its_source_gives(path):
 @pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
 def test_nbval_confirms_the_stored_outputs_in_a_small_seat(path, tmp_path):
     """Outputs that the code no longer gives, or gives on one kind of processor only ('make portable' tries others); a
-    lesson that a classroom's server would kill or make wait."""
+    lesson that a classroom's server would kill."""
     notebook = stored(path)
     notebook.cells.append(new_code_cell(USAGE, metadata={"tags": [B.MACHINE]}))
     nbformat.write(notebook, tmp_path / path.with_suffix(".ipynb").name)
-    ran = nbval("--nbval", tmp_path / path.with_suffix(".ipynb").name, tmp_path, USAGE=str(tmp_path / "usage.json"))
+    ran = nbval("--nbval", tmp_path / path.with_suffix(".ipynb").name, tmp_path, USAGE=str(tmp_path / "usage"))
     assert ran.returncode == 0, ran.stdout[-6000:]
-    used = json.loads((tmp_path / "usage.json").read_text())
-    seconds, memory = MOST.get(path.stem, MOST_OF_OTHERS)
-    assert used["cpu"] < seconds and used["memory"] < memory, used
+    assert int((tmp_path / "usage").read_text()) / 1000 < MOST.get(path.stem, MOST_OF_OTHERS)
 
 
 @pytest.mark.parametrize("path", B.sources(), ids=lambda p: p.stem)
