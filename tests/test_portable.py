@@ -18,7 +18,7 @@ def portable(monkeypatch):
 
     def run(command, *, env, **_):
         seen.append((env.get("OPENBLAS_CORETYPE"), env.get("NUMBA_CPU_NAME"), command))
-        return SimpleNamespace(returncode=int(env["NUMBA_CPU_NAME"] == "generic"))
+        return SimpleNamespace(returncode=int(env["OPENBLAS_CORETYPE"] == "Prescott"))
 
     monkeypatch.setattr("subprocess.run", run)
     return names, seen

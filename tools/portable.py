@@ -18,7 +18,7 @@ NO_AVX512 = "X86_V4 AVX512_ICL AVX512_SPR"
 SETS = {
     "haswell": {"OPENBLAS_CORETYPE": "Haswell", "NUMBA_CPU_NAME": "haswell", "NPY_DISABLE_CPU_FEATURES": NO_AVX512},
     "skylake": {"OPENBLAS_CORETYPE": "SkylakeX", "NUMBA_CPU_NAME": "skylake-avx512"},
-    "sandybridge": {"OPENBLAS_CORETYPE": "Sandybridge", "NUMBA_CPU_NAME": "sandybridge",
+    "sandybridge": {"OPENBLAS_CORETYPE": "Sandybridge", "NUMBA_CPU_NAME": "generic",
                     "NPY_DISABLE_CPU_FEATURES": f"X86_V3 {NO_AVX512}"},
     "generic": {"OPENBLAS_CORETYPE": "Prescott", "NUMBA_CPU_NAME": "generic",
                 "NPY_DISABLE_CPU_FEATURES": f"X86_V3 {NO_AVX512}"},

@@ -346,13 +346,14 @@ show(image_grid([signal, *noisy], columns=["no noise", *(f"SNR {snr}" for snr in
 # **Predict.** From one image to 100: by which factor does the noise fall? From 100 to 1,000?
 
 # %%
-copies = np.empty((1000, 64, 64), np.float32)
-for i in range(1000):
-    copies[i] = add_noise(signal, 0.01, rng)  # the same view each time, new noise each time
-sigma = np.sqrt(signal[inside].var() / 0.01)
-
 counts = (1, 3, 10, 30, 100, 300, 1000)
-averages = {N: copies[:N].mean(axis=0) for N in counts}
+total, averages = np.zeros(signal.shape), {}
+for N in range(1, 1001):
+    total += add_noise(signal, 0.01, rng)  # the same view each time, new noise each time
+    if N in counts:
+        averages[N] = total / N
+
+sigma = np.sqrt(signal[inside].var() / 0.01)
 noise_left = [(averages[N] - signal).std() for N in counts]
 show(image_grid([averages[N] for N in (1, 10, 100, 1000)] + [signal], size=1.75,
                 columns=["1 image", "10", "100", "1,000", "no noise"],
