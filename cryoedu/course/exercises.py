@@ -24,7 +24,7 @@ from cryoedu.errors import InputError
 LESSONS = {"0": "Start here", "1": "The experiment", "2": "maxCC alignment", "3": "ML alignment",
            "4": "2D classification", "5": "From 2D to 3D", "6": "ML3D classification", "7": "Fourier space",
            "8": "Coloured noise", "9": "Regularised likelihood", "10": "A whole refinement", "A": "The phase problem"}
-MINUTES = {"0": 15, "1": 75, "2": 75, "3": 75, "4": 90, "5": 80, "6": 75, "7": 150, "8": 75, "9": 150, "10": 90,
+MINUTES = {"0": 15, "1": 75, "2": 75, "3": 75, "4": 90, "5": 80, "6": 90, "7": 150, "8": 75, "9": 150, "10": 90,
            "A": 30}
 
 

@@ -12,7 +12,7 @@
 # - say what happens if K is too large, and how to tell honest certainty from false certainty,
 # - say which differences are too small for a data set, and why.
 #
-# **Time:** about 75 minutes. The cells themselves run in less than one.
+# **Time:** about 90 minutes. The cells themselves run in less than one.
 #
 # **What comes before:** lesson 4, where 2D images were sorted into K classes, and lesson 5, where 3D maps were refined
 # against images in unknown orientations. This lesson puts the two together.

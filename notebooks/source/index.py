@@ -18,7 +18,7 @@
 # | [3 ML alignment](03_ml_alignment.ipynb) | option 2: keep all orientations, weighted with their probability | 75 min |
 # | [4 2D classification](04_2d_classification.ipynb) | several references at once; class averages | 90 min |
 # | [5 From 2D to 3D](05_from_2d_to_3d.ipynb) | 3D refinement; initial models; stochastic methods | 80 min |
-# | [6 ML3D classification](06_ml3d_classification.ipynb) | structural heterogeneity; the ribosome | 75 min |
+# | [6 ML3D classification](06_ml3d_classification.ipynb) | structural heterogeneity; the ribosome | 90 min |
 # | [7 Fourier space](07_fourier_space.ipynb) | the projection-slice theorem; the CTF | 150 min |
 # | [8 Coloured noise](08_coloured_noise.ipynb) | a noise spectrum learned from the data; 'optimal' filtering | 75 min |
 # | [9 Regularised likelihood](09_regularised_likelihood.ipynb) | overfitting; priors; the 3D Wiener filter | 150 min |
