@@ -184,7 +184,7 @@ def ccf(images, references):
 check("2.2", ccf)
 
 # %%
-ccf = carry_on("2.2", ccf)
+ccf = carry_on("2.2")
 
 # %% [markdown]
 # **Predict.** For image number 2 we turn the reference in steps of 5° and draw CCF and squared distance. As reference
@@ -252,7 +252,7 @@ def best_rotation(images, reference, angles):
 check("2.3", best_rotation)
 
 # %%
-best_rotation = carry_on("2.3", best_rotation)
+best_rotation = carry_on("2.3")
 
 # %% [markdown]
 # **Predict.** We give it the best reference there is, the true particle. For which fraction of the images will it find
@@ -304,7 +304,7 @@ def align_and_average(images, reference, angles):
 check("2.4", align_and_average)
 
 # %%
-align_and_average = carry_on("2.4", align_and_average)
+align_and_average = carry_on("2.4")
 
 # %% [markdown]
 # We have 500 images at SNR 0.1, and as initial guess a blurred ellipse: no hook, no hole, no tail.
@@ -590,7 +590,7 @@ def predicted_correlation(m, d, M):
 check("2.5", predicted_correlation)
 
 # %%
-predicted_correlation = carry_on("2.5", predicted_correlation)
+predicted_correlation = carry_on("2.5")
 
 # %% [markdown]
 # **Predict.** Will the measured correlations lie on the predicted curve? And where do images lie that were *not*

@@ -164,7 +164,7 @@ def posterior(images, references, sigma):
 check("3.2", posterior)
 
 # %%
-posterior = carry_on("3.2", posterior)
+posterior = carry_on("3.2")
 
 # %% [markdown]
 # Now the two boards of the lecture side by side: the CCF of section 2, and what becomes of it.
@@ -232,7 +232,7 @@ check("3.3", rotations_left)
 # **Predict** the mean over 500 images at SNR 1, 0.1 and 0.01. There are 72 rotations in all. Then run.
 
 # %%
-rotations_left = carry_on("3.3", rotations_left)
+rotations_left = carry_on("3.3")
 
 for snr in snrs:
     print(f"SNR {snr:<5} rotations left: {rotations_left(gamma[snr]).mean():4.1f} of {len(angles)}")
@@ -294,7 +294,7 @@ def weighted_average(images, gamma, angles):
 check("3.4", weighted_average)
 
 # %%
-weighted_average = carry_on("3.4", weighted_average)
+weighted_average = carry_on("3.4")
 
 # %% [markdown]
 # Let us use it once, at SNR 0.01. We start from a blurred particle, as if we had an old map at low resolution. One function
@@ -401,7 +401,7 @@ def noise(images, references, gamma):
 check("3.5", noise)
 
 # %%
-noise = carry_on("3.5", noise)
+noise = carry_on("3.5")
 
 # %% [markdown]
 # ## 5. Round and round: the likelihood climbs
@@ -440,7 +440,7 @@ check("3.6", log_likelihood)
 # `history.append`, takes notes for the picture.)
 
 # %%
-log_likelihood = carry_on("3.6", log_likelihood)
+log_likelihood = carry_on("3.6")
 
 
 def align(images, reference, sigma, rounds):

@@ -145,7 +145,7 @@ def posterior(images, references, sigma, weights):
 check("4.2", posterior)
 
 # %%
-posterior = carry_on("4.2", posterior)
+posterior = carry_on("4.2")
 
 # %% [markdown]
 # Let us look at Γ of one image as a map: one row for each class, one column for each rotation. As references we take
@@ -209,7 +209,7 @@ def class_weights(gamma):
 check("4.3", class_weights)
 
 # %%
-class_weights = carry_on("4.3", class_weights)
+class_weights = carry_on("4.3")
 
 # %% [markdown]
 # **The averages.** Every image goes into *every* average, in every rotation, as far as it may belong there. These are
@@ -241,7 +241,7 @@ def weighted_averages(images, gamma, angles):
 check("4.4", weighted_averages)
 
 # %%
-weighted_averages = carry_on("4.4", weighted_averages)
+weighted_averages = carry_on("4.4")
 
 # %% [markdown]
 # **The noise** and **the log-likelihood** are those of exercises 3.5 and 3.6, with one sum more. You have written them
@@ -378,7 +378,7 @@ def purity(classes, truth):
 check("4.5", purity)
 
 # %%
-purity = carry_on("4.5", purity)
+purity = carry_on("4.5")
 
 print(f"purity {purity(found, truth):.2f}, agreement {agreement(found, truth):.2f}")
 weights = np.sort(runs[1][-1]["weights"])[::-1]
@@ -807,7 +807,7 @@ def selection(classes, good, particle):
 check("4.6", selection)
 
 # %%
-selection = carry_on("4.6", selection)
+selection = carry_on("4.6")
 
 kept, junk = selection(classes, np.array(good), kinds < 2)
 print(f"before: junk {np.mean(kinds >= 2):.1%}   after: junk {junk:.1%}, particles kept {kept:.1%}")

@@ -125,7 +125,7 @@ check("5.1", hypotheses)
 # **Predict.** You halve the angular step. How many times more hypotheses do you get in 2D? In 3D?
 
 # %%
-hypotheses = carry_on("5.1", hypotheses)
+hypotheses = carry_on("5.1")
 
 print("step     2D, rotations   3D, orientations   3D with 13 shifts")
 for order in range(6):
@@ -174,7 +174,7 @@ check("5.2", over_directions)
 # **Predict.** How will the three spheres look: at SNR 3, at 0.3, at 0.03? From which side might the ribosome be mistaken?
 
 # %%
-over_directions = carry_on("5.2", over_directions)
+over_directions = carry_on("5.2")
 
 i, fine = 3, search_3d(3)                               # Python counts from 0
 posteriors = {}
@@ -448,7 +448,7 @@ def hands(V, truth):
 check("5.3", hands)
 
 # %%
-hands = carry_on("5.3", hands)
+hands = carry_on("5.3")
 
 same, other = hands(model.maps[0], true_map)
 print(f"refined from the blurred truth: as it is {same:.2f} (to ±0.01), mirrored {other:.2f} (to ±0.02)")
@@ -512,7 +512,7 @@ check("5.4", first_better)
 # its present one is a random one? If it is among the best 10? If it is the second best?
 
 # %%
-first_better = carry_on("5.4", first_better)
+first_better = carry_on("5.4")
 
 rng = np.random.default_rng(1)
 gamma = whole_posterior(particles.subset_of(np.arange(100)), start_model(particles, noise[None]),
@@ -594,7 +594,7 @@ check("5.5", sgd_step)
 # the same noise map, and it opens the frequencies, as the programs do.
 
 # %%
-sgd_step = carry_on("5.5", sgd_step)
+sgd_step = carry_on("5.5")
 
 rng = np.random.default_rng(1)
 model, velocity = start_model(particles, noise[None]), np.zeros_like(noise[None])
@@ -669,7 +669,7 @@ check("5.6", success_rate)
 # **Predict.** Which of the eight can be told apart?
 
 # %%
-success_rate = carry_on("5.6", success_rate)
+success_rate = carry_on("5.6")
 
 table = {name: success_rate(count, 10) for name, count in arrived.items()}
 for name, (rate, spread) in table.items():

@@ -236,7 +236,7 @@ def class_posterior(log_p, weights):
 check("6.2", class_posterior)
 
 # %%
-class_posterior = carry_on("6.2", class_posterior)
+class_posterior = carry_on("6.2")
 
 # %% [markdown]
 # ### The M-step
@@ -269,7 +269,7 @@ def class_weights(p):
 check("6.3", class_weights)
 
 # %%
-class_weights = carry_on("6.3", class_weights)
+class_weights = carry_on("6.3")
 
 # %% [markdown]
 # ## 4. Seeds
@@ -509,7 +509,7 @@ def accuracy(found, truth):
 check("6.4", accuracy)
 
 # %%
-accuracy = carry_on("6.4", accuracy)
+accuracy = carry_on("6.4")
 
 # %% [markdown]
 # ### A supervised classification
@@ -536,7 +536,7 @@ def supervised(log_whole, log_large, share):
 check("6.5", supervised)
 
 # %%
-supervised = carry_on("6.5", supervised)
+supervised = carry_on("6.5")
 
 
 def with_known_maps(resolution, images, grid):
@@ -630,7 +630,7 @@ def overconfidence(p, truth):
 check("6.6", overconfidence)
 
 # %%
-overconfidence = carry_on("6.6", overconfidence)
+overconfidence = carry_on("6.6")
 
 print(f"claimed {p.max(axis=1).mean():.0%} (to ±1), correct {np.mean(found == truth):.0%} (to ±1): "
       f"overconfident by {100 * overconfidence(p, truth):.1f} (to ±0.6) percentage points")

@@ -134,7 +134,7 @@ def power_spectrum(X, shell):
 check("8.1", power_spectrum)
 
 # %%
-power_spectrum = carry_on("8.1", power_spectrum)
+power_spectrum = carry_on("8.1")
 
 # %% [markdown]
 # We simulated these images, so we also know the noise and the signal apart from one another.
@@ -230,7 +230,7 @@ def log_scores(X, A, sigma2):
 check("8.3", log_scores)
 
 # %%
-log_scores = carry_on("8.3", log_scores)
+log_scores = carry_on("8.3")
 
 # %% [markdown]
 # ## 3. Right and wrong colour
@@ -301,7 +301,7 @@ def band_pass(resolution, coarsest, finest):
 check("8.4", band_pass)
 
 # %%
-band_pass = carry_on("8.4", band_pass)
+band_pass = carry_on("8.4")
 
 # %% [markdown]
 # The next cell tries **every** band: all pairs of a first and a last shell. The images are filtered, then aligned with the
@@ -504,7 +504,7 @@ def optimal_filter(total, noise):
 check("8.6", optimal_filter)
 
 # %%
-optimal_filter = carry_on("8.6", optimal_filter)
+optimal_filter = carry_on("8.6")
 
 # %% [markdown]
 # To have something to look at, we take the 600 images of section 1 at SNR 2, with coloured noise, and filter them with it, and

@@ -101,7 +101,7 @@ check("9.1", shrunken)
 # large?
 
 # %%
-shrunken = carry_on("9.1", shrunken)
+shrunken = carry_on("9.1")
 
 print("mean squared error   plain mean   shrunken   with τ/10   with 10 τ")
 for N in x:
@@ -267,8 +267,8 @@ def resolution(curve, length, threshold):
 check("9.3", resolution)
 
 # %%
-fsc = carry_on("9.2", fsc)
-resolution = carry_on("9.3", resolution)
+fsc = carry_on("9.2")
+resolution = carry_on("9.3")
 
 
 def words(curve, length, threshold):
@@ -456,7 +456,7 @@ check("9.5", signal_power)
 # frequency?
 
 # %%
-wiener, signal_power = carry_on("9.4", wiener), carry_on("9.5", signal_power)
+wiener, signal_power = carry_on("9.4"), carry_on("9.5")
 
 tau2 = signal_power(V_true, ring)[ring]                            # (n, n): each has that of its shell
 V_ml = wiener(X, CTF, sigma2, np.inf, T=1)
@@ -718,7 +718,7 @@ def ssnr(F):
 check("9.6", ssnr)
 
 # %%
-ssnr = carry_on("9.6", ssnr)
+ssnr = carry_on("9.6")
 
 # %% [markdown]
 # ### 0.143

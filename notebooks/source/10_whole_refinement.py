@@ -170,7 +170,7 @@ def keep_classes(averages, counts):
 check("10.2", keep_classes)
 
 # %%
-keep_classes = carry_on("10.2", keep_classes)
+keep_classes = carry_on("10.2")
 
 kept = np.flatnonzero(keep_classes(averages, counts)[iteration.posterior.classes])
 print(f"kept {len(kept)} (to ±{few}) of {len(particles)} particles")
@@ -267,7 +267,7 @@ def split(count, rng):
 check("10.3", split)
 
 # %%
-split = carry_on("10.3", split)
+split = carry_on("10.3")
 
 chosen = particles.subset_of(np.flatnonzero(classes == whole))
 halves = split(len(chosen), np.random.default_rng(3))
@@ -343,7 +343,7 @@ def corrected(masked, randomised):
 check("10.4", corrected)
 
 # %%
-corrected = carry_on("10.4", corrected)
+corrected = carry_on("10.4")
 
 # %% [markdown]
 # **Predict.** Which of the four curves will be the highest, and which the lowest? Will the mask make the resolution better?
@@ -405,7 +405,7 @@ check("10.5", sharpening_weights)
 # **Predict.** Which one is too much?
 
 # %%
-sharpening_weights = carry_on("10.5", sharpening_weights)
+sharpening_weights = carry_on("10.5")
 
 final, mean = step.model.maps[0], (half1 + half2) / 2
 tried = {"refined": final}

@@ -158,3 +158,14 @@ def test_links_to_other_notebooks_lead_somewhere(path):
     """A lesson that was renamed, and a page that still leads to its old name."""
     for target in re.findall(r"\]\(([\w./-]+)\)", path.read_text(encoding="utf-8")):
         assert (B.ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
+def test_a_lesson_goes_on_with_what_was_checked_before(path):
+    """A name in the call would stop the lesson where the cell that makes it has a SyntaxError and was not run."""
+    checked = set()
+    for cell in B.read_source(path).cells:
+        if cell.cell_type == "code":
+            carried = re.findall(r'carry_on\("([^"]+)"(.)', cell.source)
+            assert all(number in checked and after == ")" for number, after in carried), cell.source
+            checked |= set(re.findall(r'^check\("([^"]+)"', cell.source, flags=re.MULTILINE))
