@@ -48,7 +48,7 @@ check:
 
 portable:
 	$(call environment,--extra test)
-	@.venv/bin/python tools/portable.py --pytest "$(WORKERS)" $(ARGS)
+	@.venv/bin/python tools/portable.py --pytest="$(WORKERS)" $(ARGS)
 
 lint:
 	$(call environment,--extra test)
