@@ -30,6 +30,7 @@ from cryoedu.inference.expectation import Sums, Tick, expectation
 from cryoedu.inference.gridsums import GridSums
 from cryoedu.inference.local import local_expectation
 from cryoedu.inference.maximisation import Equations, signal_prior, solve
+from cryoedu.inference.memory import room_beside_parts
 from cryoedu.inference.model import Floats, Iteration, Model, Posterior, check_model, signal_power, start_power
 from cryoedu.inference.scales import estimated_scales, micrograph_groups, scaled
 from cryoedu.inference.spaces import FourierSpace, RealSpace
@@ -218,7 +219,15 @@ def looking(assignment: Assignment, memory: str | int | None, array_library: str
 
         return on_workers(cluster, assignment, memory, array_library)
     xp = library(array_library)
-    return in_turn(searched(assignment, xp, memory_budget(memory, xp)))
+    budget = memory_budget(memory, xp)
+
+    def each(parts: Sequence[Part], stage: Stage, space: FourierSpace, state: State, tick: Tick) -> Sequence[Found]:
+        whole = isinstance(stage.search, Search) and stage.adaptive is None
+        left = room_beside_parts(space, parts[0][2].classes, budget, len(parts),
+                                 len(stage.search.angles) if whole else None)
+        return in_turn(searched(assignment, xp, left))(parts, stage, space, state, tick)
+
+    return each
 
 
 def in_turn(expect: Expecter) -> Expectation:
