@@ -219,11 +219,13 @@ image = project(ribosome.density, (30, 60, 0))
 waves = np.fft.rfft2(image)
 print("the image:", image.shape, image.dtype)
 print("its waves:", waves.shape, waves.dtype)
-print(f"one of them, 2 up-and-downs from top to bottom and 3 from left to right: strength {abs(waves[2, 3]):,.0f}")
+print("one of them, 2 up-and-downs from top to bottom and 3 from left to right: "
+      f"strength {abs(waves[2, 3]):,.0f}")
 print(f"there and back again, largest difference: {abs(np.fft.irfft2(waves) - image).max():.3f}")
 
 # %%
-show(half_plane(image, waves, alt="Bright in the two corners at the left, dark towards the middle row and the right."))
+show(half_plane(image, waves, alt="Bright in the two corners at the left, dark towards the middle row "
+                                  "and the right."))
 
 # %% [markdown]
 # **Explain.** The **column** counts how often a wave goes up and down from left to right: 0, 1, 2, …, 32. The **row** does
@@ -449,7 +451,8 @@ after["truth"] = truth[16]  # the slice in the middle of the map that we look fo
 
 # %%
 show(image_grid(list(after.values()), columns=list(after), size=1.75, pixel_size=small.pixel_size,
-                alt="Stripes at first; then a blurred body, without the gap and the knobs that the truth has."))
+                alt="Stripes at first; then a blurred body, without the gap and the knobs that the "
+                    "truth has."))
 
 # %% [markdown]
 # **Explain.** One smear is a band of stripes. With more of them the stripes cancel, and a body is left. But look at the truth
@@ -493,11 +496,13 @@ weight = carry_on("1.6")
 weighted = weight(smears)
 coarse = low_pass(weighted[None], small.pixel_size, 45)[0]  # without waves finer than 45 Å
 engine = reconstruct(experiment.truth, progress=False).density
-maps = {"300 smeared": smears, "weighted": weighted, "weighted, to 45 Å": coarse, "engine": engine, "truth": truth}
-show(image_grid([[m[16] for m in maps.values()], [m.sum(axis=0) for m in maps.values()]], rows=["slice", "projection"],
-                columns=list(maps), size=1.8, pixel_size=small.pixel_size,
-                alt="Smeared: a blurred body. Weighted: the two subunits stand apart, in grainy noise; without the finest "
-                    "waves the grain is gone. The engine's map is clean and close to the truth."))
+maps = {"300 smeared": smears, "weighted": weighted, "weighted, to 45 Å": coarse, "engine": engine,
+        "truth": truth}
+show(image_grid([[m[16] for m in maps.values()], [m.sum(axis=0) for m in maps.values()]],
+                rows=["slice", "projection"], columns=list(maps), size=1.8, pixel_size=small.pixel_size,
+                alt="Smeared: a blurred body. Weighted: the two subunits stand apart, in grainy noise; "
+                    "without the finest waves the grain is gone. The engine's map is clean and close "
+                    "to the truth."))
 
 # %% [markdown]
 # **Explain.** The gap is open, and the subunits have their shape. The weights also bring up the finest waves, and these are
@@ -619,16 +624,18 @@ first, found_first = one_round(start)
 second, found_second = one_round(first)                    # the smears as they are
 second_weighted, found_weighted = one_round(weight(first))  # the smears, weighted
 
-rounds = {"start": (start, None), "1 round, smeared": (first, found_first), "2 rounds, smeared": (second, found_second),
+rounds = {"start": (start, None),
+          "1 round, smeared": (first, found_first), "2 rounds, smeared": (second, found_second),
           "1 round, weighted": (weight(first), found_first),
           "2 rounds, weighted": (weight(second_weighted), found_weighted)}
 
 # %%
-seen = [low_pass(volume[None], small.pixel_size, 45)[0] for volume in (*(v for v, _ in rounds.values()), truth)]
+volumes = [*(volume for volume, _ in rounds.values()), truth]
+seen = [low_pass(volume[None], small.pixel_size, 45)[0] for volume in volumes]
 show(image_grid([[v[16] for v in seen], [v[:, 16] for v in seen]], columns=[*rounds, "truth"],
                 rows=["slice across z", "slice across y"], size=1.55, pixel_size=small.pixel_size,
-                alt="All without waves finer than 45 Å. A blob; smeared: blobs, the second longer than the first; weighted: "
-                    "two bodies with a waist between them, as in the truth."))
+                alt="All without waves finer than 45 Å. A blob; smeared: blobs, the second longer than "
+                    "the first; weighted: two bodies with a waist between them, as in the truth."))
 
 # %%
 for name, (volume, found) in rounds.items():

@@ -343,9 +343,10 @@ for name, picture in (("rotational average", ring), ("ellipse", ellipse), ("trut
     print(f"{name:19} plain correlation {plain_correlation(picture, truth):.2f}   "
           f"likeness {likeness(picture, truth):.2f}")
 
-show(image_grid([truth, ring, truth - ring], columns=["particle", "rotational average", "what is left"], size=1.75,
-                shared_scale="density",
-                alt="The rotational average is a round smear; what is left shows the hook and the hole, bright and dark."))
+show(image_grid([truth, ring, truth - ring], columns=["particle", "rotational average", "what is left"],
+                size=1.75, shared_scale="density",
+                alt="The rotational average is a round smear; what is left shows the hook and the "
+                    "hole, bright and dark."))
 
 # %% [markdown]
 # **Explain.** The round smear scores 0.80, and the ellipse hardly less. So a high correlation may mean no more than "it
@@ -362,8 +363,9 @@ from scipy.ndimage import gaussian_filter
 blobs = gaussian_filter(np.random.default_rng(3).standard_normal((200, 40, 40)), (0, 2, 2))
 by_accident = [likeness(blob, truth) for blob in blobs]
 chance = np.quantile(by_accident, 0.95)  # 95 % of them score less
-say(f"""Of 200 pictures of blobs, half score more than {np.median(by_accident):.2f}, and one in twenty more than
-{chance:.2f}. So a likeness up to {chance:.2f} means **nothing**, and only more than that is a find.""")
+say(f"""Of 200 pictures of blobs, half score more than {np.median(by_accident):.2f}, and one in
+twenty more than {chance:.2f}. So a likeness up to {chance:.2f} means **nothing**, and only more
+than that is a find.""")
 
 # %% [markdown]
 # Now the eight rounds of above.
@@ -443,18 +445,19 @@ print("(numbers above: to ±0.03)")
 
 # %%
 others = max(tracks[name, 0.01][-1] for name in guesses if name != "blurred truth")
-say(f"""**Explain.** At SNR 0.1 all four guesses end at the particle, even the portrait: the images have the last word.
-(Each average is turned in its own way. That does not count.)
+say(f"""**Explain.** At SNR 0.1 all four guesses end at the particle, even the portrait: the images
+have the last word. (Each average is turned in its own way. That does not count.)
 
-At SNR 0.03 three of them arrive, if not quite as near. The portrait and the single image need about ten rounds. The
-ellipse is still far away after twelve: {tracks["ellipse", 0.03][-1]:.2f}.
+At SNR 0.03 three of them arrive, if not quite as near. The portrait and the single image need about
+ten rounds. The ellipse is still far away after twelve: {tracks["ellipse", 0.03][-1]:.2f}.
 
-At SNR 0.01 only the one that began near the truth is near it at the end, and it has gained little: from
-{tracks["blurred truth", 0.01][0]:.2f} to {tracks["blurred truth", 0.01][-1]:.2f}. With the true rotations the same images
-would give {bounds[0.01]:.2f}. The other three have come nowhere: none scores more than {others:.2f}, and blobs reach that by
-accident. Yet each of them *looks* like something, a round particle with grain. And the last average of the portrait still
-remembers the portrait. Their correlation is {memory[0.01]:.2f}; that of the particle with the portrait, at SNR 0.1, is
-{memory[0.1]:.2f}.
+At SNR 0.01 only the one that began near the truth is near it at the end, and it has gained little:
+from {tracks["blurred truth", 0.01][0]:.2f} to {tracks["blurred truth", 0.01][-1]:.2f}. With the
+true rotations the same images would give {bounds[0.01]:.2f}. The other three have come nowhere:
+none scores more than {others:.2f}, and blobs reach that by accident. Yet each of them *looks* like
+something, a round particle with grain. And the last average of the portrait still remembers the
+portrait. Their correlation is {memory[0.01]:.2f}; that of the particle with the portrait, at
+SNR 0.1, is {memory[0.1]:.2f}.
 
 (numbers above: to ±0.03)""")
 

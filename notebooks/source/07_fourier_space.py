@@ -166,8 +166,8 @@ pictures = {"protein": image, "ribosome, projected": ribosome.density.sum(axis=0
 amplitudes = [np.abs(transform(picture)) for picture in pictures.values()]
 
 show(planes([np.log10(a / a.max()) for a in amplitudes], list(pictures), images=list(pictures.values()),
-            pixel_size=[pixel_size, ribosome.pixel_size, pixel_size], scale="log₁₀ amplitude", limits=(-4, 0),
-            rings=(30, 12),
+            pixel_size=[pixel_size, ribosome.pixel_size, pixel_size], scale="log₁₀ amplitude",
+            limits=(-4, 0), rings=(30, 12),
             alt="Particles: strong in the middle, weak at the edge. Noise: the same everywhere."))
 
 # %% [markdown]
