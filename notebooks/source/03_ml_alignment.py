@@ -234,13 +234,17 @@ check("3.3", rotations_left)
 # %%
 rotations_left = carry_on("3.3")
 
+left = {snr: rotations_left(gamma[snr]).mean() for snr in snrs}
 for snr in snrs:
-    print(f"SNR {snr:<5} rotations left: {rotations_left(gamma[snr]).mean():4.1f} of {len(angles)}")
+    print(f"SNR {snr:<5} rotations left: {left[snr]:4.1f} of {len(angles)}")
+print("(numbers above: to ±0.1)")
+
+# %%
+say(f"""**Explain.** At SNR 1 every image decides for one rotation. At 0.1 there are {left[0.1]:.1f}
+left on average, at 0.01 {left[0.01]:.1f} of the {len(angles)}. So even there an image says
+something: it rules out most rotations. But it is far from a decision. (numbers above: to ±0.1)""")
 
 # %% [markdown]
-# **Explain.** At SNR 1 every image decides for one rotation. At 0.1 one or two are left, at 0.01 some fourteen of the 72.
-# So even there an image says something: it rules out most rotations. But it is far from a decision.
-#
 # ### Does Γ know when it is wrong?
 #
 # Take the best rotation of each image. Γ says how probable it is that the truth lies within 10° of it. We simulated the

@@ -663,6 +663,7 @@ def known_average(first, last):                                           # with
 new = one_view.particles.images[1000:]
 pairs = {"5 % stronger": (1.05 * known_average(0, 500), known_average(500, 1000)),
          "900 images : 100": (known_average(0, 900), known_average(900, 1000))}
+attracted = {}
 print("share of the first      CCF   CCF / |A|    Γ")
 for name, pair in pairs.items():
     A = turned(pair)
@@ -670,18 +671,27 @@ for name, pair in pairs.items():
     length = np.sqrt(np.sum(A**2, axis=(2, 3)))
     plain = np.mean(ccf.max(axis=2).argmax(axis=1) == 0)
     normalised = np.mean((ccf / length).max(axis=2).argmax(axis=1) == 0)
-    gamma = posterior(new, A, 1.0, np.array([0.5, 0.5]))
-    print(f"{name:18} {plain:8.2f} {normalised:10.2f} {gamma[:, 0].sum(axis=1).mean():8.2f}")
+    soft = posterior(new, A, 1.0, np.array([0.5, 0.5]))[:, 0].sum(axis=1).mean()
+    attracted[name] = plain, normalised, soft
+    print(f"{name:18} {plain:8.2f} {normalised:10.2f} {soft:8.2f}")
+print("(numbers above: to ±0.01)")
+
+# %%
+(all_of, by_length, by_gamma), (_, more, more_gamma) = attracted.values()
+say(f"""**Explain.** (1) The plain CCF hands {all_of:.0%} (to ±1) of the images to the stronger
+reference, though 5 % of contrast say nothing about the view. Divided by the length of the
+reference, |A|, the CCF no longer sees the contrast. That {by_length:.0%} (to ±1) go to the first
+one, and not just one half, comes from the noise in the two averages. This is how maxCC is done in
+practice, and in the engine here. In ML the term −|A|²/2 of the E-step does this service; it even
+holds the 5 % {"a little against" if by_gamma < by_length else "in favour of"} the first one:
+{by_gamma:.0%} (to ±1).
+
+(2) The average of more images is less noisy, fits new images better, and **attracts** more than its
+half: {more:.0%} (to ±1). A class that is rich in images gets richer. Γ is
+{"a little less prone" if more_gamma < more else "as prone"} to it, {more_gamma:.0%} (to ±1), but
+not immune.""")
 
 # %% [markdown]
-# **Explain.** (1) The plain CCF hands *all* images to the stronger reference, though 5 % of contrast say nothing about
-# the view. The other one is left with none. Divided by the length of the reference, $|A|$, the CCF no longer cares:
-# about one half each. This is how maxCC is done in practice, and in the engine here. In ML the term $-\tfrac12 |A|^2$
-# of the E-step does this service; it even holds the 5 % a little against it.
-#
-# (2) The average of more images is less noisy, fits new images better, and **attracts** more than its half. A class
-# that is rich in images gets richer. Γ is a little less prone to it than the normalised CCF, but not immune.
-#
 # Now the whole classification by both methods: the same images, the same starts, three SNRs, two seeds.
 #
 # **Predict.** At which SNR will the two part?
