@@ -241,7 +241,7 @@ print("(numbers above: to ±0.1)")
 
 # %%
 say(f"""**Explain.** At SNR 1 every image decides for one rotation. At 0.1 there are {left[0.1]:.1f}
-left on average, at 0.01 {left[0.01]:.1f} of the {len(angles)}. So even there an image says
+left on average, and {left[0.01]:.1f} of the {len(angles)} at 0.01. So even there an image says
 something: it rules out most rotations. But it is far from a decision. (numbers above: to ±0.1)""")
 
 # %% [markdown]
