@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,63 @@ from newcomer import pins
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+# Who may import whom: only from the left. A comma parts neighbours, which do not import each other.
+ROOMS = """errors | arrays | threads | machine | files | geometry | validation | particles | microscope
+    | micrographs, datasets, inference | doctor | pipeline | figures | runs | commands | course | widgets | lab"""
+PLACE = {room.strip(): place for place, rooms in enumerate(ROOMS.split("|")) for room in rooms.split(",")}
+OUTSIDE = {"records": "runs", "checkpoints": "runs", "status": "runs", "report": "runs", "background": "commands",
+           "cli": "commands"}  # modules that do not stand in their room yet
+HOOK = ("cryoedu", "cryoedu.course.magics")  # what IPython calls for %load_ext cryoedu
+KNOWN = {HOOK,  # breaches, to be struck
+         ("cryoedu.particles.mrc", "cryoedu.microscope.specimen"),
+         ("cryoedu.datasets.starts", "cryoedu.inference.model"),
+         ("cryoedu.inference.cluster", "cryoedu.inference.loop")}
+
+
+def modules() -> dict[str, Path]:
+    """The modules of the package by their dotted names."""
+    paths = sorted((ROOT / "cryoedu").rglob("*.py"))
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+
+
+def imports() -> Iterator[tuple[str, str]]:
+    """Every import of a module of the package by another: in functions, and for types only, too."""
+    known = modules()
+    for name, path in known.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0 and node.module
+                found = [f"{node.module}.{alias.name}" for alias in node.names]
+                found = [full if full in known else node.module for full in found]
+            else:
+                continue
+            yield from ((name, other) for other in found if other in known and other != name)
+
+
+def room(module: str) -> str:
+    second = module.partition(".")[2].partition(".")[0]
+    return OUTSIDE.get(second, second)
+
+
+def test_imports_go_one_way() -> None:
+    """A module that asks one to its right, or a circle of them: neither can be read, tested or changed by itself."""
+    found = {pair for pair in imports() if pair[1] != "cryoedu"}  # which holds no more than the version
+    homeless = {name for name in modules() if room(name) and room(name) not in PLACE}
+    assert not homeless
+    back = {(one, other) for one, other in found - {HOOK} if room(one) != room(other)
+            and PLACE[room(other)] >= PLACE[room(one)]}
+    assert not back - KNOWN, "\n".join(f"{one} imports {other}" for one, other in sorted(back - KNOWN))
+    assert not KNOWN - found, "no breach any more: strike it"
+    graph: dict[str, set[str]] = {name: set() for name in modules()}
+    for one, other in found - KNOWN:
+        graph[one].add(other)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of modules: {' ← '.join(error.args[1])}")
 
 
 def names(requirements: list[str]) -> set[str]:
