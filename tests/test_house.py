@@ -27,7 +27,6 @@ OUTSIDE = {"records": "runs", "checkpoints": "runs", "status": "runs", "report":
 HOOK = ("cryoedu", "cryoedu.course.magics")  # what IPython calls for %load_ext cryoedu
 KNOWN = {HOOK,  # breaches, to be struck
          ("cryoedu.particles.mrc", "cryoedu.microscope.specimen"),
-         ("cryoedu.datasets.starts", "cryoedu.inference.model"),
          ("cryoedu.inference.cluster", "cryoedu.inference.loop")}
 
 

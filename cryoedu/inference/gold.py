@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from cryoedu.arrays import library, to_numpy
 from cryoedu.errors import InputError
-from cryoedu.geometry.fourier import radial_mean, shellwise
+from cryoedu.geometry.fourier import low_pass, radial_mean, shellwise
 from cryoedu.geometry.grids import Search, local_search
 from cryoedu.geometry.masks import check_mask, soft_sphere
 from cryoedu.inference.adaptive import Adaptive
@@ -44,7 +44,7 @@ from cryoedu.inference.loop import (
     turned_grid,
 )
 from cryoedu.inference.maximisation import solve, weak_prior
-from cryoedu.inference.model import Iteration, Model, Posterior, low_pass, signal_power
+from cryoedu.inference.model import Iteration, Model, Posterior, signal_power
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
 from cryoedu.validation.fsc import fsc as correlate

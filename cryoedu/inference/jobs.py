@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoedu.errors import InputError
+from cryoedu.geometry.fourier import low_pass
 from cryoedu.geometry.grids import LocalSearch, Search
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
 from cryoedu.inference.crossfit import MaskOf, cross_fit
 from cryoedu.inference.loop import noise_power, refine, start_model
-from cryoedu.inference.model import Iteration, Model, low_pass, signal_power
+from cryoedu.inference.model import Iteration, Model, signal_power
 from cryoedu.particles.particles import Particles
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoedu.errors import InputError
-from cryoedu.geometry.fourier import fourier, radial_mean
+from cryoedu.geometry.fourier import fourier, low_pass, radial_mean  # noqa: F401  lessons find low_pass here
 
 Floats = NDArray[np.float64]
 NO_SIGNAL = 1e-12  # of the strongest shell's power: less is what float32 leaves
@@ -137,16 +137,6 @@ def start_power(maps: NDArray[np.floating]) -> Floats:
     pass."""
     tau2 = signal_power(maps)
     return np.where(tau2 > NO_SIGNAL * tau2.max(axis=1, keepdims=True), tau2, 0.0)
-
-
-def low_pass(maps: NDArray[np.floating], pixel_size: float, resolution: float) -> NDArray[np.float32]:
-    """Maps (K, n, …) without what is finer than ``resolution`` Å (a cosine edge of two shells)."""
-    from cryoedu.geometry.fourier import inverse, shells
-
-    ndim, box = maps.ndim - 1, maps.shape[-1]
-    cut = box * pixel_size / resolution
-    gain = (1 + np.cos(np.pi * np.clip((shells(box, ndim) - cut + 1) / 2, 0, 1))) / 2
-    return np.asarray(inverse(fourier(np.asarray(maps), ndim) * gain, ndim), dtype=np.float32)
 
 
 def check_size(box: int, pixel_size: float, particle_box: int, particle_pixel_size: float, what: str) -> None:

@@ -125,7 +125,7 @@ def test_premultiplied_images_say_what_bare_ones_say():
 
 def test_a_map_of_any_grey_scale_and_filter_serves():
     """Sharpened, filtered, on another scale: each shell is fitted, and what is left is the noise."""
-    from cryoedu.inference.model import low_pass
+    from cryoedu.geometry.fourier import low_pass
 
     particles, model, _ = problem(80, sigma=0.0)
     made = model_of(particles, 7.3 * low_pass(model.maps, PIXEL, 12.0) + 2.0 * model.maps, **QUIET)

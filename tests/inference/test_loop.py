@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from cryoedu.errors import InputError
+from cryoedu.geometry.fourier import low_pass
 from cryoedu.geometry.grids import search_2d, search_3d
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
 from cryoedu.inference.loop import hidden_parts, noise_power, opening, refine, start_model
-from cryoedu.inference.model import low_pass, signal_power
+from cryoedu.inference.model import signal_power
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.specimen import Specimen

@@ -13,6 +13,7 @@ import pytest
 
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import euler_to_matrix, matrix_to_euler, random_rotations
+from cryoedu.geometry.fourier import low_pass
 from cryoedu.geometry.grids import search_2d, search_3d
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.geometry.symmetry import asymmetric_unit, symmetrised_rotations, symmetry_operators
@@ -23,7 +24,6 @@ from cryoedu.inference.expectation import expectation
 from cryoedu.inference.gridsums import Inserter
 from cryoedu.inference.jobs import classify3d
 from cryoedu.inference.loop import refine, start_model
-from cryoedu.inference.model import low_pass
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.experiment import simulate
