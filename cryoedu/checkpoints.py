@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoedu.errors import InputError
-from cryoedu.files import replace_when_done
+from cryoedu.files.writing import replace_when_done
 from cryoedu.inference.model import Model
 
 FORMAT = 2  # of the file; another one is refused

@@ -27,7 +27,7 @@ import cryoedu
 from cryoedu.arrays import gpu_bytes_held
 from cryoedu.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from cryoedu.errors import InputError
-from cryoedu.files import check_writable, replace_when_done
+from cryoedu.files.writing import check_writable, replace_when_done
 from cryoedu.geometry.euler import angular_distance, euler_to_matrix
 from cryoedu.inference.model import Iteration
 from cryoedu.status import status_of

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cryoedu.checkpoints import read_checkpoint
 from cryoedu.errors import InputError
-from cryoedu.files import replace_when_done
+from cryoedu.files.writing import replace_when_done
 from cryoedu.records import CHECKPOINT, HISTORY, JOB, REPORT, outputs_of
 
 if TYPE_CHECKING:
@@ -114,8 +114,9 @@ def read_job(folder: Path) -> dict[str, Any]:
 
 def read_results(folder: Path, number: int) -> Results:
     """The maps, spectra, poses and classes of iteration ``number``, from its STAR and MRC files."""
-    from cryoedu.particles import read_map, read_particles
-    from cryoedu.particles.tables import numbers, read_tables
+    from cryoedu.files.star import numbers, read_tables
+    from cryoedu.microscope import read_map
+    from cryoedu.particles import read_particles
 
     path = folder / f"run_it{number:03d}_model.star"
     tables = read_tables(path)

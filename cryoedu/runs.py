@@ -18,9 +18,8 @@ from cryoedu.inference.expectation import Tick
 from cryoedu.inference.model import Iteration, Posterior
 from cryoedu.inference.oracle import noise_of_residuals, oracle
 from cryoedu.inference.scales import micrograph_groups
-from cryoedu.microscope.specimen import Specimen
+from cryoedu.microscope.specimen import Specimen, write_map
 from cryoedu.particles.model_star import write_model
-from cryoedu.particles.mrc import write_map
 from cryoedu.particles.particles import Particles
 from cryoedu.particles.resampling import as_on_disk
 from cryoedu.particles.star import write_particles

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cryoedu.files import replace_when_done
+from cryoedu.files.writing import replace_when_done
 
 STATUS = "run_status.json"
 LARGEST = 1 << 20  # bytes of a record that can be right

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from commandline import heed_ctrl_c
 
-from cryoedu.particles import read_map, read_particles
+from cryoedu.microscope import read_map
+from cryoedu.particles import read_particles
 
 RELION = Path(__file__).parent / "data" / "relion"
 COMMAND = [sys.executable, "-c", "from cryoedu.cli import main; main()"]
@@ -203,7 +204,7 @@ def test_bad_input_gets_one_sentence(arguments, words, tmp_path, monkeypatch):
 
 
 def test_a_reference_of_another_pixel_size_is_refused(tmp_path):
-    from cryoedu.particles import write_map
+    from cryoedu.microscope import write_map
 
     density = read_map(RELION / "map.mrc").density
     write_map(density, tmp_path / "wrong.mrc", 4.5)

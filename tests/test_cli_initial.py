@@ -9,7 +9,8 @@ import pytest
 from commandline import cryoedu
 
 from cryoedu.checkpoints import read_checkpoint
-from cryoedu.particles import read_map, read_particles
+from cryoedu.microscope import read_map
+from cryoedu.particles import read_particles
 from cryoedu.records import outputs_of
 
 RELION = Path(__file__).parent / "data" / "relion"

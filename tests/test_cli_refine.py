@@ -13,9 +13,10 @@ import pytest
 from commandline import cryoedu
 
 from cryoedu.checkpoints import read_checkpoint
+from cryoedu.files.star import read_tables
 from cryoedu.geometry.masks import soft_sphere, solvent_mask
-from cryoedu.particles import read_map, read_particles, write_map, write_particles
-from cryoedu.particles.tables import read_tables
+from cryoedu.microscope import read_map, write_map
+from cryoedu.particles import read_particles, write_particles
 from cryoedu.records import outputs_of
 from cryoedu.validation.fsc import fsc
 

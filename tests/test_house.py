@@ -26,7 +26,6 @@ OUTSIDE = {"records": "runs", "checkpoints": "runs", "status": "runs", "report":
            "cli": "commands"}  # modules that do not stand in their room yet
 HOOK = ("cryoedu", "cryoedu.course.magics")  # what IPython calls for %load_ext cryoedu
 KNOWN = {HOOK,  # breaches, to be struck
-         ("cryoedu.particles.mrc", "cryoedu.microscope.specimen"),
          ("cryoedu.inference.cluster", "cryoedu.inference.loop")}
 
 
@@ -138,7 +137,7 @@ def test_the_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
 def test_the_tests_of_a_file_run_in_one_process() -> None:
     """Torn apart, they start a browser each, and meet widgets that the tests before them have not touched."""
     said = subprocess.run([sys.executable, "-m", "pytest", "-n", "2", "--dist=loadfile", "-v", "-p", "no:cacheprovider",
-                           "tests/test_files.py", "tests/test_threads.py"], cwd=ROOT, capture_output=True, text=True,
-                          check=True).stdout
-    ran = set(re.findall(r"\[(gw\d)\] \[ *\d+%\] PASSED (tests/\w+\.py)", said))
-    assert {name for _, name in ran} == {"tests/test_files.py", "tests/test_threads.py"} and len(ran) == 2
+                           "tests/files/test_writing.py", "tests/test_threads.py"], cwd=ROOT, capture_output=True,
+                          text=True, check=True).stdout
+    ran = set(re.findall(r"\[(gw\d)\] \[ *\d+%\] PASSED (tests/[\w/]+\.py)", said))
+    assert {name for _, name in ran} == {"tests/files/test_writing.py", "tests/test_threads.py"} and len(ran) == 2

@@ -9,10 +9,10 @@ from cryoedu.commands.options import mask_of, reference_of
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import random_rotations
 from cryoedu.geometry.fourier import components
+from cryoedu.microscope import write_map
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.projection import project
 from cryoedu.microscope.specimen import Specimen
-from cryoedu.particles import write_map
 
 BOX, PIXEL = 32, 4.0
 

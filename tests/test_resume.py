@@ -18,7 +18,7 @@ from commandline import cryoedu
 
 from cryoedu import runs
 from cryoedu.checkpoints import read_checkpoint
-from cryoedu.particles import read_map, write_map
+from cryoedu.microscope import read_map, write_map
 from cryoedu.records import RunFolder, outputs_of
 
 pytestmark = pytest.mark.slow

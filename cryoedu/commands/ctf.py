@@ -27,7 +27,7 @@ def ctf_refine(
     """Refine the defocus of each particle, or of each micrograph, at the poses in the STAR file."""
     import numpy as np
 
-    from cryoedu.files import check_writable
+    from cryoedu.files.writing import check_writable
     from cryoedu.inference.defocus import model_of, refine_defocus
     from cryoedu.particles import write_particles
 

@@ -25,9 +25,9 @@ def reconstruct(
     """A map from particles whose orientations are in the STAR file."""
     import numpy as np
 
-    from cryoedu.files import check_writable
+    from cryoedu.files.writing import check_writable
     from cryoedu.inference.reconstruction import reconstruct as solve
-    from cryoedu.particles import write_map
+    from cryoedu.microscope import write_map
 
     check_writable(o.parent)
     particles = particles_of(star, pixel_size)
@@ -54,7 +54,7 @@ def fsc(
     threshold: Annotated[float, typer.Option(help="0.143 between halves, 0.5 against the truth")] = 0.143,
 ) -> None:
     """Fourier shell correlation of two maps, shell by shell, and the resolution."""
-    from cryoedu.particles import read_map
+    from cryoedu.microscope import read_map
     from cryoedu.validation.fsc import fsc as correlate
     from cryoedu.validation.fsc import resolution_text
 

@@ -154,7 +154,7 @@ def _in_the_box_of(particles: Particles, path: Path) -> tuple[NDArray[np.float32
     """A map in the particles' box, its grey values kept, and how many of its voxels made one of theirs along a line."""
     from cryoedu.geometry.fourier import resize
     from cryoedu.inference.model import check_size
-    from cryoedu.particles import read_map
+    from cryoedu.microscope import read_map
 
     specimen, box = read_map(path), particles.box
     if specimen.box != box and abs(specimen.box * specimen.pixel_size / (box * particles.pixel_size) - 1) < 5e-3:
@@ -171,7 +171,7 @@ def specimen_of(text: str, box: int, pixel_size: float) -> Specimen:
     if not path.exists():
         return datasets.load(text, box=box, pixel_size=pixel_size)
     if path.suffix.lower() in (".mrc", ".map"):
-        from cryoedu.particles import read_map
+        from cryoedu.microscope import read_map
 
         return read_map(path)
     from cryoedu.microscope.atoms import read_atoms, specimen_from_atoms

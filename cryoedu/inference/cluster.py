@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from cryoedu.arrays import Array, library, memory_budget, on_gpu, to_numpy
 from cryoedu.errors import InputError
+from cryoedu.files.images import Images
 from cryoedu.geometry.grids import LocalSearch
 from cryoedu.inference import offsets
 from cryoedu.inference.assignment import Assignment
@@ -41,7 +42,7 @@ from cryoedu.inference.gridsums import GridSums
 from cryoedu.inference.loop import Expectation, Found, Part, Stage, State, joined, searched
 from cryoedu.inference.model import Model, Posterior
 from cryoedu.inference.spaces import FourierSpace
-from cryoedu.particles.particles import Images, Particles
+from cryoedu.particles.particles import Particles
 from cryoedu.threads import one_thread
 
 if TYPE_CHECKING:

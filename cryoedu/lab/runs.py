@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from cryoedu.background import LOG, resumable, resume, stop
 from cryoedu.errors import InputError
+from cryoedu.files.mrc import read_header
+from cryoedu.files.ondisk import OnDisk
 from cryoedu.lab.handlers import Handler, below, handler, pack
 from cryoedu.lab.pictures import grey, shrink
-from cryoedu.particles.mrc import read_header
-from cryoedu.particles.ondisk import OnDisk
 from cryoedu.status import STATUS, Status, recorded, status_of
 
 JOB, HISTORY, REPORT = "run_job.json", "run_history.csv", "run_report.html"

@@ -15,9 +15,9 @@ import numpy as np
 
 from cryoedu.arrays import to_numpy
 from cryoedu.errors import InputError
-from cryoedu.files import replace_when_done
-from cryoedu.particles.mrc import store_map, stream_stack
-from cryoedu.particles.tables import write_tables
+from cryoedu.files.mrc import store_map, stream_stack
+from cryoedu.files.star import write_tables
+from cryoedu.files.writing import replace_when_done
 
 UNLIMITED = 999.0  # what RELION calls the resolution of shell 0
 

@@ -13,12 +13,13 @@ from cryoedu.geometry.fourier import components, gather, scatter, shift_phases
 from cryoedu.inference import defocus
 from cryoedu.inference.defocus import model_of, refine_defocus
 from cryoedu.inference.loop import start_model
+from cryoedu.microscope import write_map
 from cryoedu.microscope.ctf import ctf_components
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.projection import project
 from cryoedu.microscope.specimen import Specimen
-from cryoedu.particles import write_map, write_particles
+from cryoedu.particles import write_particles
 from cryoedu.particles.particles import CTFParameters
 
 BOX, PIXEL = 32, 3.0

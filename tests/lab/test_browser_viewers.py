@@ -15,7 +15,8 @@ from matplotlib.image import imread
 
 from cryoedu.datasets import load
 from cryoedu.figures.surface import shaded
-from cryoedu.particles.mrc import write_map, write_stack
+from cryoedu.files.mrc import write_stack
+from cryoedu.microscope.specimen import write_map
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

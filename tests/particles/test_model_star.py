@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from cryoedu.errors import InputError
+from cryoedu.files.star import read_tables
 from cryoedu.inference.model import Model, signal_power
-from cryoedu.particles import read_map, write_model
-from cryoedu.particles.tables import read_tables
+from cryoedu.microscope import read_map
+from cryoedu.particles import write_model
 
 RELION = Path(__file__).parents[1] / "data" / "relion"
 

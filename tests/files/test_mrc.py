@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from cryoedu.errors import InputError
+from cryoedu.files.mrc import read_header, split_name, write_stack
+from cryoedu.microscope import read_map, write_map
 from cryoedu.microscope.specimen import Specimen
-from cryoedu.particles import read_map, write_map, write_stack
-from cryoedu.particles.mrc import read_header, split_name
 
 
 def density(n=8, seed=0):

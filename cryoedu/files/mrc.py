@@ -1,4 +1,4 @@
-"""MRC files in and out: headers, maps, and stacks that are written block by block.
+"""MRC files in and out: headers, densities, and stacks that are written block by block.
 
 Read are modes 0 (int8), 1 (int16), 2 (float32), 6 (uint16) and 12 (float16) in both byte orders, always as float32.
 Written is mode 2. Field names, types and byte orders of the header are those of the package mrcfile
@@ -8,7 +8,7 @@ Written is mode 2. Field names, types and byte orders of the header are those of
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,15 +19,13 @@ from mrcfile.dtypes import HEADER_DTYPE
 from mrcfile.utils import byte_order_from_machine_stamp, dtype_from_mode
 
 from cryoedu.errors import InputError
-from cryoedu.files import replace_when_done
-from cryoedu.microscope.specimen import Specimen
-from cryoedu.particles.ondisk import OnDisk, unreadable
-from cryoedu.particles.particles import Images
+from cryoedu.files.images import Images, blocks
+from cryoedu.files.ondisk import OnDisk, unreadable
+from cryoedu.files.writing import replace_when_done
 
 HEADER_BYTES = 1024
 MODES = (0, 1, 2, 6, 12)
 LARGEST = 1 << 24  # sections or pixels on a side beyond which a header cannot be right
-BLOCK_BYTES = 16 * 10**6
 
 
 @dataclass(frozen=True)
@@ -135,54 +133,6 @@ def split_name(name: str) -> tuple[int | None, str]:
     return int(index), file
 
 
-def read_map(path: str | os.PathLike[str], *, pixel_size: float | None = None) -> Specimen:
-    """The map (n, n, n) or image (n, n) in an MRC file; "3@classes.mrcs" is the third image of a stack.
-
-    pixel_size: Å, instead of the one in the header. Raises InputError if there is none in either place, if voxels are
-    not cubes (within 1 %), or if the density is not a box that a `Specimen` may have.
-    """
-    index, file = (None, os.fspath(path)) if os.path.isfile(path) else split_name(os.fspath(path))
-    header = read_header(file)
-    count, height, width = header.shape
-    stack = Path(file).suffix.lower() in (".mrcs", ".st") or (count > 1 and count != height)
-    if index is None and stack and count > 1:
-        raise InputError(f"{file} holds {count} images of {width} x {height} pixels, not one map: "
-                         f"name one of them, like 1@{file}")
-    if index is not None and index > count:
-        raise InputError(f"{path}: {file} holds only {count} images: give a number from 1 to {count}")
-    if index is not None or count == 1:
-        density = np.asarray(header.pixels()[(index or 1) - 1], dtype=np.float32)
-    else:
-        place = [3 - axis for axis in reversed(header.axes)]  # where z, y, x (0, 1, 2) each of the file's axes goes
-        density = np.asarray(header.pixels().transpose(np.argsort(place)), dtype=np.float32)
-    size = _voxel_size(header) if pixel_size is None else pixel_size
-    return Specimen(density, size, name=os.fspath(path))
-
-
-def _voxel_size(header: Header) -> float:
-    if header.pixel_size is None:
-        raise InputError(f"{header.path} has no pixel size in its header: give one, in Å")
-    sizes = [size for size in header.voxel_size[: 3 if header.shape[0] > 1 else 2] if size]
-    if max(sizes) > 1.01 * min(sizes):
-        raise InputError(f"{header.path} has voxels of {' x '.join(f'{s:.4g}' for s in sizes)} Å, but equal sides are "
-                         "needed: resample it, or give the pixel size if the header is wrong")
-    return header.pixel_size
-
-
-def write_map(specimen: Specimen | Any, path: str | os.PathLike[str], pixel_size: float | None = None) -> None:
-    """Write a `Specimen` or an array (n, n, n) or (n, n) as an MRC file of mode 2 that RELION and ChimeraX open.
-
-    pixel_size: Å, needed with an array. The origin is 0: the first voxel is at the origin of coordinates, as in
-    RELION's own maps, and the centre of the box at n // 2 voxels. Raises InputError if nothing can be written there.
-    """
-    if not isinstance(specimen, Specimen):
-        if pixel_size is None:
-            raise InputError(f"{path}: an array has no pixel size: give one, in Å")
-        specimen = Specimen(np.asarray(specimen, dtype=np.float32), pixel_size, name=os.fspath(path))
-    with replace_when_done(path) as part:
-        store_map(specimen.density, part, specimen.pixel_size if pixel_size is None else pixel_size)
-
-
 def store_map(density: np.ndarray, part: Path, pixel_size: float) -> None:
     """Write a density (n, n, n) or (n, n) into the new file ``part``, pixel size in Å."""
     with mrcfile.new(part) as mrc:
@@ -253,10 +203,3 @@ def stream_stack(source: Iterable[np.ndarray], part: Path, name: str, pixel_size
 def _sign(header: Any) -> None:
     """A label without a date, so that the same data give the same file."""
     header.label[0] = b"cryoedu".ljust(80)
-
-
-def blocks(images: Images, block_bytes: int = BLOCK_BYTES) -> Iterator[np.ndarray]:
-    """The images (N, n, n) in order, as float32 blocks of at most about ``block_bytes``."""
-    size = max(1, block_bytes // max(4 * images.shape[1] * images.shape[2], 1))
-    for start in range(0, len(images), size):
-        yield np.asarray(images[start : start + size], dtype=np.float32)

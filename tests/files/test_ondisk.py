@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 from cryoedu.errors import InputError
-from cryoedu.particles import ondisk
-from cryoedu.particles.ondisk import ChangedError, OnDisk, reading
+from cryoedu.files import ondisk
+from cryoedu.files.ondisk import ChangedError, OnDisk, reading
 
 OFFSET = 12  # bytes before the data, as a header is
 
@@ -109,7 +109,7 @@ def test_a_file_that_changes_while_it_is_read_is_said_to(tmp_path):
 @pytest.mark.parametrize("what", ["read_map(path)", "ImageStack.open(path)[:]", "ImageStack.open(path)[::3]"])
 def test_a_program_that_reads_survives_another_that_writes_the_same_file(tmp_path, what):
     """A refinement, a server, a notebook: what looks through a memory map is killed when the file grows shorter."""
-    from cryoedu.particles.mrc import write_stack
+    from cryoedu.files.mrc import write_stack
 
     path = tmp_path / "a.mrc"
     write_stack(np.random.default_rng(1).standard_normal((64, 64, 64)), path, 1.0)
@@ -117,7 +117,8 @@ def test_a_program_that_reads_survives_another_that_writes_the_same_file(tmp_pat
     code = f"""
 import itertools, sys
 from cryoedu.errors import InputError
-from cryoedu.particles import ImageStack, read_map
+from cryoedu.microscope import read_map
+from cryoedu.particles import ImageStack
 path, told = {str(path)!r}, 0
 for i in itertools.count():
     try:

@@ -9,7 +9,7 @@ import stat
 import pytest
 
 from cryoedu.errors import InputError
-from cryoedu.files import check_writable, replace_when_done
+from cryoedu.files.writing import check_writable, replace_when_done
 
 
 def test_the_file_appears_whole_and_nothing_else_stays(tmp_path):
