@@ -32,7 +32,7 @@ from cryoedu.inference.loop import refine, start_model
 from cryoedu.inference.model import Iteration
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
-from cryoedu.records import surroundings
+from cryoedu.runs.folder import surroundings
 
 TABLE = Path(__file__).with_suffix(".md")
 BOX, PIXEL, RADII, TO_REACH = 32, 10.0, [9], 60

@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     load = os.getloadavg()[0]
     bare = median([sys.executable, "-c", "pass"])
     row("`import cryoedu`, beyond a bare Python", median([sys.executable, "-c", "import cryoedu"]) - bare, "0.5")
-    row("`cryoedu --help`", median([sys.executable, "-m", "cryoedu.cli", "--help"]))
+    row("`cryoedu --help`", median([sys.executable, "-m", "cryoedu.commands.app", "--help"]))
     with tempfile.TemporaryDirectory() as folder:
         for data, (images, how, job) in JOBS.items():
             places = {"CRYOEDU_CACHE": f"{folder}/data", "NUMBA_CACHE_DIR": f"{folder}/{data}"}

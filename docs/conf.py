@@ -39,7 +39,7 @@ default_role = "code"
 
 ROOMS = {"files": "Files", "geometry": "Geometry", "validation": "Validation", "particles": "Particles",
          "microscope": "Microscope", "inference": "Inference", "datasets": "Datasets", "figures": "Figures",
-         "widgets": "Widgets", "course": "Course"}
+         "runs": "Runs", "widgets": "Widgets", "course": "Course"}
 
 
 def lessons(folder: Path) -> None:

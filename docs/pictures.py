@@ -120,7 +120,7 @@ def lab_course(lab: Any) -> None:
 def lab_runs(lab: Any) -> None:
     """A refinement that has come to its end."""
     def cryoedu(*words: str) -> None:
-        subprocess.run([sys.executable, "-m", "cryoedu.cli", *words], cwd=lab.root, check=True)
+        subprocess.run([sys.executable, "-m", "cryoedu.commands.app", *words], cwd=lab.root, check=True)
 
     cryoedu("simulate", "ribosome-80S", "-o", "sim", "--n", "300", "--box", "32", "--pixel-size", "11", "--snr", "0.5",
             "--random-seed", "1")

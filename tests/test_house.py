@@ -22,8 +22,6 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ROOMS = """errors | arrays | threads | machine | files | geometry | validation | particles | microscope
     | micrographs, datasets, inference | doctor | pipeline | figures | runs | commands | course | widgets | lab"""
 PLACE = {room.strip(): place for place, rooms in enumerate(ROOMS.split("|")) for room in rooms.split(",")}
-OUTSIDE = {"records": "runs", "checkpoints": "runs", "status": "runs", "report": "runs", "background": "commands",
-           "cli": "commands"}  # modules that do not stand in their room yet
 HOOK = ("cryoedu", "cryoedu.course.magics")  # what IPython calls for %load_ext cryoedu
 KNOWN = {HOOK,  # breaches, to be struck
          ("cryoedu.inference.cluster", "cryoedu.inference.loop")}
@@ -52,8 +50,7 @@ def imports() -> Iterator[tuple[str, str]]:
 
 
 def room(module: str) -> str:
-    second = module.partition(".")[2].partition(".")[0]
-    return OUTSIDE.get(second, second)
+    return module.partition(".")[2].partition(".")[0]
 
 
 def test_imports_go_one_way() -> None:

@@ -44,9 +44,9 @@ from cryoedu.commands.shell import run_job
 from cryoedu.errors import InputError
 
 if TYPE_CHECKING:
-    from cryoedu.checkpoints import Checkpoint
     from cryoedu.geometry.grids import LocalSearch, Search
     from cryoedu.inference.crossfit import MaskOf
+    from cryoedu.inference.model import Checkpoint
     from cryoedu.particles.particles import Particles
 
 

@@ -75,7 +75,7 @@ def report(
     folder: Annotated[Path, typer.Argument(help="of a run, finished or not", show_default=False)],
 ) -> None:
     """One HTML page about a run: maps, spectra, convergence, and how it was made."""
-    from cryoedu.report import write_report
+    from cryoedu.runs.report import write_report
 
     typer.echo(f"report: {write_report(folder)}")
 

@@ -16,7 +16,7 @@ from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles.particles import Particles
 
 if TYPE_CHECKING:
-    from cryoedu.records import RunFolder
+    from cryoedu.runs.folder import RunFolder
 
 Star = Annotated[Path, typer.Argument(help="particles: a STAR file of RELION 3.0 or 3.1", show_default=False)]
 Output = Annotated[Path, typer.Option("--o", "-o", "--project", help="folder for the results", show_default=False)]
@@ -78,7 +78,7 @@ def folder_of(context: typer.Context) -> RunFolder:
 
     Every option of the command counts for whether a run may go on, but for `UNASKED`; files by what they hold.
     """
-    from cryoedu.records import open_folder
+    from cryoedu.runs.folder import open_folder
 
     given, inputs = context.params, []
     asked: dict[str, Any] = {"command": context.info_name}
@@ -121,7 +121,7 @@ def refuse_together(context: typer.Context, because: str, *names: str) -> None:
 
 
 def _digest(file: Path) -> str:
-    from cryoedu.checkpoints import file_digest
+    from cryoedu.runs.checkpoints import file_digest
 
     try:
         return f"sha256:{file_digest(file)}"

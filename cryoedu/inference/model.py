@@ -113,6 +113,31 @@ class Iteration:
         return resolution_of(self.radius, self.model.box, self.model.pixel_size)
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state after an iteration.
+
+    number: of that iteration.  models: the model that came out of it, then those of the parts, if there are parts.
+    arrays: further arrays that the next iteration looks back to, by name.
+    notes: anything JSON can hold: what was asked for, and the history so far.
+    """
+
+    number: int
+    models: Sequence[Model]
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def model(self) -> Model:
+        """The model of all particles."""
+        return self.models[0]
+
+    @property
+    def parts(self) -> Sequence[Model]:
+        """The models of the parts."""
+        return self.models[1:]
+
+
 def resolution_of(shell: int, box: int, pixel_size: float) -> float:
     """Resolution in Å of a Fourier shell."""
     return box * pixel_size / max(shell, 1)

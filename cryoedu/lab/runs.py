@@ -21,15 +21,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.background import LOG, resumable, resume, stop
+from cryoedu.commands.background import resumable, resume, stop
 from cryoedu.errors import InputError
 from cryoedu.files.mrc import read_header
 from cryoedu.files.ondisk import OnDisk
 from cryoedu.lab.handlers import Handler, below, handler, pack
 from cryoedu.lab.pictures import grey, shrink
-from cryoedu.status import STATUS, Status, recorded, status_of
+from cryoedu.runs.names import HISTORY, JOB, LOG, REPORT, STATUS
+from cryoedu.runs.status import Status, recorded, status_of
 
-JOB, HISTORY, REPORT = "run_job.json", "run_history.csv", "run_report.html"
 MOST_FOLDERS, DEEPEST, MOST_RUNS = 3000, 6, 200  # of a walk
 MOST_ROWS, MOST_CLASSES, LOG_BYTES = 2000, 48, 6000  # shown of one run
 LARGEST_HISTORY, LARGEST_MODEL = 8 * 10**6, 20 * 10**6  # bytes
@@ -87,7 +87,7 @@ def own_files(folder: Path) -> dict[str, Path]:
 
 def state_of(folder: Path) -> Status:
     """The state of the run in ``folder``; what an older version or another machine left is read from its job."""
-    from cryoedu.report import read_job
+    from cryoedu.runs.report import read_job
 
     said = status_of(folder)
     if said is not None:

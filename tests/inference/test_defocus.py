@@ -174,7 +174,7 @@ def test_bad_input_is_a_sentence():
 def test_from_a_shell(tmp_path):
     from typer.testing import CliRunner
 
-    from cryoedu.cli import app
+    from cryoedu.commands.app import app
     from cryoedu.particles import read_particles
 
     particles, model, error = problem(40)

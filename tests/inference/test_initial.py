@@ -8,7 +8,6 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from cryoedu.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import euler_to_matrix
 from cryoedu.geometry.fourier import components, gather, shift_phases
@@ -22,7 +21,7 @@ from cryoedu.inference.initial import growing, random_start, stochastic_gradient
 from cryoedu.inference.jobs import random_subsets
 from cryoedu.inference.local import local_expectation
 from cryoedu.inference.loop import maximisation, refine, start_model
-from cryoedu.inference.model import Model, Posterior, signal_power
+from cryoedu.inference.model import Checkpoint, Model, Posterior, signal_power
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.ctf import ctf_components
 from cryoedu.microscope.experiment import simulate
@@ -30,6 +29,7 @@ from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.projection import project
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles.particles import CTFParameters, Optics, Particles
+from cryoedu.runs.checkpoints import read_checkpoint, write_checkpoint
 
 BOX, PIXEL = 12, 5.0
 SPACE = FourierSpace(BOX, 3, PIXEL, 5)

@@ -211,10 +211,11 @@ def test_scales_stand_in_the_files_and_survive_a_checkpoint(tmp_path):
     """rlnGroupScaleCorrection, micrograph by micrograph, as RELION shows it; and a resumed run goes on with them."""
     import starfile
 
-    from cryoedu.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+    from cryoedu.inference.model import Checkpoint
     from cryoedu.particles import write_particles
     from cryoedu.particles.star import read_particles
-    from cryoedu.runs import write_iteration
+    from cryoedu.runs.checkpoints import read_checkpoint, write_checkpoint
+    from cryoedu.runs.output import write_iteration
 
     particles, model, _, group = micrographs(2, 40)
     write_particles(particles, tmp_path / "particles.star")

@@ -12,7 +12,7 @@ from cryoedu.errors import InputError
 from cryoedu.files.star import read_tables
 from cryoedu.inference.model import Model, signal_power
 from cryoedu.microscope import read_map
-from cryoedu.particles import write_model
+from cryoedu.runs.model_star import write_model
 
 RELION = Path(__file__).parents[1] / "data" / "relion"
 

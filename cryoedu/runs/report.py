@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.checkpoints import read_checkpoint
 from cryoedu.errors import InputError
 from cryoedu.files.writing import replace_when_done
-from cryoedu.records import CHECKPOINT, HISTORY, JOB, REPORT, outputs_of
+from cryoedu.runs.checkpoints import read_checkpoint
+from cryoedu.runs.names import CHECKPOINT, HISTORY, JOB, REPORT, outputs_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cryoedu.checkpoints import Checkpoint, file_digest, read_checkpoint, write_checkpoint
 from cryoedu.errors import InputError
-from cryoedu.inference.model import Model
+from cryoedu.inference.model import Checkpoint, Model
+from cryoedu.runs.checkpoints import file_digest, read_checkpoint, write_checkpoint
 
 
 def checkpoint(number: int = 3, halves: int = 1) -> Checkpoint:
@@ -51,7 +51,7 @@ def test_a_damaged_file_is_told_from_a_whole_one(tmp_path):
 
 
 def test_a_file_of_another_layout_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("cryoedu.checkpoints.FORMAT", 99)
+    monkeypatch.setattr("cryoedu.runs.checkpoints.FORMAT", 99)
     write_checkpoint(checkpoint(), tmp_path / "c.npz")
     monkeypatch.undo()
     with pytest.raises(InputError, match="another version"):

@@ -15,8 +15,8 @@ from commandline import heed_ctrl_c
 from cryoedu.microscope import read_map
 from cryoedu.particles import read_particles
 
-RELION = Path(__file__).parent / "data" / "relion"
-COMMAND = [sys.executable, "-c", "from cryoedu.cli import main; main()"]
+RELION = Path(__file__).parents[1] / "data" / "relion"
+COMMAND = [sys.executable, "-c", "from cryoedu.commands.app import main; main()"]
 
 
 def cryoedu(*arguments: object, status: int = 0) -> str:

@@ -14,11 +14,11 @@ import pytest
 from commandline import cryoedu
 
 from cryoedu.errors import InputError
-from cryoedu.report import _sections, read_history, read_results, write_report
+from cryoedu.runs.report import _sections, read_history, read_results, write_report
 
 pytestmark = pytest.mark.slow
 
-RELION = Path(__file__).parent / "data" / "relion"
+RELION = Path(__file__).parents[1] / "data" / "relion"
 SPACE = ["--reference", RELION / "map.mrc", "--healpix-order", 0, "--offset-range", 4, "--strict-highres", 16]
 
 
@@ -105,7 +105,7 @@ def test_what_was_asked_and_what_came_out_is_told(work):
 def test_the_page_of_a_resumed_run_tells_of_every_iteration_and_start(work, monkeypatch):
     folder, star = work / "resumed", work / "sim" / "particles_data.star"
     options = ["align2d", star, "--o", folder, "--iter", 4, "--psi-step", 30]
-    from cryoedu.records import RunFolder
+    from cryoedu.runs.folder import RunFolder
 
     add = RunFolder.add
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cryoedu.checkpoints import Checkpoint, write_checkpoint
-from cryoedu.inference.model import Model
-from cryoedu.records import differences, history_row, open_folder, surroundings, write_history
+from cryoedu.inference.model import Checkpoint, Model
+from cryoedu.runs.checkpoints import write_checkpoint
+from cryoedu.runs.folder import differences, history_row, open_folder, surroundings, write_history
 
 
 def iteration(number: int = 2, fsc=None):

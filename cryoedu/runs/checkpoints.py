@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +19,9 @@ from numpy.typing import NDArray
 
 from cryoedu.errors import InputError
 from cryoedu.files.writing import replace_when_done
-from cryoedu.inference.model import Model
+from cryoedu.inference.model import Checkpoint, Model
 
 FORMAT = 2  # of the file; another one is refused
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """The state after an iteration.
-
-    number: of that iteration.  models: the model that came out of it, then those of the parts, if there are parts.
-    arrays: further arrays that the next iteration looks back to, by name.
-    notes: anything JSON can hold: what was asked for, and the history so far.
-    """
-
-    number: int
-    models: Sequence[Model]
-    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    notes: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def model(self) -> Model:
-        """The model of all particles."""
-        return self.models[0]
-
-    @property
-    def parts(self) -> Sequence[Model]:
-        """The models of the parts."""
-        return self.models[1:]
 
 
 def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:

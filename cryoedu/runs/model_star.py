@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -18,33 +18,12 @@ from cryoedu.errors import InputError
 from cryoedu.files.mrc import store_map, stream_stack
 from cryoedu.files.star import write_tables
 from cryoedu.files.writing import replace_when_done
+from cryoedu.inference.model import Model
 
 UNLIMITED = 999.0  # what RELION calls the resolution of shell 0
 
 
-class ModelLike(Protocol):
-    """What of a `Model` is written."""
-
-    @property
-    def maps(self) -> Any: ...
-
-    @property
-    def pixel_size(self) -> float: ...
-
-    @property
-    def sigma2(self) -> Any: ...
-
-    @property
-    def tau2(self) -> Any: ...
-
-    @property
-    def class_weights(self) -> Any: ...
-
-    @property
-    def offset_sigma(self) -> float: ...
-
-
-def write_model(model: ModelLike, path: str | os.PathLike[str], *, ssnr: Any = None, fsc: Any = None,
+def write_model(model: Model, path: str | os.PathLike[str], *, ssnr: Any = None, fsc: Any = None,
                 group_names: Sequence[str] = (), group_sizes: Sequence[int] = (), group_scales: Sequence[float] = (),
                 tau2_fudge: float = 1.0, log_likelihood: float = 0.0, average_pmax: float = 0.0) -> None:
     """Write a ``_model.star`` as RELION 3.1 does, and the class maps that it names beside it.
@@ -102,7 +81,7 @@ def write_model(model: ModelLike, path: str | os.PathLike[str], *, ssnr: Any = N
         write_tables(tables, star)
 
 
-def _general(model: ModelLike, maps: np.ndarray, groups: int, resolution: list[float] | None, tau2_fudge: float,
+def _general(model: Model, maps: np.ndarray, groups: int, resolution: list[float] | None, tau2_fudge: float,
              log_likelihood: float, average_pmax: float) -> dict[str, Any]:
     box = maps.shape[-1]
     return {"rlnReferenceDimensionality": maps.ndim - 1, "rlnDataDimensionality": 2, "rlnOriginalImageSize": box,
@@ -116,7 +95,7 @@ def _general(model: ModelLike, maps: np.ndarray, groups: int, resolution: list[f
             "rlnAveragePmax": float(average_pmax)}
 
 
-def _classes(model: ModelLike, references: list[str], resolution: list[float] | None, is_3d: bool) -> Any:
+def _classes(model: Model, references: list[str], resolution: list[float] | None, is_3d: bool) -> Any:
     zeros = np.zeros(len(references))
     table = {"rlnReferenceImage": references, "rlnClassDistribution": to_numpy(model.class_weights).astype(np.float64),
              "rlnAccuracyRotations": zeros, "rlnAccuracyTranslationsAngst": zeros}

@@ -1,11 +1,4 @@
-"""The folder of a run: what it was asked for, what came out of each iteration, and from where it can go on.
-
-OUTPUT/run_job.json         the command line, versions and machine of each start
-OUTPUT/run_history.csv      a row for each iteration: log-likelihood, resolution, class weights, changes, time, memory
-OUTPUT/run_status.json      whether it is going on, and which process it is (status.py)
-OUTPUT/run_checkpoint.npz   the state after the last iteration, which ``--resume`` goes on from
-OUTPUT/run_itNNN_*          maps, models and particles, as RELION writes them; run_* too, from two halves at the end
-"""
+"""The folder of a run: what it was asked for, what came out of each iteration, and from where it can go on."""
 
 from __future__ import annotations
 
@@ -25,16 +18,15 @@ import numpy as np
 
 import cryoedu
 from cryoedu.arrays import gpu_bytes_held
-from cryoedu.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from cryoedu.errors import InputError
 from cryoedu.files.writing import check_writable, replace_when_done
 from cryoedu.geometry.euler import angular_distance, euler_to_matrix
-from cryoedu.inference.model import Iteration
-from cryoedu.status import status_of
+from cryoedu.inference.model import Checkpoint, Iteration
+from cryoedu.runs.checkpoints import read_checkpoint, write_checkpoint
+from cryoedu.runs.names import CHECKPOINT, HISTORY, JOB, REPORT, outputs_of
+from cryoedu.runs.status import status_of
 from cryoedu.validation.fsc import resolution as fsc_resolution
 
-JOB, HISTORY, CHECKPOINT, REPORT = "run_job.json", "run_history.csv", "run_checkpoint.npz", "run_report.html"
-OUTPUT = re.compile(r"run_(it\d{3,}_\w+|data|model|(half[12]_)?class\d{3}(_unfil)?)\.(star|mrcs?)")
 ANEW = "start anew with --overwrite or in another folder"
 PACKAGES = ("numpy", "scipy", "numba")
 
@@ -140,11 +132,6 @@ def _is_finished(path: Path) -> bool:
         return bool(json.loads((path / JOB).read_text(encoding="utf-8"))["finished"])
     except (OSError, ValueError, KeyError, TypeError):
         return False  # then the last iterations are looked for, and there are none
-
-
-def outputs_of(path: Path) -> list[Path]:
-    """Files in the folder that the iterations of a run wrote."""
-    return [file for file in path.iterdir() if OUTPUT.fullmatch(file.name)]
 
 
 def _refuse_to_mix(path: Path, there: list[Path], inputs: Iterable[Path], overwrite: bool) -> None:

@@ -31,7 +31,7 @@ from cryoedu.commands.options import (
 from cryoedu.commands.shell import against_truth, run_to_end
 
 if TYPE_CHECKING:
-    from cryoedu.checkpoints import Checkpoint
+    from cryoedu.inference.model import Checkpoint
 
 
 def refine3d(
@@ -75,7 +75,7 @@ def refine3d(
     """Refine one map and all poses, against two halves of the particles, until nothing gets better."""
     from cryoedu.geometry.grids import search_3d
     from cryoedu.inference.gold import gold_standard, halves_of
-    from cryoedu.runs import with_posterior
+    from cryoedu.runs.output import with_posterior
     from cryoedu.validation.fsc import resolution_text
     from cryoedu.validation.poses import pose_errors
 

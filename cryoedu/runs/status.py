@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from cryoedu.files.writing import replace_when_done
+from cryoedu.runs.names import STATUS
 
-STATUS = "run_status.json"
 LARGEST = 1 << 20  # bytes of a record that can be right
 CLOCK = 2.0  # seconds by which the moment at which a process began may differ: clocks are set
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from commandline import cryoedu
 
-from cryoedu.checkpoints import read_checkpoint
 from cryoedu.files.star import read_tables
 from cryoedu.geometry.masks import soft_sphere, solvent_mask
 from cryoedu.microscope import read_map, write_map
 from cryoedu.particles import read_particles, write_particles
-from cryoedu.records import outputs_of
+from cryoedu.runs.checkpoints import read_checkpoint
+from cryoedu.runs.names import outputs_of
 from cryoedu.validation.fsc import fsc
 
 BOX, PIXEL = 16, 10.0

@@ -16,14 +16,15 @@ import numpy as np
 import pytest
 from commandline import cryoedu
 
-from cryoedu import runs
-from cryoedu.checkpoints import read_checkpoint
 from cryoedu.microscope import read_map, write_map
-from cryoedu.records import RunFolder, outputs_of
+from cryoedu.runs import output
+from cryoedu.runs.checkpoints import read_checkpoint
+from cryoedu.runs.folder import RunFolder
+from cryoedu.runs.names import outputs_of
 
 pytestmark = pytest.mark.slow
 
-RELION = Path(__file__).parent / "data" / "relion"
+RELION = Path(__file__).parents[1] / "data" / "relion"
 PLANE = ["--psi-step", 30, "--offset-range", 4, "--iter", 4]
 SPACE = ["--reference", "map.mrc", "--healpix-order", 0, "--offset-range", 4, "--strict-highres", 16, "--iter", 3]
 START = ["--healpix-order", 0, "--offset-range", 4, "--iter", 4, "--write-iter", 1]
@@ -59,7 +60,7 @@ def work(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _there(work, monkeypatch):
     monkeypatch.chdir(work)
-    monkeypatch.setattr("cryoedu.report.write_report", lambda folder: folder)  # it takes longer than a run
+    monkeypatch.setattr("cryoedu.runs.report.write_report", lambda folder: folder)  # it takes longer than a run
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ class Crash(Exception):
 
 def stop(monkeypatch: pytest.MonkeyPatch, number: int, where: str, error: type[BaseException]) -> None:
     """Iteration ``number`` ends in ``error`` "before" its files are written or "between" them and the checkpoint."""
-    write, add = runs.write_iteration, RunFolder.add
+    write, add = output.write_iteration, RunFolder.add
 
     def failing_write(iteration, *a, **k):
         if where == "before" and iteration.number == number:
@@ -88,7 +89,7 @@ def stop(monkeypatch: pytest.MonkeyPatch, number: int, where: str, error: type[B
             raise error
         add(self, iteration, seconds)
 
-    monkeypatch.setattr(runs, "write_iteration", failing_write)
+    monkeypatch.setattr(output, "write_iteration", failing_write)
     monkeypatch.setattr(RunFolder, "add", failing_add)
 
 
@@ -149,7 +150,7 @@ def test_stopped_twice_with_files_that_are_ahead_of_the_checkpoint(whole, out, m
 def test_kill_9_leaves_a_run_that_can_go_on(whole, out):
     """No handler runs, no file is closed: what is on disk has to be enough."""
     command = [*map(str, LONG), "--o", str(out)]
-    process = subprocess.Popen([sys.executable, "-c", "from cryoedu.cli import main; main()", *command],
+    process = subprocess.Popen([sys.executable, "-c", "from cryoedu.commands.app import main; main()", *command],
                                stderr=subprocess.DEVNULL)
     for _ in range(3000):
         if (out / "run_it004_data.star").exists():

@@ -6,13 +6,13 @@ import sys
 
 import typer
 
+from cryoedu.commands.classify2d import align2d, classify2d
 from cryoedu.commands.classify3d import classify3d
-from cryoedu.commands.ctf import ctf_refine
+from cryoedu.commands.ctf_refine import ctf_refine
 from cryoedu.commands.data import normalise, simulate
-from cryoedu.commands.initial import initial_model
+from cryoedu.commands.initial_model import initial_model
 from cryoedu.commands.maps import doctor, fsc, reconstruct, report
-from cryoedu.commands.plane import align2d, classify2d
-from cryoedu.commands.refine import refine3d
+from cryoedu.commands.refine3d import refine3d
 from cryoedu.errors import InputError
 
 app = typer.Typer(

@@ -1,32 +1,26 @@
-"""A job from a shell: a progress bar over the loop, files that RELION and ChimeraX open after each turn, and, where
-the truth is known, what came out beside what could have come out."""
+"""A job from a shell: a progress bar over the loop, and files that RELION and ChimeraX open after each turn."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from cryoedu.checkpoints import Checkpoint
 from cryoedu.inference.expectation import Tick
-from cryoedu.inference.model import Iteration, Posterior
-from cryoedu.inference.oracle import noise_of_residuals, oracle
+from cryoedu.inference.model import Checkpoint, Iteration
 from cryoedu.inference.scales import micrograph_groups
-from cryoedu.microscope.specimen import Specimen, write_map
-from cryoedu.particles.model_star import write_model
+from cryoedu.microscope.specimen import write_map
 from cryoedu.particles.particles import Particles
 from cryoedu.particles.resampling import as_on_disk
 from cryoedu.particles.star import write_particles
-from cryoedu.records import RunFolder
-from cryoedu.status import watched
-from cryoedu.validation.classes import agreement, calibration, contingency
-from cryoedu.validation.poses import pose_errors
+from cryoedu.runs.folder import RunFolder
+from cryoedu.runs.model_star import write_model
+from cryoedu.runs.status import watched
 
 Job = Callable[[Tick, Checkpoint | None], Iterator[Iteration]]  # from the start, or on from a checkpoint
 
@@ -110,28 +104,3 @@ def with_posterior(particles: Particles, iteration: Iteration) -> Particles:
     extra = {**particles.extra, "rlnMaxValueProbDistribution": found.max_probability,
              "rlnLogLikeliContribution": found.log_evidence}
     return replace(particles, angles=found.angles, shifts=found.shifts + known, classes=found.classes, extra=extra)
-
-
-def compare(posterior: Posterior, particles: Particles, truth: Particles, maps: Sequence[NDArray[np.floating]] = (), *,
-            symmetry: str = "C1") -> str:
-    """A few lines: contingency table, agreement, how often the probabilities are right, pose errors up to the maps'
-    ``symmetry``, and with the true ``maps`` what the oracle reaches."""
-    assert truth.classes is not None and truth.angles is not None
-    table = contingency(posterior.classes, truth.classes)
-    lines = ["rows: classes found, columns: true classes"]
-    lines += ["  class {:2d}  {}".format(k + 1, "  ".join(f"{n:6d}" for n in row)) for k, row in enumerate(table)]
-    lines.append(f"agreement under the best permutation: {100 * agreement(posterior.classes, truth.classes):.1f} %")
-    if posterior.class_probability.shape[1] > 1:
-        lines.append("probability of the class found: how many particles, on average, right in")
-        lines += [f"  {b.low:4.2f} to {b.high:4.2f}  {b.count:6d}  {100 * b.mean:5.1f} %  {100 * b.right:5.1f} %"
-                  for b in calibration(posterior.class_probability, truth.classes)]
-    if truth.angles[:, :2].any():
-        shifts = posterior.shifts + (0.0 if particles.shifts is None else particles.shifts)
-        errors = pose_errors(posterior.angles, truth.angles, shifts, truth.shifts, symmetry=symmetry)
-        lines.append(f"median pose error: {errors.median_angle:.1f} degrees, {errors.median_shift:.1f} Å, "
-                     "in a common frame")
-    if len(maps):
-        specimens = [Specimen(m, truth.pixel_size) for m in maps]
-        found = oracle(truth, specimens, noise_of_residuals(truth, specimens)).argmax(axis=1)
-        lines.append(f"the oracle (true maps, poses and noise): {100 * float(np.mean(found == truth.classes)):.1f} %")
-    return "\n".join(lines)

@@ -30,7 +30,7 @@ from cryoedu.commands.shell import against_truth, run_to_end
 from cryoedu.errors import InputError
 
 if TYPE_CHECKING:
-    from cryoedu.checkpoints import Checkpoint
+    from cryoedu.inference.model import Checkpoint
 
 DEFAULT_ITERATIONS = {"sgd": 200, "shc": 60}
 COARSE_ORDER, FINE_SHARE = 1, 0.1  # the last tenth of the iterations searches as finely as was asked for

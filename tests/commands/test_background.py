@@ -17,12 +17,12 @@ import psutil
 import pytest
 from commandline import cryoedu
 
-from cryoedu.background import asked_of, parsed, resumable, resume, start, stop
+from cryoedu.commands.background import PROGRAM, asked_of, parsed, resumable, resume, start, stop
 from cryoedu.errors import InputError
-from cryoedu.records import outputs_of
-from cryoedu.status import STATUS, Status, recorded, status_of, watched, write_status
+from cryoedu.runs.names import STATUS, outputs_of
+from cryoedu.runs.status import Status, recorded, status_of, watched, write_status
 
-MAP = Path(__file__).parent / "data" / "relion" / "map.mrc"
+MAP = Path(__file__).parents[1] / "data" / "relion" / "map.mrc"
 OPTIONS = {"k": 2, "psi_step": 30, "offset_range": 4}
 
 
@@ -88,7 +88,7 @@ def test_a_run_from_a_shell_is_stopped_and_resumed_from_elsewhere(work):
     """The panel in the browser does not care who started it; the one at the shell is told."""
     words = ["classify2d", "sim/particles_data.star", "--project", "runs/shell", "--iter", "2000", "--k", "2",
              "--psi-step", "30", "--offset-range", "4"]
-    shell = subprocess.Popen([sys.executable, "-m", "cryoedu.cli", *words], stdout=subprocess.DEVNULL,
+    shell = subprocess.Popen([sys.executable, "-m", "cryoedu.commands.app", *words], stdout=subprocess.DEVNULL,
                              stderr=subprocess.PIPE, text=True)
     folder = Path("runs/shell")
     until(lambda: (said := status_of(folder)) is not None and said.iteration >= 2)
@@ -130,7 +130,7 @@ def test_the_same_job_from_a_shell_says_how_it_ended(work, tmp_path, monkeypatch
     said = status_of(tmp_path)
     assert (said.state, said.iteration, said.process) == ("finished", 1, os.getpid())
     assert asked_of(tmp_path)[0][0] == "classify2d" and asked_of(tmp_path)[1] == work
-    monkeypatch.setattr("cryoedu.runs.write_iteration", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("cryoedu.runs.output.write_iteration", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
     other = tmp_path / "other"
     assert cryoedu(*job, "--o", other) == "130"
     assert status_of(other).state == "stopped" and not outputs_of(other)
@@ -285,7 +285,8 @@ def test_what_is_started_is_this_cryoedu_and_no_module_beside_it(tmp_path, monke
         "align2d", "a.star", "--o", str(tmp_path), "--overwrite")))
     monkeypatch.setattr(subprocess, "Popen", Started)
     resume(tmp_path)
-    assert seen["command"] == [sys.executable, "-P", "-m", "cryoedu.cli", "align2d", "a.star", "--o", str(tmp_path)]
+    assert seen["command"] == [sys.executable, "-P", "-m", PROGRAM, "align2d", "a.star", "--o",
+                               str(tmp_path)]
     assert not seen.get("shell") and seen["start_new_session"] and seen["cwd"] == tmp_path
     write_status(tmp_path, replace(recorded(tmp_path), state="stopped"))
     (tmp_path / "run_checkpoint.npz").touch()

@@ -36,7 +36,7 @@ from cryoedu.commands.options import (
 from cryoedu.commands.shell import run_job
 
 if TYPE_CHECKING:
-    from cryoedu.checkpoints import Checkpoint
+    from cryoedu.inference.model import Checkpoint
 
 
 def align2d(

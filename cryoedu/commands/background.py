@@ -1,6 +1,6 @@
 """Runs that go on by themselves: without the notebook, browser or shell that started them.
 
->>> from cryoedu.background import start, stop
+>>> from cryoedu.commands.background import start, stop
 >>> folder = start("classify2d", "particles_data.star", o="runs/class2d", k=8, iter=15)  # doctest: +SKIP
 >>> stop(folder)  # doctest: +SKIP
 """
@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from cryoedu.errors import InputError
-from cryoedu.status import Status, recorded, status_of, write_status
+from cryoedu.runs.names import LOG
+from cryoedu.runs.status import Status, recorded, status_of, write_status
 
 JOBS = ("align2d", "classify2d", "classify3d", "refine3d", "initial-model")  # the commands that leave a run
-LOG = "run_log.txt"  # what such a run says
+PROGRAM = "cryoedu.commands.app"
 _starting = threading.Lock()
 
 
@@ -31,13 +32,13 @@ def start(job: str, *arguments: str | os.PathLike[str], **options: Any) -> Path:
     """Start ``cryoedu JOB ARGUMENTS`` as a process of its own; the folder of the run.
 
     options: as the command has them, with _ for -: ``o="runs/a", k=8, particle_diameter=310``; a switch is True, what
-    may be repeated a list. What the run says goes to FOLDER/run_log.txt; `cryoedu.status.status_of` and the panel Runs
-    of JupyterLab show how far it is.
+    may be repeated a list. What the run says goes to FOLDER/run_log.txt; `cryoedu.runs.status_of` and the panel Runs of
+    JupyterLab show how far it is.
 
     Raises InputError if there is no such job or option, or if the folder holds a run and is neither to be resumed nor
     overwritten.
     """
-    from cryoedu.records import outputs_of
+    from cryoedu.runs.names import outputs_of
 
     words = [job, *(os.fspath(argument) for argument in arguments), *_words(options)]
     given = parsed(words)
@@ -65,7 +66,7 @@ def parsed(words: Sequence[str]) -> dict[str, Any]:
     """
     import typer
 
-    from cryoedu.cli import app
+    from cryoedu.commands.app import app
 
     if not words or words[0] not in JOBS:
         raise InputError(f"{words[0] if words else 'nothing'!r} is no job that leaves a run: choose "
@@ -84,7 +85,7 @@ def asked_of(folder: Path) -> tuple[list[str], Path]:
 
     Raises InputError if they are not known, or not those of a run in this very folder.
     """
-    from cryoedu.report import read_job
+    from cryoedu.runs.report import read_job
 
     said = recorded(folder)
     if said is not None and said.arguments:
@@ -120,7 +121,7 @@ def resume(folder: Path) -> Status:
 
     Raises InputError if it is going on or finished, or as `resumable`.
     """
-    from cryoedu.records import CHECKPOINT
+    from cryoedu.runs.names import CHECKPOINT
 
     said = recorded(folder)
     if said is not None and said.state == "finished":
@@ -171,7 +172,7 @@ def _launch(words: Sequence[str], folder: Path, place: Path) -> Status:
             log.write(f"{datetime.now().isoformat(sep=' ', timespec='seconds')} {shlex.join(['cryoedu', *words])}\n")
             log.flush()
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "cryoedu.cli", *words],  # -P: no module from the folder it starts in
+                [sys.executable, "-P", "-m", PROGRAM, *words],  # -P: no module from the folder it starts in
                 cwd=place, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 env={**os.environ, "MPLBACKEND": "agg", "PYTHONUNBUFFERED": "1"})
         started = write_status(folder, Status("starting", arguments=tuple(words), place=str(place.resolve())),

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from commandline import cryoedu
 
-from cryoedu.checkpoints import read_checkpoint
 from cryoedu.microscope import read_map
 from cryoedu.particles import read_particles
-from cryoedu.records import outputs_of
+from cryoedu.runs.checkpoints import read_checkpoint
+from cryoedu.runs.names import outputs_of
 
-RELION = Path(__file__).parent / "data" / "relion"
+RELION = Path(__file__).parents[1] / "data" / "relion"
 QUICK = ["--healpix-order", 0, "--offset-range", 4]
 
 
