@@ -30,9 +30,9 @@ from cryoedu.inference.adaptive import Adaptive
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
 from cryoedu.inference.loop import refine, start_model
 from cryoedu.inference.model import Iteration
+from cryoedu.machine import surroundings
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
-from cryoedu.runs.folder import surroundings
 
 TABLE = Path(__file__).with_suffix(".md")
 BOX, PIXEL, RADII, TO_REACH = 32, 10.0, [9], 60

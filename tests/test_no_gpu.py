@@ -15,7 +15,7 @@ from no_gpu import stand_in
 
 from cryoedu import arrays
 from cryoedu.commands.app import app
-from cryoedu.runs.folder import peak_memory
+from cryoedu.machine import peak_memory
 
 RELION = Path(__file__).parent / "data" / "relion"
 SHORT = ["--offset-range", 4, "--iter", 1]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cryoedu.errors import InputError
+from cryoedu.machine import process_words
 from cryoedu.runs.names import LOG
 from cryoedu.runs.status import Status, recorded, status_of, write_status
 
@@ -140,19 +141,13 @@ def stop(folder: Path) -> None:
 
     Raises InputError if no process of this machine works at it.
     """
-    import psutil
-
     status = status_of(folder)
     if status is None or not status.going_on:
         raise InputError(f"nothing works at the run in {folder}: it is {status.state if status else 'not going on'}")
     if not status.here:
         raise InputError(f"the run in {folder} is going on at {status.host}: stop it there")
     words, _ = asked_of(folder)
-    try:
-        same = psutil.Process(status.process).cmdline()[-len(words):] == words
-    except psutil.Error:  # it has just ended, or is somebody else's
-        same = False
-    if not same:
+    if process_words(status.process)[-len(words):] != words:
         raise InputError(f"process {status.process} is not the run in {folder}: it is left alone")
     os.kill(status.process, signal.SIGTERM)
     if status.state == "starting":  # it ends at once, and says nothing

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, library, memory_budget, on_gpu, to_numpy
+from cryoedu.arrays import Array, library, on_gpu, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.files.images import Images
 from cryoedu.geometry.grids import LocalSearch
@@ -42,6 +42,7 @@ from cryoedu.inference.gridsums import GridSums
 from cryoedu.inference.loop import Expectation, Found, Part, Stage, State, joined, searched
 from cryoedu.inference.model import Model, Posterior
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.machine import memory_budget
 from cryoedu.particles.particles import Particles
 from cryoedu.threads import one_thread
 

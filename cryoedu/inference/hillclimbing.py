@@ -18,7 +18,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import library, memory_budget, to_numpy
+from cryoedu.arrays import library, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import Floats, angular_distance, euler_to_matrix
 from cryoedu.geometry.grids import Search, local_search
@@ -31,6 +31,7 @@ from cryoedu.inference.local import local_expectation
 from cryoedu.inference.loop import Stage, State, Update, in_turn, iterate, maximisation, on_grid, turned_grid
 from cryoedu.inference.model import Iteration, Model, Posterior, signal_power
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.machine import memory_budget
 from cryoedu.particles.particles import Particles
 
 PARTS = 4  # of the particles, each of which is compared with a map that it had no part in

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import library, memory_budget, to_numpy
+from cryoedu.arrays import library, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import Floats, matrix_to_euler, random_rotations
 from cryoedu.geometry.grids import Search, local_search, perturbed
@@ -43,6 +43,7 @@ from cryoedu.inference.loop import (
 from cryoedu.inference.maximisation import solve
 from cryoedu.inference.model import Iteration, Model, Posterior, signal_power
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.machine import memory_budget
 from cryoedu.particles.particles import Particles
 
 RANDOM_STEPS = 2  # conjugate-gradient steps for maps that mean nothing yet

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import library, memory_budget, to_numpy
+from cryoedu.arrays import library, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.fourier import fourier, radial_mean
 from cryoedu.geometry.grids import LocalSearch, Search, perturbed
@@ -33,6 +33,7 @@ from cryoedu.inference.maximisation import Equations, signal_prior, solve
 from cryoedu.inference.model import Floats, Iteration, Model, Posterior, check_model, signal_power, start_power
 from cryoedu.inference.scales import estimated_scales, micrograph_groups, scaled
 from cryoedu.inference.spaces import FourierSpace, RealSpace
+from cryoedu.machine import memory_budget
 from cryoedu.particles.particles import Particles
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import library, memory_budget
+from cryoedu.arrays import library
 from cryoedu.errors import InputError
 from cryoedu.geometry.grids import Search
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD, Assignment
@@ -19,6 +19,7 @@ from cryoedu.inference.loop import SPACES, checked
 from cryoedu.inference.model import Model
 from cryoedu.inference.scales import scaled
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.machine import memory_budget
 from cryoedu.particles.particles import Particles
 
 MOST = 2**28  # numbers: a gigabyte

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from cryoedu.arrays import library, memory_budget, to_numpy
+from cryoedu.arrays import library, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import euler_to_matrix
 from cryoedu.geometry.fourier import radial_mean
@@ -20,6 +20,7 @@ from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.loop import noise_power
 from cryoedu.inference.maximisation import solve
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.machine import memory_budget
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles.particles import Particles
 from cryoedu.threads import in_threads

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import re
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import cryoedu
-from cryoedu.arrays import gpu_bytes_held
 from cryoedu.errors import InputError
 from cryoedu.files.writing import check_writable, replace_when_done
 from cryoedu.geometry.euler import angular_distance, euler_to_matrix
 from cryoedu.inference.model import Checkpoint, Iteration
+from cryoedu.machine import peak_memory, surroundings
 from cryoedu.runs.checkpoints import read_checkpoint, write_checkpoint
 from cryoedu.runs.names import CHECKPOINT, HISTORY, JOB, REPORT, outputs_of
 from cryoedu.runs.status import status_of
 from cryoedu.validation.fsc import resolution as fsc_resolution
 
 ANEW = "start anew with --overwrite or in another folder"
-PACKAGES = ("numpy", "scipy", "numba")
 
 
 @dataclass
@@ -92,7 +85,8 @@ def open_folder(path: Path, asked: Mapping[str, Any], inputs: Iterable[Path] = (
     ``overwrite`` is set, if there is nothing to resume, if the run was started with other options or files, or if an
     input would be overwritten.
     """
-    from cryoedu.arrays import library, memory_budget
+    from cryoedu.arrays import library
+    from cryoedu.machine import memory_budget
 
     if resume and overwrite:
         raise InputError("--resume and --overwrite are both given: choose one")
@@ -196,46 +190,3 @@ def write_history(history: list[dict[str, float]], path: Path) -> None:
 
     with replace_when_done(path) as part:
         DataFrame(history).to_csv(part, index=False)
-
-
-def peak_memory() -> dict[str, float]:
-    """Most memory that this process has held until now, in MB, on the host and, if CuPy is in use, on the GPU."""
-    try:
-        import resource
-
-        unit = 1 if sys.platform == "darwin" else 1024
-        found = {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6}
-    except ImportError:  # Windows
-        import psutil
-
-        found = {"peak_memory_mb": psutil.Process().memory_info().peak_wset / 1e6}
-    if (held := gpu_bytes_held()) is not None:
-        found["peak_gpu_memory_mb"] = held / 1e6
-    return found
-
-
-def surroundings(array_library: str) -> dict[str, Any]:
-    """Time, versions and machine: what somebody who repeats a run has to know."""
-    from cryoedu.threads import cores
-
-    name = array_library.rsplit(".", 1)[-1]
-    versions = {"cryoedu": cryoedu.__version__, "python": platform.python_version(),
-                **{package: metadata.version(package) for package in PACKAGES}}
-    machine = f"{platform.system()} {platform.machine()}, {_processor()}, {cores()} cores"
-    if name == "cupy":
-        import cupy
-
-        versions["cupy"] = cupy.__version__
-        card = cupy.cuda.runtime.getDeviceProperties(0)["name"]
-        machine += f", {card.decode() if isinstance(card, bytes) else card}"
-    return {"time": datetime.now(UTC).isoformat(timespec="seconds"), "versions": versions, "machine": machine,
-            "array_library": name}
-
-
-def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor()
-    found = re.search(r"^model name\s*:\s*(.*)$", text, flags=re.MULTILINE)
-    return found[1] if found else platform.processor()

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from cryoedu.files.writing import replace_when_done
+from cryoedu.machine import process_began, process_lives
 from cryoedu.runs.names import STATUS
 
 LARGEST = 1 << 20  # bytes of a record that can be right
-CLOCK = 2.0  # seconds by which the moment at which a process began may differ: clocks are set
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,9 @@ class Status:
 
 def write_status(folder: Path, status: Status, process: int | None = None) -> Status:
     """Write the status with the ``process`` (default: this one) that the run is, and the time; as it was written."""
-    import psutil
-
     number = os.getpid() if process is None else process
-    try:
-        began = psutil.Process(number).create_time()
-    except psutil.Error:  # it has ended in the meantime
-        began = 0.0
-    said = replace(status, host=platform.node(), process=number, began=began, folder=str(folder.resolve()),
-                   updated=datetime.now(UTC).isoformat(timespec="seconds"))
+    said = replace(status, host=platform.node(), process=number, began=process_began(number),
+                   folder=str(folder.resolve()), updated=datetime.now(UTC).isoformat(timespec="seconds"))
     with replace_when_done(folder / STATUS) as part:
         part.write_text(json.dumps(asdict(said), indent=1, ensure_ascii=False), encoding="utf-8")
     return said
@@ -123,13 +117,7 @@ def status_of(folder: Path) -> Status | None:
 
 def is_alive(status: Status) -> bool:
     """Whether the process that the status names is there, and the same one."""
-    import psutil
-
-    try:
-        process = psutil.Process(status.process)
-        return (process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - status.began) < CLOCK)
-    except (psutil.Error, ValueError, OverflowError):
-        return False
+    return process_lives(status.process, status.began)
 
 
 @contextmanager

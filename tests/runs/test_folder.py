@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from cryoedu.inference.model import Checkpoint, Model
+from cryoedu.machine import surroundings
 from cryoedu.runs.checkpoints import write_checkpoint
-from cryoedu.runs.folder import differences, history_row, open_folder, surroundings, write_history
+from cryoedu.runs.folder import differences, history_row, open_folder, write_history
 
 
 def iteration(number: int = 2, fsc=None):
