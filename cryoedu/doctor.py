@@ -24,11 +24,9 @@ from cryoedu.threads import cores
 
 GIGABYTE = 10**9
 COMPUTING = ("numpy", "scipy", "numba", "array-api-compat", "healpix", "mrcfile", "starfile", "pandas", "gemmi",
-             "matplotlib", "scikit-image", "jinja2", "typer", "tqdm", "psutil", "platformdirs", "threadpoolctl",
-             "lazy-loader")
+             "matplotlib", "jinja2", "typer", "tqdm", "psutil", "platformdirs", "threadpoolctl", "lazy-loader")
 COURSE = ("jupyterlab", "jupyter-server", "ipywidgets", "anywidget", "k3d")
-MODULES = {"scikit-image": "skimage", "array-api-compat": "array_api_compat", "lazy-loader": "lazy_loader",
-           "jupyter-server": "jupyter_server"}
+MODULES = {"array-api-compat": "array_api_compat", "lazy-loader": "lazy_loader", "jupyter-server": "jupyter_server"}
 
 
 @dataclass(frozen=True)
