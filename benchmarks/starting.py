@@ -28,7 +28,7 @@ TABLE = Path(__file__).with_suffix(".md")
 REPEATS = 5
 FIRST_CALL = """
 from cryoedu.datasets import load_particles
-from cryoedu.inference.jobs import align2d, classify3d
+from cryoedu.inference import align2d, classify3d
 from cryoedu.geometry.grids import search_2d, search_3d
 import time
 made = load_particles({data!r}, progress=False)

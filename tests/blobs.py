@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cryoedu.inference.loop import start_model
 from cryoedu.inference.model import Model
+from cryoedu.inference.start import start_model
 from cryoedu.microscope import write_map
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured

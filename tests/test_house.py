@@ -23,8 +23,7 @@ ROOMS = """errors | arrays | threads | machine | files | geometry | validation |
     | micrographs, datasets, inference | doctor | pipeline | figures | runs | commands | course | widgets | lab"""
 PLACE = {room.strip(): place for place, rooms in enumerate(ROOMS.split("|")) for room in rooms.split(",")}
 HOOK = ("cryoedu", "cryoedu.course.magics")  # what IPython calls for %load_ext cryoedu
-KNOWN = {HOOK,  # breaches, to be struck
-         ("cryoedu.inference.cluster", "cryoedu.inference.loop")}
+KNOWN = {HOOK}
 
 
 def modules() -> dict[str, Path]:

@@ -110,8 +110,8 @@ def classify2d(
 ) -> None:
     """Align and classify particles in 2D, from averages of random subsets."""
     from cryoedu.geometry.grids import search_2d
-    from cryoedu.inference import jobs
-    from cryoedu.inference.loop import refine
+    from cryoedu.inference import em
+    from cryoedu.inference.em import refine
 
     folder = folder_of(context)
     particles = particles_of(star, pixel_size)
@@ -127,6 +127,6 @@ def classify2d(
     def job(tick: Any, at: Checkpoint | None) -> Any:
         if at is not None:
             return refine(particles, at.model, search, number_from=at.number + 1, tick=tick, **options)
-        return jobs.classify2d(particles, k, search, seed=random_seed, tick=tick, **options)
+        return em.classify2d(particles, k, search, seed=random_seed, tick=tick, **options)
 
     run_job(job, particles, folder, iterations, tau2_fudge, truth, None)

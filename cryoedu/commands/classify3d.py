@@ -45,8 +45,8 @@ from cryoedu.errors import InputError
 
 if TYPE_CHECKING:
     from cryoedu.geometry.grids import LocalSearch, Search
-    from cryoedu.inference.crossfit import MaskOf
     from cryoedu.inference.model import Checkpoint
+    from cryoedu.inference.settings import MaskOf
     from cryoedu.particles.particles import Particles
 
 
@@ -103,10 +103,11 @@ def classify3d(
     overwrite: Overwrite = False,
 ) -> None:
     """Classify particles in 3D with unknown orientations, from seeds or from maps of your own."""
-    from cryoedu.inference import jobs
+    from cryoedu.inference import crossfit, em
     from cryoedu.inference.adaptive import Adaptive
     from cryoedu.inference.crossfit import cross_fit as fit_in_folds
-    from cryoedu.inference.loop import refine, start_model
+    from cryoedu.inference.em import refine
+    from cryoedu.inference.start import start_model
 
     _check_choices(context, cross_fit, skip_align, local_range)
     if cross_fit == 0 and solvent_mask == AUTO:
@@ -150,10 +151,10 @@ def classify3d(
         if len(maps) > 1:
             return solver(particles, start_model(particles, np.stack(maps)), search, tick=tick, **options, **of_folds)
         if cross_fit:
-            return jobs.classify3d_in_folds(
+            return crossfit.classify3d_in_folds(
                 particles, maps[0], k or 2, search, resolution=ini_high, tick=tick, **options, **of_folds
             )
-        return jobs.classify3d(
+        return em.classify3d(
             particles, maps[0], k or 2, search, seed=random_seed, resolution=ini_high, tick=tick, **options
         )
 

@@ -75,8 +75,8 @@ def initial_model(
 ) -> None:
     """Maps without a reference, from particles in unknown orientations and a random start."""
     from cryoedu.geometry.grids import search_3d
+    from cryoedu.inference.gradient_descent import stochastic_gradient_descent
     from cryoedu.inference.hillclimbing import stochastic_hill_climbing
-    from cryoedu.inference.initial import stochastic_gradient_descent
     from cryoedu.inference.loop import opening
 
     if algorithm == "shc" and k > 1:

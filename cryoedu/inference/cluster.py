@@ -37,9 +37,10 @@ from cryoedu.files.images import Images
 from cryoedu.geometry.grids import LocalSearch
 from cryoedu.inference import offsets
 from cryoedu.inference.assignment import Assignment
+from cryoedu.inference.estep import in_turn, searched
 from cryoedu.inference.expectation import Sums, Tick
 from cryoedu.inference.gridsums import GridSums
-from cryoedu.inference.loop import Expectation, Found, Part, Stage, State, joined, searched
+from cryoedu.inference.loop import Expectation, Found, Part, Stage, State, joined
 from cryoedu.inference.model import Model, Posterior
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.machine import memory_budget
@@ -57,6 +58,15 @@ EVERYWHERE: Place = {}
 STARTED: dict[str | int, Any] = {}  # clients of this process, for the next call
 # A terminal sends Ctrl-C to all its processes; who started the workers is to end them, in good order.
 DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+
+
+def looking(assignment: Assignment, memory: str | int | None, array_library: str,
+            cluster: Workers | None) -> Expectation:
+    """The expectation step of `searched` for all parts: on the workers of a cluster, or here, one after the other."""
+    if cluster is not None:
+        return on_workers(cluster, assignment, memory, array_library)
+    xp = library(array_library)
+    return in_turn(searched(assignment, xp, memory_budget(memory, xp)))
 
 
 def on_workers(cluster: Workers, assignment: Assignment, memory: str | int | None, array_library: str) -> Expectation:

@@ -23,12 +23,12 @@ Cross-fitting is known from econometrics (Chernozhukov et al. 2018, Econom J 21:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import add
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,23 +40,15 @@ from cryoedu.geometry.grids import LocalSearch, Search
 from cryoedu.geometry.masks import check_mask
 from cryoedu.inference.adaptive import Adaptive
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
+from cryoedu.inference.cluster import looking
+from cryoedu.inference.em import seeds_from_subsets
 from cryoedu.inference.expectation import Sums, Tick
 from cryoedu.inference.gridsums import GridSums
-from cryoedu.inference.loop import (
-    Stage,
-    State,
-    Update,
-    checked,
-    checked_radii,
-    hidden_parts,
-    iterate,
-    looking,
-    on_grid,
-    symmetric,
-    turned_grid,
-)
+from cryoedu.inference.loop import Stage, State, Update, checked, checked_radii, iterate, symmetric, turned_grid
 from cryoedu.inference.maximisation import Equations, solve, weak_prior
 from cryoedu.inference.model import Floats, Iteration, Model, Posterior, signal_power
+from cryoedu.inference.mstep import hidden_parts, on_grid
+from cryoedu.inference.settings import MaskOf
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
 
@@ -64,7 +56,6 @@ if TYPE_CHECKING:
     from cryoedu.inference.cluster import Workers
 
 FOCUS = 0.65  # of the resolution: the neighbourhood in which differences are compared
-MaskOf = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def cross_fit(particles: Particles, model: Model, search: Search | LocalSearch, *, seed: int, folds: int = 5,
@@ -111,6 +102,17 @@ def cross_fit(particles: Particles, model: Model, search: Search | LocalSearch, 
     return iterate([particles.subset_of(mine) for mine in rows], rows, list(parts) or [model] * folds, schedule, update,
                    expect=looking(MAXIMUM_LIKELIHOOD, memory, array_library, cluster), space_name="fourier",
                    numbers=range(number_from, iterations + 1), tick=tick, before=model)
+
+
+def classify3d_in_folds(particles: Particles, reference: NDArray[np.floating], classes: int,
+                        search: Search | LocalSearch, *, seed: int, resolution: float = 60.0, folds: int = 5,
+                        **options: Any) -> Iterator[Iteration]:
+    """As `classify3d`, but each particle is scored against maps in which it has no part: by `cross_fit`.
+
+    Further options are those of `cross_fit`. A mask that follows the map follows the reference first.
+    """
+    model = seeds_from_subsets(particles, reference, classes, search, seed=seed, resolution=resolution, **options)
+    return cross_fit(particles, model, search, seed=seed, folds=folds, **{"perturb_seed": seed, **options})
 
 
 def _always(mask: NDArray[np.floating] | None, model: Model) -> MaskOf:

@@ -14,7 +14,7 @@ all shells, and the map of all particles is the result.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -28,24 +28,16 @@ from cryoedu.geometry.grids import Search, local_search
 from cryoedu.geometry.masks import check_mask, soft_sphere
 from cryoedu.inference.adaptive import Adaptive
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
+from cryoedu.inference.cluster import looking
 from cryoedu.inference.expectation import Sums, Tick
 from cryoedu.inference.gridsums import GridSums
-from cryoedu.inference.loop import (
-    Stage,
-    State,
-    Update,
-    checked,
-    hidden_parts,
-    iterate,
-    looking,
-    on_grid,
-    start_model,
-    symmetric,
-    turned_grid,
-)
+from cryoedu.inference.loop import Stage, State, Update, checked, iterate, symmetric, turned_grid
 from cryoedu.inference.maximisation import solve, weak_prior
 from cryoedu.inference.model import Iteration, Model, Posterior, signal_power
+from cryoedu.inference.mstep import hidden_parts, on_grid
+from cryoedu.inference.settings import SAMPLING, Sampling
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.start import start_model
 from cryoedu.particles.particles import Particles
 from cryoedu.validation.fsc import fsc as correlate
 from cryoedu.validation.masked import masked_fsc
@@ -57,24 +49,10 @@ MARGIN = 5  # shells beyond the resolution that are looked at next, so that it c
 LEAST_FSC, MOST_FSC = 1e-3, 0.999
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """When and how far orientations are searched more finely.
-
-    finest: halvings of the grid's steps at most.  local_from: halvings from which only the neighbourhood of the last
-    pose is searched, ``reach`` steps around it.  patience: iterations without progress before something changes.
-    """
-
-    finest: int = 4
-    local_from: int = 3
-    reach: int = 3
-    patience: int = 2
-
-
 def gold_standard(particles: Particles, reference: NDArray[np.floating], search: Search, *, seed: int,
                   initial_resolution: float = 60.0, diameter: float | None = None,
                   mask: NDArray[np.floating] | None = None, join: float = 40.0, iterations: int = 30,
-                  sampling: Sampling = Sampling(), symmetry: str = "C1", steps: int = 3, number_from: int = 1,
+                  sampling: Sampling = SAMPLING, symmetry: str = "C1", steps: int = 3, number_from: int = 1,
                   model: Model | None = None, parts: Sequence[Model] = (), state: State | None = None,
                   memory: str | int | None = None, array_library: str = "auto",
                   cluster: Workers | None = None, tick: Tick = lambda share: None) -> Iterator[Iteration]:

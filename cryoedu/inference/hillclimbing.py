@@ -23,14 +23,15 @@ from cryoedu.errors import InputError
 from cryoedu.geometry.euler import Floats, angular_distance, euler_to_matrix
 from cryoedu.geometry.grids import Search, local_search
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
+from cryoedu.inference.estep import in_turn
 from cryoedu.inference.expectation import Sums, Tick, Visit, visits
 from cryoedu.inference.gridsums import GridSums
-from cryoedu.inference.initial import prepared, random_angles, random_start, turn_of
-from cryoedu.inference.jobs import random_subsets
 from cryoedu.inference.local import local_expectation
-from cryoedu.inference.loop import Stage, State, Update, in_turn, iterate, maximisation, on_grid, turned_grid
+from cryoedu.inference.loop import Stage, State, Update, iterate, turn_of, turned_grid
 from cryoedu.inference.model import Iteration, Model, Posterior, signal_power
+from cryoedu.inference.mstep import maximisation, on_grid
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.start import checked_start, random_angles, random_start, random_subsets
 from cryoedu.machine import memory_budget
 from cryoedu.particles.particles import Particles
 
@@ -71,7 +72,7 @@ def stochastic_hill_climbing(
     """
     xp = library(array_library)
     budget = memory_budget(memory, xp)
-    searches, shells, ball = prepared(particles, search, radii, mask, model, iterations)
+    searches, shells, ball = checked_start(particles, search, radii, mask, model, iterations)
     if len(particles) < PARTS:
         raise InputError(f"{len(particles)} particles cannot be split into {PARTS} parts: give more")
     if not 0 <= few < 1 or steps < 1:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoedu.errors import InputError
-from cryoedu.geometry.fourier import fourier, low_pass, radial_mean  # noqa: F401  lessons find low_pass here
+from cryoedu.geometry.fourier import fourier, radial_mean
 
 Floats = NDArray[np.float64]
 NO_SIGNAL = 1e-12  # of the strongest shell's power: less is what float32 leaves

@@ -32,8 +32,8 @@ from cryoedu.geometry.euler import (angular_distance, euler_to_matrix, matrix_to
                                     random_rotations)
 from cryoedu.geometry.grids import search_3d
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
-from cryoedu.inference.loop import refine, start_model
-from cryoedu.inference.model import low_pass
+from cryoedu.inference import refine, start_model
+from cryoedu.geometry.fourier import low_pass
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.microscope.ctf import ctf, ctf_half_planes
 from cryoedu.microscope.experiment import simulate

@@ -32,8 +32,8 @@ from cryoedu.figures.classes import class_scan, contents, posterior_map, seed_ru
 from cryoedu.figures.runs import class_averages
 from cryoedu.geometry.grids import search_2d
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
-from cryoedu.inference.jobs import classify2d, random_subsets
-from cryoedu.inference.loop import opening
+from cryoedu.inference import classify2d, random_subsets
+from cryoedu.inference import opening
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.realspace import project_by_sums, rotate

@@ -41,7 +41,7 @@ from cryoedu.geometry.masks import soft_sphere
 from cryoedu.geometry.turning import mirrored, turned
 from cryoedu.inference import (opening, reconstruct, refine, start_model,
                                stochastic_hill_climbing)
-from cryoedu.inference.model import low_pass
+from cryoedu.geometry.fourier import low_pass
 from cryoedu.inference.posteriors import whole_posterior
 from cryoedu.microscope.experiment import simulate
 from cryoedu.widgets.bad_start import bad_start

@@ -36,14 +36,14 @@ from cryoedu.figures.heterogeneity import (certainty, class_and_pose, class_surf
 from cryoedu.geometry.grids import local_search, search_3d
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
-from cryoedu.inference.initial import stochastic_gradient_descent
-from cryoedu.inference.jobs import random_subsets, seeds_from_subsets
-from cryoedu.inference.loop import opening, refine, start_model
-from cryoedu.inference.model import low_pass
+from cryoedu.inference import stochastic_gradient_descent
+from cryoedu.inference import random_subsets, seeds_from_subsets
+from cryoedu.inference import opening, refine, start_model
+from cryoedu.geometry.fourier import low_pass
 from cryoedu.inference.oracle import oracle
 from cryoedu.inference.posteriors import whole_posterior
 from cryoedu.inference.reconstruction import reconstruct
-from cryoedu.inference.scores import log_scores
+from cryoedu.inference import log_scores
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.validation.alignment import align_maps

@@ -21,10 +21,11 @@ from cryoedu.geometry.masks import soft_sphere  # noqa: E402
 from cryoedu.inference import cluster as clusters  # noqa: E402
 from cryoedu.inference.adaptive import Adaptive  # noqa: E402
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION  # noqa: E402
-from cryoedu.inference.crossfit import cross_fit  # noqa: E402
-from cryoedu.inference.gold import Sampling, gold_standard  # noqa: E402
-from cryoedu.inference.jobs import classify2d, classify3d, classify3d_in_folds  # noqa: E402
-from cryoedu.inference.loop import refine, start_model  # noqa: E402
+from cryoedu.inference.crossfit import classify3d_in_folds, cross_fit  # noqa: E402
+from cryoedu.inference.em import classify2d, classify3d, refine  # noqa: E402
+from cryoedu.inference.gold import gold_standard  # noqa: E402
+from cryoedu.inference.settings import Sampling  # noqa: E402
+from cryoedu.inference.start import start_model  # noqa: E402
 from cryoedu.particles import read_particles  # noqa: E402
 from cryoedu.particles.resampling import resample  # noqa: E402
 from cryoedu.particles.stack import ImageStack  # noqa: E402

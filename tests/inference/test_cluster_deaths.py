@@ -21,7 +21,7 @@ pytest.importorskip("distributed", reason="the extra is not installed: pip insta
 from cryoedu.errors import InputError
 from cryoedu.geometry.grids import search_3d
 from cryoedu.inference import cluster as clusters
-from cryoedu.inference.loop import refine
+from cryoedu.inference.em import refine
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles import read_particles, write_particles

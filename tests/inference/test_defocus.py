@@ -12,7 +12,7 @@ from cryoedu.geometry.euler import euler_to_matrix
 from cryoedu.geometry.fourier import components, gather, scatter, shift_phases
 from cryoedu.inference import defocus
 from cryoedu.inference.defocus import model_of, refine_defocus
-from cryoedu.inference.loop import start_model
+from cryoedu.inference.start import start_model
 from cryoedu.microscope import write_map
 from cryoedu.microscope.ctf import ctf_components
 from cryoedu.microscope.experiment import simulate

@@ -14,8 +14,10 @@ from cryoedu.geometry.grids import LocalSearch, search_3d
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.inference import gold
 from cryoedu.inference.adaptive import Adaptive
-from cryoedu.inference.gold import Sampling, gold_standard, halves_of, next_stage
-from cryoedu.inference.loop import noise_power, refine, start_model
+from cryoedu.inference.em import refine
+from cryoedu.inference.gold import gold_standard, halves_of, next_stage
+from cryoedu.inference.settings import Sampling
+from cryoedu.inference.start import noise_power, start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.specimen import Specimen

@@ -14,8 +14,11 @@ from cryoedu.geometry.fourier import low_pass
 from cryoedu.geometry.grids import search_2d, search_3d
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
-from cryoedu.inference.loop import hidden_parts, noise_power, opening, refine, start_model
+from cryoedu.inference.em import refine
+from cryoedu.inference.loop import opening
 from cryoedu.inference.model import signal_power
+from cryoedu.inference.mstep import hidden_parts
+from cryoedu.inference.start import noise_power, start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.specimen import Specimen
@@ -113,7 +116,7 @@ def test_a_known_tau2_shrinks_by_the_wiener_factor():
     from cryoedu.geometry.fourier import fourier, shells
     from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
     from cryoedu.inference.expectation import expectation
-    from cryoedu.inference.loop import maximisation
+    from cryoedu.inference.mstep import maximisation
     from cryoedu.inference.spaces import FourierSpace
 
     rng = np.random.default_rng(0)
@@ -313,7 +316,7 @@ def test_the_first_noise_needs_little_memory_and_does_not_depend_on_how_the_imag
     tracemalloc.stop()
     assert peak < images.nbytes
     assert power[0, -20:] == pytest.approx(expected, rel=0.02)
-    monkeypatch.setattr("cryoedu.inference.loop.POWER_BLOCK", images.size)
+    monkeypatch.setattr("cryoedu.inference.start.POWER_BLOCK", images.size)
     np.testing.assert_allclose(power, noise_power(particles, space), rtol=1e-9)
 
 

@@ -20,12 +20,12 @@ from cryoedu.geometry.symmetry import asymmetric_unit, symmetrised_rotations, sy
 from cryoedu.geometry.turning import turned
 from cryoedu.inference.adaptive import Adaptive, adaptive_expectation
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
+from cryoedu.inference.em import classify3d, refine
 from cryoedu.inference.expectation import expectation
 from cryoedu.inference.gridsums import Inserter
-from cryoedu.inference.jobs import classify3d
-from cryoedu.inference.loop import refine, start_model
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.start import start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.specimen import Specimen

@@ -17,11 +17,12 @@ from cryoedu.geometry.fourier import components, gather, scatter, shift_phases
 from cryoedu.geometry.grids import Search, search_2d, search_3d, shift_subdivision, subdivision
 from cryoedu.inference.adaptive import Adaptive, adaptive_expectation
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
+from cryoedu.inference.em import refine
 from cryoedu.inference.expectation import expectation
-from cryoedu.inference.loop import refine, start_model
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.inference.scales import estimated_scales, micrograph_groups, scaled
 from cryoedu.inference.spaces import FourierSpace, RealSpace
+from cryoedu.inference.start import start_model
 from cryoedu.microscope.ctf import ctf_components
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.projection import project

@@ -171,7 +171,7 @@ def test_the_seeds_of_the_classes_are_not_made_again(whole, out, monkeypatch):
         stop(patch, 2, "before", Crash)
         cryoedu(*JOBS["classify3d"], "--o", out)
     with monkeypatch.context() as patch:
-        patch.setattr("cryoedu.inference.jobs.seeds_from_subsets", None)
+        patch.setattr("cryoedu.inference.em.seeds_from_subsets", None)
         assert cryoedu(*JOBS["classify3d"], "--o", out, "--resume") == ""
 
 
@@ -186,11 +186,11 @@ def test_a_finished_run_and_an_empty_folder_have_nothing_to_resume(whole, out, c
 
 def test_a_run_that_converged_early_is_finished(out, monkeypatch, capsys):
     """A refinement may end before its last iteration; resuming it must not start it again."""
-    from cryoedu.inference import jobs
+    from cryoedu.inference import em
 
-    whole_job = jobs.classify2d
+    whole_job = em.classify2d
     with monkeypatch.context() as patch:
-        patch.setattr(jobs, "classify2d", lambda *a, **k: itertools.islice(whole_job(*a, **k), 2))
+        patch.setattr(em, "classify2d", lambda *a, **k: itertools.islice(whole_job(*a, **k), 2))
         assert cryoedu(*JOBS["classify2d"], "--o", out) == ""
     assert cryoedu(*JOBS["classify2d"], "--o", out, "--resume") == ""
     assert "nothing left to do" in capsys.readouterr().out
@@ -221,7 +221,7 @@ def test_a_run_is_not_overwritten_unasked(whole, out, monkeypatch, work):
     (out / "run_notes.txt").write_text("mine")
     shorter = [*JOBS["classify2d"][:-1], 1, "--o", out, "--overwrite"]
     with monkeypatch.context() as patch, pytest.raises(Crash):  # it fails before anything has come out of it
-        patch.setattr("cryoedu.inference.jobs.classify2d", lambda *a, **k: (_ for _ in ()).throw(Crash))
+        patch.setattr("cryoedu.inference.em.classify2d", lambda *a, **k: (_ for _ in ()).throw(Crash))
         cryoedu(*shorter)
     assert_same_results(whole("classify2d"), out)
     said = cryoedu("classify2d", out / "run_it004_data.star", *JOBS["classify2d"][2:], "--o", out,

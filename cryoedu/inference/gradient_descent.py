@@ -11,42 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import library, to_numpy
+from cryoedu.arrays import library
 from cryoedu.errors import InputError
-from cryoedu.geometry.euler import Floats, matrix_to_euler, random_rotations
-from cryoedu.geometry.grids import Search, local_search, perturbed
-from cryoedu.geometry.masks import check_mask, soft_sphere
+from cryoedu.geometry.grids import Search, perturbed
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
+from cryoedu.inference.estep import in_turn, searched
 from cryoedu.inference.expectation import Sums, Tick
 from cryoedu.inference.gridsums import GridSums
-from cryoedu.inference.jobs import random_subsets
-from cryoedu.inference.local import local_expectation
-from cryoedu.inference.loop import (
-    Stage,
-    State,
-    Update,
-    checked,
-    checked_radii,
-    in_turn,
-    iterate,
-    maximisation,
-    opening,
-    searched,
-    start_model,
-)
-from cryoedu.inference.maximisation import solve
+from cryoedu.inference.loop import Stage, State, Update, iterate, turn_of
 from cryoedu.inference.model import Iteration, Model, Posterior, signal_power
+from cryoedu.inference.mstep import maximisation
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.start import checked_start, random_start
 from cryoedu.machine import memory_budget
 from cryoedu.particles.particles import Particles
-
-RANDOM_STEPS = 2  # conjugate-gradient steps for maps that mean nothing yet
 
 
 def stochastic_gradient_descent(
@@ -73,7 +56,7 @@ def stochastic_gradient_descent(
     """
     xp = library(array_library)
     budget = memory_budget(memory, xp)
-    searches, shells, ball = prepared(particles, search, radii, mask, model, iterations)
+    searches, shells, ball = checked_start(particles, search, radii, mask, model, iterations)
     sizes = growing(len(particles), iterations) if batches is None else list(batches)
     if not sizes or min(sizes) < 1:
         raise InputError(f"batches {sizes[:5]}: give at least 1 particle for each iteration")
@@ -131,55 +114,9 @@ def blended(model: Model, best: Model, share: float, maps: NDArray[np.float32], 
                    class_weights=between("class_weights"), offset_sigma=float(between("offset_sigma")))
 
 
-def random_start(particles: Particles, classes: int, radius: int, mask: NDArray[np.float32], *, seed: int,
-                 xp: ModuleType, budget: int) -> Model:
-    """Maps of particles at `random_angles`, each of a random part of them.
-
-    Such a map is a ball, but for what chance adds.
-    """
-    angles = random_angles(len(particles), seed)
-    space = FourierSpace(particles.box, 3, particles.pixel_size, radius)
-    empty = start_model(particles, np.zeros((1, *mask.shape), dtype=np.float32))
-    maps = []
-    for mine in random_subsets(len(particles), classes, seed):
-        known = local_search(angles[mine], np.zeros((len(mine), 2)))
-        _, sums = local_expectation(particles.subset_of(mine), empty, known, space, MAXIMUM_LIKELIHOOD, xp=xp,
-                                    budget=budget)
-        maps.append(to_numpy(solve(space, sums.equations(space), None, xp.asarray(empty.maps), RANDOM_STEPS)))
-    found = np.concatenate(maps) * mask
-    return replace(start_model(particles, found), tau2=signal_power(found, radius), sigma2=empty.sigma2)
-
-
-def random_angles(count: int, seed: int) -> Floats:
-    """Orientations (count, 3) in degrees by chance: what a start knows of its particles."""
-    return np.asarray(matrix_to_euler(random_rotations(count, np.random.default_rng([seed, 0]))))
-
-
 def growing(count: int, iterations: int) -> list[int]:
     """Sizes of batches that grow in even ratios from 50 to 200 particles, but never beyond ``count``."""
     return [int(n) for n in np.minimum(np.geomspace(50, 200, max(iterations, 1)).round(), count)]
-
-
-def turn_of(plan: Sequence[Any], number: int) -> Any:
-    """What ``plan`` has for iteration ``number``, from 1; its last entry holds for the rest."""
-    return plan[min(number, len(plan)) - 1]
-
-
-def prepared(particles: Particles, search: Search | Sequence[Search], radii: Sequence[int] | None,
-             mask: NDArray[np.floating] | None, model: Model | None,
-             iterations: int) -> tuple[list[Search], list[int], NDArray[np.float32]]:
-    """Searches, radii and mask of a start from scratch, or InputError if they do not fit the particles."""
-    box, pixel = particles.box, particles.pixel_size
-    searches = [search] if isinstance(search, Search) else list(search)
-    if not searches or any(s.in_plane for s in searches):
-        raise InputError("an initial model is a map: give 3D searches (search_3d), at least one")
-    shells = checked_radii(radii or opening(3, 10, iterations), box)
-    if model is not None:
-        checked(particles, model, searches[0], "fourier", (), start=False)
-    if len(particles) < 2:
-        raise InputError(f"{len(particles)} particles make no map: give at least 2")
-    ball = soft_sphere(box, pixel, (box - 6) * pixel) if mask is None else check_mask(mask, (box,) * 3)
-    return searches, shells, ball
 
 
 def _columns(posterior: Posterior) -> dict[str, NDArray[Any]]:

@@ -10,8 +10,9 @@ import pytest
 from cryoedu.datasets import load_particles
 from cryoedu.errors import InputError
 from cryoedu.geometry.grids import Search, search_3d, shift_grid
-from cryoedu.inference.loop import refine, start_model
-from cryoedu.inference.scores import log_scores
+from cryoedu.inference.em import refine
+from cryoedu.inference.posteriors import log_scores
+from cryoedu.inference.start import start_model
 
 
 @pytest.fixture(scope="module")

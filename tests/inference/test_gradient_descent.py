@@ -13,16 +13,17 @@ from cryoedu.geometry.euler import euler_to_matrix
 from cryoedu.geometry.fourier import components, gather, shift_phases
 from cryoedu.geometry.grids import Search, local_search, search_2d, search_3d, shift_grid
 from cryoedu.geometry.masks import soft_sphere
-from cryoedu.inference import initial
+from cryoedu.inference import gradient_descent
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
+from cryoedu.inference.em import refine
 from cryoedu.inference.expectation import expectation
+from cryoedu.inference.gradient_descent import growing, stochastic_gradient_descent
 from cryoedu.inference.hillclimbing import PARTS, first_better, stochastic_hill_climbing
-from cryoedu.inference.initial import growing, random_start, stochastic_gradient_descent
-from cryoedu.inference.jobs import random_subsets
 from cryoedu.inference.local import local_expectation
-from cryoedu.inference.loop import maximisation, refine, start_model
 from cryoedu.inference.model import Checkpoint, Model, Posterior, signal_power
+from cryoedu.inference.mstep import maximisation
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.start import random_start, random_subsets, start_model
 from cryoedu.microscope.ctf import ctf_components
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
@@ -146,7 +147,7 @@ def test_momentum_keeps_its_share_of_the_last_step_and_the_prior_is_that_of_all_
     """Of two second iterations, one with the first one's velocity and one at rest, the difference is the share of it.
     A batch of a third of the particles meets a third of the prior."""
     asked, solved = [], maximisation
-    monkeypatch.setattr(initial, "maximisation", lambda *a: (asked.append(a[5]), solved(*a))[1])
+    monkeypatch.setattr(gradient_descent, "maximisation", lambda *a: (asked.append(a[5]), solved(*a))[1])
     options = {"seed": 1, "iterations": 3, "batches": [20], "radii": [4], "momentum": 0.6, "tau2_fudge": 2.0,
                "array_library": "numpy"}
     first = next(stochastic_gradient_descent(experiment.particles, search_3d(0), **options))
