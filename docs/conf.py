@@ -38,8 +38,8 @@ autodoc_default_options = {"members": True}
 default_role = "code"
 
 ROOMS = {"files": "Files", "geometry": "Geometry", "validation": "Validation", "particles": "Particles",
-         "microscope": "Microscope", "inference": "Inference", "datasets": "Datasets", "figures": "Figures",
-         "runs": "Runs", "widgets": "Widgets", "course": "Course"}
+         "microscope": "Microscope", "inference": "Inference", "datasets": "Datasets", "pipeline": "Pipeline",
+         "figures": "Figures", "runs": "Runs", "widgets": "Widgets", "course": "Course"}
 
 
 def lessons(folder: Path) -> None:

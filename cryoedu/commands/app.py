@@ -1,4 +1,4 @@
-"""The same jobs from a shell: every command is a function of the API with its options spelled out."""
+"""The same jobs from a shell: every job is a function of the API with its settings as options."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from cryoedu.commands.ctf_refine import ctf_refine
 from cryoedu.commands.data import normalise, simulate
 from cryoedu.commands.initial_model import initial_model
 from cryoedu.commands.maps import doctor, fsc, reconstruct, report
+from cryoedu.commands.options import as_command
 from cryoedu.commands.refine3d import refine3d
 from cryoedu.errors import InputError
+from cryoedu.pipeline.settings import Align2D, Classify2D, Classify3D, InitialModel, Refine3D
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,8 +24,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Single-particle cryo-EM image refinement, to learn it by doing it.",
 )
-for command in (simulate, normalise, reconstruct, align2d, classify2d, classify3d, refine3d, initial_model, ctf_refine,
-                fsc, report, doctor):
+for command in (simulate, normalise, reconstruct, as_command(Align2D, align2d), as_command(Classify2D, classify2d),
+                as_command(Classify3D, classify3d), as_command(Refine3D, refine3d),
+                as_command(InitialModel, initial_model), ctf_refine, fsc, report, doctor):
     app.command()(command)
 
 

@@ -2,131 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from cryoedu.commands.options import (
-    Cluster,
-    Diameter,
-    FirstRes,
-    Fudge,
-    Iterations,
-    LastRes,
-    Library,
-    MaxCC,
-    Memory,
-    OffsetSigma,
-    Output,
-    Overwrite,
-    PixelSize,
-    PsiStep,
-    Range,
-    Resume,
-    Scale,
-    Seed,
-    Star,
-    Step,
-    Truth,
-    folder_of,
-    machine_of,
-    particles_of,
-    refinement_options,
-)
+from cryoedu.commands.options import compute_of, folder_of, particles_of
 from cryoedu.commands.shell import run_job
+from cryoedu.pipeline.settings import Align2D, Classify2D
 
 if TYPE_CHECKING:
-    from cryoedu.inference.model import Checkpoint
+    from collections.abc import Iterator
+
+    from cryoedu.inference.expectation import Tick
+    from cryoedu.inference.model import Checkpoint, Iteration
 
 
-def align2d(
-    context: typer.Context,
-    star: Star,
-    o: Output,
-    iterations: Iterations = 20,
-    psi_step: PsiStep = 5.0,
-    offset_range: Range = 15.0,
-    offset_step: Step = None,
-    tau2_fudge: Fudge = 0.0,
-    particle_diameter: Diameter = None,
-    maxcc: MaxCC = False,
-    first_resolution: FirstRes = 60.0,
-    strict_highres: LastRes = None,
-    random_seed: Seed = 0,
-    pixel_size: PixelSize = None,
-    memory: Memory = None,
-    array_library: Library = "auto",
-    cluster: Cluster = None,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
-) -> None:
+def align2d(context: typer.Context, settings: Align2D) -> None:
     """Align particles in the plane to one average, which is re-estimated each time round."""
-    classify2d(
-        context,
-        star,
-        o,
-        1,
-        iterations,
-        psi_step,
-        offset_range,
-        offset_step,
-        tau2_fudge,
-        particle_diameter,
-        maxcc,
-        first_resolution,
-        strict_highres,
-        random_seed=random_seed,
-        pixel_size=pixel_size,
-        memory=memory,
-        array_library=array_library,
-        cluster=cluster,
-    )
+    in_plane(context, settings, 1)
 
 
-def classify2d(
-    context: typer.Context,
-    star: Star,
-    o: Output,
-    k: Annotated[int, typer.Option("--k", min=1, help="number of classes")] = 10,
-    iterations: Iterations = 25,
-    psi_step: PsiStep = 5.0,
-    offset_range: Range = 15.0,
-    offset_step: Step = None,
-    tau2_fudge: Fudge = 0.0,
-    particle_diameter: Diameter = None,
-    maxcc: MaxCC = False,
-    first_resolution: FirstRes = 60.0,
-    strict_highres: LastRes = None,
-    offset_sigma: OffsetSigma = None,
-    scale: Scale = False,
-    random_seed: Seed = 0,
-    pixel_size: PixelSize = None,
-    memory: Memory = None,
-    array_library: Library = "auto",
-    cluster: Cluster = None,
-    truth: Truth = None,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
-) -> None:
+def classify2d(context: typer.Context, settings: Classify2D) -> None:
     """Align and classify particles in 2D, from averages of random subsets."""
-    from cryoedu.geometry.grids import search_2d
+    in_plane(context, settings, settings.k)
+
+
+def in_plane(context: typer.Context, settings: Align2D, classes: int) -> None:
+    """Both of them: one class is an alignment."""
     from cryoedu.inference import em
-    from cryoedu.inference.em import refine
+    from cryoedu.pipeline.derive import plane
 
-    folder = folder_of(context)
-    particles = particles_of(star, pixel_size)
-    step = offset_step or particles.pixel_size
-    search = search_2d(psi_step, shift_range=offset_range, shift_step=step)
-    options = refinement_options(
-        particles, 2, iterations, tau2_fudge, particle_diameter, None, maxcc, first_resolution, strict_highres,
-        random_seed, machine_of(context, folder),
-    )
+    folder = folder_of(context, settings)
+    particles = particles_of(settings.star, settings.pixel_size)
+    search, told = plane(settings, particles)
+    compute = compute_of(context, settings, folder, settings.cluster)
 
-    options |= {"scale": scale, "offset_sigma": offset_sigma}
+    def job(tick: Tick, at: Checkpoint | None) -> Iterator[Iteration]:
+        return em.classify2d(particles, classes, search, told, seed=settings.random_seed, compute=compute, after=at,
+                             tick=tick)
 
-    def job(tick: Any, at: Checkpoint | None) -> Any:
-        if at is not None:
-            return refine(particles, at.model, search, number_from=at.number + 1, tick=tick, **options)
-        return em.classify2d(particles, k, search, seed=random_seed, tick=tick, **options)
-
-    run_job(job, particles, folder, iterations, tau2_fudge, truth, None)
+    truth = settings.truth if isinstance(settings, Classify2D) else None
+    run_job(job, particles, folder, settings.iterations, truth, None)

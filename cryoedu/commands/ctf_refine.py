@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cryoedu.commands.options import Library, Memory, Output, Star, particles_of, reference_of
+from cryoedu.commands.options import particles_of
+from cryoedu.pipeline.settings import Library, Memory, Output, Star
 
 
 def ctf_refine(
@@ -30,6 +31,7 @@ def ctf_refine(
     from cryoedu.files.writing import check_writable
     from cryoedu.inference.defocus import model_of, refine_defocus
     from cryoedu.particles import write_particles
+    from cryoedu.pipeline.derive import reference_of
 
     check_writable(o)
     particles = particles_of(star, None)

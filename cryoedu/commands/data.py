@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from cryoedu.commands.options import Output, Seed, Star, specimen_of
+from cryoedu.commands.options import specimen_of
+from cryoedu.pipeline.settings import Output, Seed, Star
 
 
 def simulate(

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cryoedu.commands.options import Library, Memory, PixelSize, Star, Symmetry, particles_of
+from cryoedu.commands.options import particles_of
 from cryoedu.errors import InputError
+from cryoedu.pipeline.settings import Library, Memory, PixelSize, Star, Symmetry
 
 
 def reconstruct(

@@ -42,6 +42,7 @@ from cryoedu.inference.expectation import Sums, Tick
 from cryoedu.inference.gridsums import GridSums
 from cryoedu.inference.loop import Expectation, Found, Part, Stage, State, joined
 from cryoedu.inference.model import Model, Posterior
+from cryoedu.inference.settings import Compute
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.machine import memory_budget
 from cryoedu.particles.particles import Particles
@@ -60,13 +61,11 @@ STARTED: dict[str | int, Any] = {}  # clients of this process, for the next call
 DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
-def looking(assignment: Assignment, memory: str | int | None, array_library: str,
-            cluster: Workers | None) -> Expectation:
+def looking(assignment: Assignment, compute: Compute) -> Expectation:
     """The expectation step of `searched` for all parts: on the workers of a cluster, or here, one after the other."""
-    if cluster is not None:
-        return on_workers(cluster, assignment, memory, array_library)
-    xp = library(array_library)
-    return in_turn(searched(assignment, xp, memory_budget(memory, xp)))
+    if compute.cluster is not None:
+        return on_workers(compute.cluster, assignment, compute.memory, compute.array_library)
+    return in_turn(searched(assignment, compute.xp, compute.budget))
 
 
 def on_workers(cluster: Workers, assignment: Assignment, memory: str | int | None, array_library: str) -> Expectation:

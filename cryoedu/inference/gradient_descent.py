@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import library
 from cryoedu.errors import InputError
 from cryoedu.geometry.grids import Search, perturbed
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
@@ -24,39 +23,36 @@ from cryoedu.inference.estep import in_turn, searched
 from cryoedu.inference.expectation import Sums, Tick
 from cryoedu.inference.gridsums import GridSums
 from cryoedu.inference.loop import Stage, State, Update, iterate, turn_of
-from cryoedu.inference.model import Iteration, Model, Posterior, signal_power
+from cryoedu.inference.model import After, Iteration, Model, Posterior, signal_power
 from cryoedu.inference.mstep import maximisation
+from cryoedu.inference.settings import HERE, Compute, GradientDescent, told
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.inference.start import checked_start, random_start
-from cryoedu.machine import memory_budget
 from cryoedu.particles.particles import Particles
 
 
 def stochastic_gradient_descent(
-        particles: Particles, search: Search | Sequence[Search], *, seed: int, classes: int = 1, iterations: int = 200,
-        batches: Sequence[int] | None = None, radii: Sequence[int] | None = None, rate: float = 0.9,
-        momentum: float = 0.5, tau2_fudge: float | None = None, mask: NDArray[np.floating] | None = None,
-        model: Model | None = None, state: State | None = None, number_from: int = 1, memory: str | int | None = None,
-        array_library: str = "auto", tick: Tick = lambda share: None) -> Iterator[Iteration]:
+        particles: Particles, search: Search | Sequence[Search], settings: GradientDescent = GradientDescent(), *,
+        seed: int, model: Model | None = None, state: State | None = None, compute: Compute = HERE,
+        after: After | None = None, tick: Tick = lambda share: None, **named: Any) -> Iterator[Iteration]:
     """Maps from particles of unknown orientation, without a reference; yields an `Iteration` after each batch.
 
     search: the hypotheses, turned a little in each iteration; several are for iteration 1, 2, …, the last for the rest.
-    batches: particles looked at in iteration 1, 2, …, the last for the rest (default: `growing` batches). All particles
-        are looked at in the last iteration, so that each has a pose in the end; before, one that was never looked at
-        has max_probability 0. log_likelihood is that of the batch, scaled to all particles.
-    radii: shells used in iteration 1, 2, …, the last for the rest (default: open from 3 to 10 over all iterations).
-    rate: share of the way to the best map for the batch that is gone in all; momentum: what part of it is left to later
-        iterations, 0 to 1.  tau2_fudge: T of the prior, None for none.
-    mask: (n, n, n) from 0 to 1 on the maps (default: the sphere that fits the box).
-    model, state: those of iteration number_from - 1, to go on from there to the same bits. A model alone is a start of
-        one's own.
+    settings, compute: what to do, and where; fields of `GradientDescent` and `Compute` may also be given by name.
+    model: a start of one's own.  state: what else the first step looks back to.
+    after, tick: as in `refine`.
 
-    The hand of the maps is a matter of chance: projections do not tell it.
-    Raises InputError before the first iteration if particles and options do not fit together.
+    Before the last iteration, a particle that was never looked at has max_probability 0. log_likelihood is that of the
+    batch, scaled to all particles. The hand of the maps is a matter of chance: projections do not tell it.
+    Raises InputError before the first iteration if particles and settings do not fit together, TypeError for a name
+    that is no setting.
     """
-    xp = library(array_library)
-    budget = memory_budget(memory, xp)
-    searches, shells, ball = checked_start(particles, search, radii, mask, model, iterations)
+    settings, compute = told(settings, compute, named)
+    xp, iterations, classes, rate, momentum = (compute.xp, settings.iterations, settings.classes, settings.rate,
+                                               settings.momentum)
+    batches, tau2_fudge = settings.batches, settings.tau2_fudge
+    model, state = (model, state) if after is None else (after.model, after.state)
+    searches, shells, ball = checked_start(particles, search, settings.radii, settings.mask, model, iterations)
     sizes = growing(len(particles), iterations) if batches is None else list(batches)
     if not sizes or min(sizes) < 1:
         raise InputError(f"batches {sizes[:5]}: give at least 1 particle for each iteration")
@@ -67,9 +63,9 @@ def stochastic_gradient_descent(
         raise InputError(f"{classes} classes for {len(particles)} particles: ask for at least 1 and at most as many "
                          "classes as particles")
     count = len(particles)
-    look = searched(MAXIMUM_LIKELIHOOD, xp, budget)
+    look = searched(MAXIMUM_LIKELIHOOD, xp, compute.budget)
     if model is None:
-        model = random_start(particles, classes, shells[0], ball, seed=seed, xp=xp, budget=budget)
+        model = random_start(particles, classes, shells[0], ball, seed=seed, xp=xp, budget=compute.budget)
     if state is None:
         state = {"velocity": np.zeros_like(model.maps)} | _columns(_unknown(count, model))
 
@@ -101,7 +97,8 @@ def stochastic_gradient_descent(
                       state={"velocity": velocity} | _columns(posterior))
 
     return iterate([particles], [np.arange(count)], [model], schedule, update, expect=in_turn(expect),
-                   space_name="fourier", numbers=range(number_from, iterations + 1), tick=tick, state=state)
+                   space_name="fourier", tick=tick, state=state,
+                   numbers=range(1 if after is None else after.number + 1, iterations + 1))
 
 
 def blended(model: Model, best: Model, share: float, maps: NDArray[np.float32], radius: int) -> Model:

@@ -58,6 +58,7 @@ class Update:
     parts: Sequence[Model] = ()
     state: State = field(default_factory=dict)
     fsc: Floats | None = None
+    tau2_fudge: float | None = None
 
 
 Schedule = Callable[[int, State], Stage | None]
@@ -95,7 +96,7 @@ def iterate(parts: Sequence[Particles], rows: Sequence[NDArray[np.int64]], model
         seconds = {"expectation": t1 - t0, "maximisation": time.perf_counter() - t1}
         log_likelihood = float(sum(sums.log_likelihood for _, sums in found))
         yield Iteration(number, before, new.model, posterior, log_likelihood, stage.radius, new.ssnr, seconds,
-                        new.parts, new.state, new.fsc)
+                        new.parts, new.state, new.fsc, new.tau2_fudge)
         before, models, state = new.model, new.parts or [new.model], new.state
 
 

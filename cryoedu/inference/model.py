@@ -93,6 +93,7 @@ class Iteration:
     parts: where the particles are kept in parts with a model each, the models after; `model` is then that of them all.
     state: further arrays, by name, that the next iteration looks back to.
     fsc: (n//2 + 1,) between two independent halves, if there are such.
+    tau2_fudge: T, which weakened the prior; None where there was none.
     """
 
     number: int
@@ -106,6 +107,7 @@ class Iteration:
     parts: Sequence[Model] = ()
     state: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     fsc: Floats | None = None
+    tau2_fudge: float | None = None
 
     @property
     def resolution(self) -> float:
@@ -136,6 +138,14 @@ class Checkpoint:
     def parts(self) -> Sequence[Model]:
         """The models of the parts."""
         return self.models[1:]
+
+    @property
+    def state(self) -> Mapping[str, NDArray[Any]]:
+        """The arrays, as an `Iteration` calls them."""
+        return self.arrays
+
+
+After = Iteration | Checkpoint  # what a solver can go on from: number, model, parts and state
 
 
 def resolution_of(shell: int, box: int, pixel_size: float) -> float:

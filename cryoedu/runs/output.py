@@ -25,8 +25,7 @@ from cryoedu.runs.status import watched
 Job = Callable[[Tick, Checkpoint | None], Iterator[Iteration]]  # from the start, or on from a checkpoint
 
 
-def run(job: Job, particles: Particles, folder: RunFolder, iterations: int, *, tau2_fudge: float | None,
-        every: int = 1) -> Iteration | None:
+def run(job: Job, particles: Particles, folder: RunFolder, iterations: int, *, every: int = 1) -> Iteration | None:
     """Run ``job`` to its end, writing run_itNNN_{data,model}.star, the maps and a checkpoint after every iteration.
 
     every: only after each so many of them, and after the last one.
@@ -51,7 +50,7 @@ def run(job: Job, particles: Particles, folder: RunFolder, iterations: int, *, t
             if "halves" in iteration.state and (iteration.state["finished"] or iteration.number == iterations):
                 prefixes.append("run")  # before the checkpoint, after which nothing would be done again
             for prefix in prefixes:
-                write_iteration(iteration, particles, folder.path / prefix, tau2_fudge=tau2_fudge)
+                write_iteration(iteration, particles, folder.path / prefix)
             now = time.perf_counter()
             folder.add(iteration, now - started)
             started = now
@@ -74,7 +73,7 @@ def run(job: Job, particles: Particles, folder: RunFolder, iterations: int, *, t
     return last
 
 
-def write_iteration(iteration: Iteration, particles: Particles, prefix: Path, *, tau2_fudge: float | None) -> None:
+def write_iteration(iteration: Iteration, particles: Particles, prefix: Path) -> None:
     """Write PREFIX_data.star (poses, classes, their probabilities) and PREFIX_model.star with its maps.
 
     Of two halves PREFIX_half1_class001_unfil.mrc and PREFIX_half2_… too: neither filtered nor masked.
@@ -88,7 +87,7 @@ def write_iteration(iteration: Iteration, particles: Particles, prefix: Path, *,
         write_map(density, prefix.with_name(f"{prefix.name}_half{half}_class001_unfil.mrc"), model.pixel_size)
     write_model(model, prefix.with_name(prefix.name + "_model.star"), ssnr=iteration.ssnr, fsc=iteration.fsc,
                 group_names=names, group_sizes=np.bincount(group, minlength=len(names)).tolist(),
-                group_scales=model.scales.tolist(), tau2_fudge=tau2_fudge or 1.0,
+                group_scales=model.scales.tolist(), tau2_fudge=iteration.tau2_fudge or 1.0,
                 log_likelihood=iteration.log_likelihood, average_pmax=float(iteration.posterior.max_probability.mean()))
     write_particles(as_on_disk(with_posterior(particles, iteration)), prefix.with_name(prefix.name + "_data.star"))
 

@@ -545,7 +545,7 @@ climbed = list(stochastic_hill_climbing(particles, grids, seed=1, iterations=30,
 def finish(run, iterations=4):                          # a few turns of plain EM, to compare log L
     last = run[-1]
     return list(refine(particles, last.model, search, mask=mask, radii=[8], steps=2,
-                       number_from=last.number + 1, iterations=last.number + iterations))
+                       after=last, iterations=last.number + iterations))
 
 
 tracks["noise, hill climbing"] = track(climbed + finish(climbed), true_map, pixel_size,

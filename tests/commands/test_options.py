@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cryoedu.commands.options import mask_of, reference_of
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import random_rotations
 from cryoedu.geometry.fourier import components
@@ -13,6 +12,7 @@ from cryoedu.microscope import write_map
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.projection import project
 from cryoedu.microscope.specimen import Specimen
+from cryoedu.pipeline.derive import mask_of, reference_of
 
 BOX, PIXEL = 32, 4.0
 

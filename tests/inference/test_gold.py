@@ -157,7 +157,7 @@ def test_going_on_gives_the_same_bits(experiment):
     few = experiment.particles.subset_of(np.arange(40))
     whole = list(refined(few, iterations=4))
     at = whole[1]
-    rest = list(refined(few, iterations=4, number_from=3, parts=at.parts, state=at.state))
+    rest = list(refined(few, iterations=4, after=at))
     assert [t.number for t in rest] == [t.number for t in whole[2:]]
     np.testing.assert_array_equal(rest[-1].model.maps, whole[-1].model.maps)
     np.testing.assert_array_equal(rest[-1].posterior.angles, whole[-1].posterior.angles)

@@ -152,8 +152,8 @@ def test_momentum_keeps_its_share_of_the_last_step_and_the_prior_is_that_of_all_
                "array_library": "numpy"}
     first = next(stochastic_gradient_descent(experiment.particles, search_3d(0), **options))
     still = {**first.state, "velocity": np.zeros_like(first.state["velocity"])}
-    moving, resting = (next(stochastic_gradient_descent(experiment.particles, search_3d(0), model=first.model,
-                                                        state=state, number_from=2, **options)).state["velocity"]
+    moving, resting = (next(stochastic_gradient_descent(experiment.particles, search_3d(0),
+                                                        after=replace(first, state=state), **options)).state["velocity"]
                        for state in (first.state, still))
     np.testing.assert_allclose(moving - resting, 0.6 * first.state["velocity"], atol=1e-5 * np.abs(moving).max())
     assert asked == [6.0] * 3
@@ -244,9 +244,7 @@ def test_the_same_seed_gives_the_same_bits_and_so_does_going_on(experiment, name
     assert np.abs(whole[-1].model.maps - other[-1].model.maps).max() > 0
     path = tmp_path / "run_checkpoint.npz"
     write_checkpoint(Checkpoint(2, [whole[1].model, *whole[1].parts], whole[1].state), path)
-    stored = read_checkpoint(path)
-    rest = run(model=stored.model, state=stored.arrays, number_from=3,
-               **({"parts": stored.parts} if stored.parts else {}))
+    rest = run(after=read_checkpoint(path))
     assert [i.number for i in rest] == [3, 4]
     for once, later in zip(whole[2:], rest, strict=True):
         assert once.log_likelihood == later.log_likelihood

@@ -16,7 +16,7 @@ from cryoedu.geometry.masks import soft_sphere
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
 from cryoedu.inference.em import refine
 from cryoedu.inference.loop import opening
-from cryoedu.inference.model import signal_power
+from cryoedu.inference.model import Checkpoint, signal_power
 from cryoedu.inference.mstep import hidden_parts
 from cryoedu.inference.start import noise_power, start_model
 from cryoedu.microscope.experiment import simulate
@@ -77,7 +77,7 @@ def test_a_loop_goes_on_from_a_model_as_if_it_had_not_stopped():
     search = search_2d(20, shift_range=5, shift_step=5)
     options = {"iterations": 4, "radii": [4, 6, 8, 10], "perturb_seed": 7, "array_library": "numpy"}
     whole = list(refine(experiment.particles, start, search, **options))
-    rest = list(refine(experiment.particles, whole[1].model, search, number_from=3, **options))
+    rest = list(refine(experiment.particles, start, search, after=whole[1], **options))
     assert [i.number for i in rest] == [3, 4]
     for once, again in zip(whole[2:], rest):
         np.testing.assert_array_equal(once.model.maps, again.model.maps)
@@ -92,8 +92,8 @@ def test_a_loop_goes_on_with_a_class_that_lost_all_its_particles():
     model = replace(start_model(experiment.particles, np.stack([image, 0 * image])), class_weights=np.array([1.0, 0.0]))
     with pytest.raises(InputError, match="reference 2 is zero everywhere"):
         refine(experiment.particles, model, search_2d(20), array_library="numpy")
-    (last,) = refine(experiment.particles, model, search_2d(20), iterations=3, number_from=3, tau2_fudge=2.0,
-                     array_library="numpy")
+    (last,) = refine(experiment.particles, model, search_2d(20), iterations=3, after=Checkpoint(2, [model]),
+                     tau2_fudge=2.0, array_library="numpy")
     assert last.model.class_weights[1] == pytest.approx(0, abs=1e-6) and np.isfinite(last.model.maps).all()
 
 

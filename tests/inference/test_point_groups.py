@@ -169,7 +169,7 @@ def test_the_start_is_symmetrised_once_and_a_run_goes_on_as_if_it_had_not_stoppe
     options = {"iterations": 3, "symmetry": group, "perturb_seed": 5, "array_library": "numpy"}
     whole = list(refine(experiment.particles, start, search_3d(0), **options))
     assert asymmetry(lopsided, group) > 0.5 and asymmetry(whole[0].before.maps[0], group) < 0.02
-    (last,) = refine(experiment.particles, whole[1].model, search_3d(0), number_from=3, **options)
+    (last,) = refine(experiment.particles, start, search_3d(0), after=whole[1], **options)
     np.testing.assert_array_equal(last.model.maps, whole[2].model.maps)
 
 

@@ -223,13 +223,13 @@ def test_scales_stand_in_the_files_and_survive_a_checkpoint(tmp_path):
     particles = read_particles(tmp_path / "particles.star")
     options = {"scale": True, "iterations": 3, "array_library": "numpy"}
     _, second, third = refine(particles, model, search_2d(30), **options)
-    write_iteration(second, particles, tmp_path / "run_it002", tau2_fudge=None)
+    write_iteration(second, particles, tmp_path / "run_it002")
     table = starfile.read(tmp_path / "run_it002_model.star")["model_groups"]
     np.testing.assert_allclose(table["rlnGroupScaleCorrection"], second.model.scales, rtol=1e-5)
     assert table["rlnGroupName"].tolist() == [f"mic{g}.mrc" for g in range(5)]
     assert table["rlnGroupNrParticles"].tolist() == np.bincount(group).tolist()
     write_checkpoint(Checkpoint(2, [second.model]), tmp_path / "run_checkpoint.npz")
-    again = read_checkpoint(tmp_path / "run_checkpoint.npz").model
-    (resumed,) = refine(particles, again, search_2d(30), number_from=3, **options)
+    at = read_checkpoint(tmp_path / "run_checkpoint.npz")
+    (resumed,) = refine(particles, model, search_2d(30), after=at, **options)
     np.testing.assert_array_equal(resumed.model.scales, third.model.scales)
     np.testing.assert_array_equal(resumed.model.maps, third.model.maps)
