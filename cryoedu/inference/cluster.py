@@ -58,7 +58,7 @@ Place = Mapping[str, Any]  # options of Dask
 EVERYWHERE: Place = {}
 STARTED: dict[str | int, Any] = {}  # clients of this process, for the next call
 # A terminal sends Ctrl-C to all its processes; who started the workers is to end them, in good order.
-DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+IGNORE_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
 def looking(assignment: Assignment, compute: Compute) -> Expectation:
@@ -80,7 +80,7 @@ def on_workers(cluster: Workers, assignment: Assignment, memory: str | int | Non
     worker's machine and the rows.
     """
     client = client_of(cluster)
-    _loosen(client)
+    _relax_placement(client)
     if memory is not None:
         memory_budget(memory, library("numpy"))  # refuses what is no size
     kept: list[tuple[Images, list[Future]]] = []  # blocks that were sent before
@@ -89,7 +89,7 @@ def on_workers(cluster: Workers, assignment: Assignment, memory: str | int | Non
         for images, blocks in kept:
             if images is particles.images:
                 return blocks
-        blocks = [_sent(client, _luggage(particles, rows), place) for rows, place in zip(cuts, at)]
+        blocks = [_sent(client, _without_metadata(particles, rows), place) for rows, place in zip(cuts, at)]
         kept.append((particles.images, blocks))
         return blocks
 
@@ -174,7 +174,7 @@ def local_workers(count: int) -> LocalCluster:
     here = "127.0.0.1:0"  # any free port
     with dask.config.set({"distributed.nanny.pre-spawn-environ": single}):
         return LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=here,
-                            worker_dashboard_address=here, preload=DEAF)
+                            worker_dashboard_address=here, preload=IGNORE_SIGINT)
 
 
 def close() -> None:
@@ -191,7 +191,7 @@ def cut(count: int) -> list[NDArray[np.int64]]:
     return np.array_split(np.arange(count), min(int(np.clip(count // BLOCK, FEWEST, MOST)), count))
 
 
-def _luggage(particles: Particles, rows: NDArray[np.int64]) -> Particles:
+def _without_metadata(particles: Particles, rows: NDArray[np.int64]) -> Particles:
     """The particles of ``rows`` as they travel: without what no expectation asks for."""
     needed = {name: values for name, values in particles.extra.items() if name in offsets.COLUMNS}
     return replace(particles, angles=None, classes=None, subset=None, scale=None, extra=needed).subset_of(rows)
@@ -206,7 +206,7 @@ def _places(client: Client, count: int) -> list[Place]:
     return [{"workers": slots[i * len(slots) // count], "allow_other_workers": True} for i in range(count)]
 
 
-def _loosen(client: Client) -> None:
+def _relax_placement(client: Client) -> None:
     """Let tasks run on a worker that comes when all are gone that they were meant for: they would wait for ever.
 
     They may run anywhere, but what the scheduler asks of a new worker is whether they were meant for it. The class is
@@ -214,15 +214,15 @@ def _loosen(client: Client) -> None:
     """
     from distributed import SchedulerPlugin
 
-    class Loosened(SchedulerPlugin):  # type: ignore[misc]
-        name, idempotent = "cryoedu-loosened", True
+    class Relaxed(SchedulerPlugin):  # type: ignore[misc]
+        name, idempotent = "cryoedu-relaxed", True
 
         def add_worker(self, scheduler: Any, worker: str) -> None:
             for task in scheduler.unrunnable:
                 if task.loose_restrictions:
                     task.worker_restrictions = None
 
-    client.register_plugin(Loosened())
+    client.register_plugin(Relaxed())
 
 
 def _sent(client: Client, thing: Any, place: Place = EVERYWHERE) -> Future:

@@ -36,8 +36,8 @@ from cryoedu.inference.spaces import FourierSpace
 from cryoedu.inference.start import checked_start, random_angles, random_start, random_subsets
 from cryoedu.particles.particles import Particles
 
-PARTS = 4  # of the particles, each of which is compared with a map that it had no part in
-NOT_MAPS = ("sigma2", "class_weights", "offset_sigma")  # estimated once, for all parts
+FOLDS = 4  # of the particles, each of which is compared with a map that it had no part in
+NOT_MAPS = ("sigma2", "class_weights", "offset_sigma")  # estimated once, for all folds
 # the correlations as they are, for whoever chooses among them
 CORRELATIONS = replace(MAXIMUM_CROSS_CORRELATION, name="correlations", weigh=lambda scores, best: scores,
                        settle=lambda scores: (scores, MAXIMUM_CROSS_CORRELATION.reduce(scores)))
@@ -49,7 +49,7 @@ def stochastic_hill_climbing(
         tick: Tick = lambda share: None, **named: Any) -> Iterator[Iteration]:
     """A map from particles of unknown orientation, without a reference; yields an `Iteration` each time round.
 
-    Each particle belongs to one of four parts, and is compared with a map of the other three: in one that it is part of
+    Each particle belongs to one of four folds, and is compared with a map of the other three: in one that it is part of
     its own noise speaks for the pose that it has, and hardly anyone would ever move.
 
     For images of high SNR, as class averages are, on which SIMPLE climbs: the noise of an image also decides where it
@@ -68,17 +68,17 @@ def stochastic_hill_climbing(
     xp, budget, few, steps = compute.xp, compute.budget, settings.few, settings.steps
     model = model if after is None else after.model
     searches, shells, ball = checked_start(particles, search, settings.radii, settings.mask, model, settings.iterations)
-    if len(particles) < PARTS:
-        raise InputError(f"{len(particles)} particles cannot be split into {PARTS} parts: give more")
+    if len(particles) < FOLDS:
+        raise InputError(f"{len(particles)} particles cannot be split into {FOLDS} folds: give more")
     if not 0 <= few < 1 or steps < 1:
         raise InputError(f"few={few}, steps={steps}: give a share from 0 up to, but not including, 1, and at least 1 "
                          "step")
     count = len(particles)
-    rows = random_subsets(count, PARTS, seed)
+    rows = random_subsets(count, FOLDS, seed)
     if model is None:
         model = random_start(particles, 1, shells[0], ball, seed=seed, xp=xp, budget=budget)
     if after is None:
-        parts: Sequence[Model] = [model] * PARTS
+        parts: Sequence[Model] = [model] * FOLDS
         state: State = {"angles": random_angles(count, seed), "shifts": np.zeros((count, 2)), "moved": np.asarray(1.0)}
     else:
         parts, state = after.parts, after.state

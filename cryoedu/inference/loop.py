@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     pass
 
 State = Mapping[str, NDArray[Any]]
-PARTS = ("maps", "sigma2", "tau2", "class_weights", "offset_sigma")
+PARAMETERS = ("maps", "sigma2", "tau2", "class_weights", "offset_sigma")
 SPACES = {"fourier": FourierSpace, "real": RealSpace}
 
 
@@ -165,9 +165,9 @@ def checked(particles: Particles, model: Model, search: Search | LocalSearch, sp
     if (model.ndim == 2) != search.in_plane:
         raise InputError(f"a {'2D' if search.in_plane else '3D'} search does not fit {model.ndim}D references: use "
                          "search_2d for images and search_3d for maps")
-    unknown = set(fixed) - set(PARTS)
+    unknown = set(fixed) - set(PARAMETERS)
     if unknown:
-        raise InputError(f"fixed names {sorted(unknown)}, but the parts of a model are {', '.join(PARTS)}")
+        raise InputError(f"fixed names {sorted(unknown)}, but the parameters of a model are {', '.join(PARAMETERS)}")
     if model.classes > len(particles) and not few:
         raise InputError(f"{model.classes} classes for {len(particles)} particles: ask for fewer classes than "
                          "particles")

@@ -78,7 +78,7 @@ class EM:
     tau2_fudge: T of the regularised likelihood; None switches the prior off.
     mask: (n, …) from 0 to 1, multiplied into the maps, never into the images: the noise is estimated from whole
         images and stays unbiased.
-    fixed: parts of the model that are not re-estimated, of `PARTS`; {"maps", "tau2"} is supervised classification.
+    fixed: parameters that are not re-estimated, of `PARAMETERS`; {"maps", "tau2"} is supervised classification.
     perturb_seed: a seed turns the grid a little, as a whole, in each iteration; None keeps it.
     steps: conjugate-gradient steps in each maximisation.
     """

@@ -22,10 +22,10 @@ from cryoedu.runs.folder import RunFolder
 from cryoedu.runs.model_star import write_model
 from cryoedu.runs.status import watched
 
-Job = Callable[[Tick, Checkpoint | None], Iterator[Iteration]]  # from the start, or on from a checkpoint
+Solver = Callable[[Tick, Checkpoint | None], Iterator[Iteration]]  # from the start, or on from a checkpoint
 
 
-def run(job: Job, particles: Particles, folder: RunFolder, iterations: int, *, every: int = 1) -> Iteration | None:
+def run(job: Solver, particles: Particles, folder: RunFolder, iterations: int, *, every: int = 1) -> Iteration | None:
     """Run ``job`` to its end, writing run_itNNN_{data,model}.star, the maps and a checkpoint after every iteration.
 
     every: only after each so many of them, and after the last one.

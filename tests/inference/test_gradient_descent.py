@@ -18,7 +18,7 @@ from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKE
 from cryoedu.inference.em import refine
 from cryoedu.inference.expectation import expectation
 from cryoedu.inference.gradient_descent import growing, stochastic_gradient_descent
-from cryoedu.inference.hillclimbing import PARTS, first_better, stochastic_hill_climbing
+from cryoedu.inference.hillclimbing import FOLDS, first_better, stochastic_hill_climbing
 from cryoedu.inference.local import local_expectation
 from cryoedu.inference.model import Checkpoint, Model, Posterior, signal_power
 from cryoedu.inference.mstep import maximisation
@@ -216,8 +216,8 @@ def test_a_particle_has_no_part_in_the_map_that_it_is_compared_with(experiment):
                                         xp=np, budget=BUDGET)
         return maximisation(sums, np.array([len(mine)]), before, search, space, None, ball, (), 2, np)[0].maps, found
 
-    parts = random_subsets(60, PARTS, 2)
-    assert len(turns[0].parts) == len(parts) == PARTS
+    parts = random_subsets(60, FOLDS, 2)
+    assert len(turns[0].parts) == len(parts) == FOLDS
     for mine, before, after in zip(parts, turns[0].parts, turns[1].parts, strict=True):
         others = np.setdiff1d(np.arange(60), mine)
         expected, _ = alone(others, before)
