@@ -36,12 +36,11 @@ from cryoedu.figures.sphere import posteriors_on_sphere, search_grids
 from cryoedu.figures.starts import (below, rates, shells_compared, starts_and_ends, track,
                                     tracks_of_starts, verdict)
 from cryoedu.geometry.euler import euler_to_matrix
+from cryoedu.geometry.fourier import low_pass
 from cryoedu.geometry.grids import perturbed, search_3d
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.geometry.turning import mirrored, turned
-from cryoedu.inference import (opening, reconstruct, refine, start_model,
-                               stochastic_hill_climbing)
-from cryoedu.geometry.fourier import low_pass
+from cryoedu.inference import opening, reconstruct, refine, start_model, stochastic_hill_climbing
 from cryoedu.inference.posteriors import whole_posterior
 from cryoedu.microscope.experiment import simulate
 from cryoedu.widgets.bad_start import bad_start
