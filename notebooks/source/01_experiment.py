@@ -30,10 +30,10 @@ from cryoedu.figures.experiment import approach, averaging, set_up, transfer
 from cryoedu.figures.fourier import half_plane
 from cryoedu.geometry.euler import (angular_distance, euler_to_matrix, matrix_to_euler,
                                     random_rotations)
+from cryoedu.geometry.fourier import low_pass
 from cryoedu.geometry.grids import search_3d
+from cryoedu.inference import refine, start_model
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
-from cryoedu.inference.loop import refine, start_model
-from cryoedu.inference.model import low_pass
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.microscope.ctf import ctf, ctf_half_planes
 from cryoedu.microscope.experiment import simulate

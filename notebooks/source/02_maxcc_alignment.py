@@ -31,7 +31,7 @@ from cryoedu.figures import image_grid, show
 from cryoedu.figures.maxcc import approach, ccf_and_distance, noise_portrait_curve, spread_of_maxima
 from cryoedu.geometry.grids import search_2d
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
-from cryoedu.inference.jobs import align2d
+from cryoedu.inference import align2d
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.realspace import rotate

@@ -28,7 +28,7 @@ from cryoedu.datasets import load
 from cryoedu.figures import ccf_and_pdf, climb, image_grid, show, tracks
 from cryoedu.geometry.grids import search_2d
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
-from cryoedu.inference.jobs import align2d
+from cryoedu.inference import align2d
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.realspace import rotate

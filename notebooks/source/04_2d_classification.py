@@ -31,9 +31,8 @@ from cryoedu.figures import image_grid, show
 from cryoedu.figures.classes import class_scan, contents, posterior_map, seed_runs, two_options
 from cryoedu.figures.runs import class_averages
 from cryoedu.geometry.grids import search_2d
+from cryoedu.inference import classify2d, opening, random_subsets
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
-from cryoedu.inference.jobs import classify2d, random_subsets
-from cryoedu.inference.loop import opening
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.realspace import project_by_sums, rotate

@@ -36,12 +36,11 @@ from cryoedu.figures.sphere import posteriors_on_sphere, search_grids
 from cryoedu.figures.starts import (below, rates, shells_compared, starts_and_ends, track,
                                     tracks_of_starts, verdict)
 from cryoedu.geometry.euler import euler_to_matrix
+from cryoedu.geometry.fourier import low_pass
 from cryoedu.geometry.grids import perturbed, search_3d
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.geometry.turning import mirrored, turned
-from cryoedu.inference import (opening, reconstruct, refine, start_model,
-                               stochastic_hill_climbing)
-from cryoedu.inference.model import low_pass
+from cryoedu.inference import opening, reconstruct, refine, start_model, stochastic_hill_climbing
 from cryoedu.inference.posteriors import whole_posterior
 from cryoedu.microscope.experiment import simulate
 from cryoedu.widgets.bad_start import bad_start
@@ -550,7 +549,7 @@ climbed = list(stochastic_hill_climbing(particles, grids, seed=1, iterations=30,
 def finish(run, iterations=4):                          # a few turns of plain EM, to compare log L
     last = run[-1]
     return list(refine(particles, last.model, search, mask=mask, radii=[8], steps=2,
-                       number_from=last.number + 1, iterations=last.number + iterations))
+                       after=last, iterations=last.number + iterations))
 
 
 tracks["noise, hill climbing"] = track(climbed + finish(climbed), true_map, pixel_size,

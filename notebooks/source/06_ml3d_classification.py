@@ -33,17 +33,15 @@ from cryoedu.datasets import load, load_particles
 from cryoedu.figures import image_grid, show
 from cryoedu.figures.heterogeneity import (certainty, class_and_pose, class_surfaces, contents,
                                            departure, reliability, sections, self_agreement, tables)
+from cryoedu.geometry.fourier import low_pass
 from cryoedu.geometry.grids import local_search, search_3d
 from cryoedu.geometry.masks import soft_sphere
+from cryoedu.inference import (log_scores, opening, random_subsets, refine, seeds_from_subsets,
+                               start_model, stochastic_gradient_descent)
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
-from cryoedu.inference.initial import stochastic_gradient_descent
-from cryoedu.inference.jobs import random_subsets, seeds_from_subsets
-from cryoedu.inference.loop import opening, refine, start_model
-from cryoedu.inference.model import low_pass
 from cryoedu.inference.oracle import oracle
 from cryoedu.inference.posteriors import whole_posterior
 from cryoedu.inference.reconstruction import reconstruct
-from cryoedu.inference.scores import log_scores
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.validation.alignment import align_maps

@@ -32,8 +32,7 @@ from cryoedu.figures import image_grid, show
 from cryoedu.figures.noise import filter_map, power_curves
 from cryoedu.geometry.fourier import components, gather
 from cryoedu.geometry.grids import search_2d
-from cryoedu.inference.jobs import mean_image, random_subsets
-from cryoedu.inference.loop import refine, start_model
+from cryoedu.inference import mean_image, random_subsets, refine, start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import white
 from cryoedu.microscope.realspace import rotate

@@ -32,7 +32,7 @@ from cryoedu.figures import image_grid, show
 from cryoedu.figures.regularisation import (
     plane_through_zero, rounds, shell_curves, shrinking, ssnr_maps)
 from cryoedu.geometry.grids import search_2d, search_3d
-from cryoedu.inference.loop import refine, start_model
+from cryoedu.inference import refine, start_model
 from cryoedu.microscope.experiment import simulate
 
 progress(9)
@@ -829,7 +829,7 @@ Here nobody had to know when to stop.""")
 # **Predict.** Which of the two keeps its promise?
 
 # %%
-from cryoedu.inference.model import low_pass
+from cryoedu.geometry.fourier import low_pass
 
 ribosome = load("ribosome-80S", box=32, pixel_size=11.0)
 experiment3d = simulate(ribosome, 400, seed=9, snr=0.05, progress=False)

@@ -42,10 +42,8 @@ from cryoedu.figures.runs import class_averages, directions, fsc_curves, map_vie
 from cryoedu.geometry.fourier import shellwise
 from cryoedu.geometry.grids import search_2d, search_3d
 from cryoedu.geometry.masks import solvent_mask
-from cryoedu.inference.gold import Sampling, gold_standard
-from cryoedu.inference.initial import stochastic_gradient_descent
-from cryoedu.inference.jobs import classify2d, classify3d
-from cryoedu.inference.loop import opening
+from cryoedu.inference import (Sampling, classify2d, classify3d, gold_standard, opening,
+                               stochastic_gradient_descent)
 from cryoedu.inference.model import signal_power
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
