@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLD, LOOP = "tests/inference/test_gold.py", "tests/inference/test_loop.py"
-ADAPTIVE, INITIAL = "tests/inference/test_adaptive.py", "tests/inference/test_initial.py"
+ADAPTIVE, INITIAL = "tests/inference/test_adaptive.py", "tests/inference/test_gradient_descent.py"
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ MUTANTS = [
            (GOLD, "starts_from")),
     Mutant("twice the signal power", "inference/model.py", "tau2 = 0.5 * radial_mean", "tau2 = radial_mean",
            (LOOP, "white_noise")),
-    Mutant("twice the variance of the shifts", "inference/loop.py", "sums.shift_square / (2 * class_counts.sum())",
+    Mutant("twice the variance of the shifts", "inference/mstep.py", "sums.shift_square / (2 * class_counts.sum())",
            "sums.shift_square / class_counts.sum()", (LOOP, "spread_of_the_shifts")),
     Mutant("the prior closes what was not looked for", "inference/maximisation.py", "np.where(tau2 > 0, 1 /",
            "np.where(tau2 >= 0, 1 /", (LOOP, "shells_open")),
-    Mutant("what a mask spreads is a signal", "inference/loop.py", 'new.get("maps", model.maps), space.radius)',
+    Mutant("what a mask spreads is a signal", "inference/mstep.py", 'new.get("maps", model.maps), space.radius)',
            'new.get("maps", model.maps))', (LOOP, "shells_open")),
     Mutant("weights: neighbours count twice", "inference/gridsums.py", "np.roll(w, -1, axis)) / 2",
            "np.roll(w, -1, axis))", (ADAPTIVE, "own_grid")),
@@ -71,9 +71,9 @@ MUTANTS = [
     Mutant("points of a grid: sums are not forgotten", "inference/points.py",
            "self.numerators[taken, :], self.weights[taken, :], self.used[taken] = 0.0, 0.0, False", "pass",
            (ADAPTIVE, "room")),
-    Mutant("gradient descent: the prior of a batch inverted", "inference/initial.py", "tau2_fudge * count / len(batch)",
-           "tau2_fudge * len(batch) / count", (INITIAL, "momentum_keeps")),
-    Mutant("gradient descent: no momentum", "inference/initial.py", 'momentum * before["velocity"] +',
+    Mutant("gradient descent: the prior of a batch inverted", "inference/gradient_descent.py",
+           "tau2_fudge * count / len(batch)", "tau2_fudge * len(batch) / count", (INITIAL, "momentum_keeps")),
+    Mutant("gradient descent: no momentum", "inference/gradient_descent.py", 'momentum * before["velocity"] +',
            '0 * before["velocity"] +', (INITIAL, "momentum_keeps")),
     Mutant("reconstruction: the SSNR of one half", "inference/reconstruction.py", "/ (2 * correlation)",
            "/ correlation", ("tests/inference/test_reconstruction.py", "twice_the_ssnr")),

@@ -32,8 +32,8 @@ from cryoedu.inference.following import seen, summed
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.memory import room_beside_grid, transforming
 from cryoedu.inference.model import Model, Posterior, unseen
-from cryoedu.inference.offsets import distances2, log_class_prior, log_shift_prior, prior_centres
 from cryoedu.inference.points import FEWEST, PIECE, REUSED, Grid, Keys, Points, family_bytes
+from cryoedu.inference.priors import distances2, log_class_prior, log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import reach, transform
 from cryoedu.particles.particles import Particles
@@ -112,8 +112,10 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
                          tick: Tick = lambda share: None) -> tuple[Posterior, GridSums]:
     """The expectation step of a maximum-likelihood refinement from the coarse grid ``search`` to its finest level."""
     count, coarse = len(particles), adaptive.space(0, space, search.angular_step)
-    least = least_block(coarse, model.classes, len(search.shifts), xp) + transforming(coarse, model.classes)
-    free = room_beside_grid(space, model.classes, budget, 4 * (least + 1))
+    least = least_adaptive(search, adaptive, space, model.classes, xp)
+    free = room_beside_grid(space, model.classes, budget, least)
+    for_coarse = max(free // 4, least // 2)
+    free -= for_coarse
     half = transform(xp.asarray(model.maps), most=reach(space.parts))
     sigma2 = model.sigma2[:, space.bins]
     inserter = Inserter(space, model.classes, xp, search.symmetry, free // 8)
@@ -131,11 +133,11 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
         def listed(share: float, before: int = before, more: int = more) -> None:
             tick((before + 0.5 * share * more) / count)
 
-        started = _significant(particles, model, search, adaptive, coarse, among, xp, budget, budget - free // 4,
+        started = _significant(particles, model, search, adaptive, coarse, among, xp, budget, budget - for_coarse,
                                listed)
         if not levels:
             asked = sum(len(image.families) for image in started.values()) * count // more
-            levels.extend(_levels(half, search, adaptive, space, model.classes, asked, 3 * free // 8, inserter,
+            levels.extend(_levels(half, search, adaptive, space, model.classes, asked, free // 2, inserter,
                                   int(np.clip(free // 16 // (4 * workers(xp)), 2**14, PIECE))))
         for group in range(len(particles.optics)):
             rows = among[particles.optics_group[among] == group]
@@ -168,6 +170,12 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
     sizes = np.bincount(particles.optics_group, minlength=len(particles.optics)).astype(np.float64)
     binned, counts, log_likelihood = residuals(squares, power, sizes, sigma2, posterior, space, MAXIMUM_LIKELIHOOD)
     return posterior, inserter.sums(binned, counts, shift_square, log_likelihood)
+
+
+def least_adaptive(search: Search, adaptive: Adaptive, space: FourierSpace, classes: int, xp: ModuleType) -> int:
+    """Bytes that the search needs beside what is held all the time; half of them for the coarse pass."""
+    coarse = adaptive.space(0, space, search.angular_step)
+    return 2 * (least_block(coarse, classes, len(search.shifts), xp) + transforming(coarse, classes))
 
 
 def _levels(half: Array, search: Search, adaptive: Adaptive, space: FourierSpace, classes: int, asked: int,

@@ -53,7 +53,7 @@ from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.maximisation import Equations, data_weight
 from cryoedu.inference.memory import SLICES, slice_sums, transforming
 from cryoedu.inference.model import Floats, Model, Posterior
-from cryoedu.inference.offsets import distances2, log_class_prior, log_shift_prior, prior_centres
+from cryoedu.inference.priors import distances2, log_priors, log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
 from cryoedu.threads import in_threads
@@ -304,13 +304,6 @@ def residuals(squares: Floats, power: Floats, sizes: Floats, sigma2: Floats, pos
     binned: Floats = np.stack([np.bincount(space.bins, row, space.bin_count) for row in left]).astype(np.float64)
     counts: Floats = np.outer(sizes, np.bincount(space.bins, minlength=space.bin_count).astype(np.float64))
     return binned, counts, log_likelihood
-
-
-def log_priors(model: Model, search: Search) -> Floats:
-    """log P(k, φ, s) (S, K): class weights, uniform orientations, Gaussian shifts, normalised over the grid."""
-    classes = log_class_prior(model.class_weights)
-    shifts = log_shift_prior(distances2(search.shifts, np.zeros((1, 2))), model.offset_sigma)[0]
-    return np.asarray(shifts[:, None] + classes[None, :] - np.log(len(search.angles)))
 
 
 def _predict(model: Model, search: Search, lot: slice, space: FourierSpace, xp: ModuleType) -> Predictions:

@@ -13,7 +13,6 @@ weight of all images behind it, it would print the correction onto the map.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import ModuleType
 
@@ -28,6 +27,7 @@ from cryoedu.inference.maximisation import Equations, mirrored_plane
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import (
     PADDING,
+    by_class,
     half_shape,
     padded_fourier,
     padded_fourier_adjoint,
@@ -40,7 +40,6 @@ from cryoedu.microscope.slices import insert_into
 DEBLURRED = (4, 8)  # shells until which weights are deblurred altogether, and from which on not at all
 NEARBY = 24  # on the padded grid: what lies beyond has no part in the deblurring of those shells
 BATCH = 2  # components for each voxel that wait before they are inserted
-TOGETHER = 2**18  # voxels of volumes that are worked on together
 
 
 @dataclass(frozen=True)
@@ -92,28 +91,21 @@ class GridSums:
         shape = half_shape(box, ndim, most=weights.shape[-1] - 1)
         # as often as components stand in the full transform, by halves: each independent one counts once
         twice = multiplicity(box * PADDING, 1)[: weights.shape[-1]]
+        each = len(self.dc), math.prod(self.inserted.shape[1:])
         factor = xp.asarray(twice / 2, dtype=weights.dtype)
-        counted = by_class(lambda k: deblurred(weights[k, ...], box) * factor, weights)
+        counted = by_class(lambda k: deblurred(weights[k, ...], box) * factor, *each)
 
         def curvature(maps: Array) -> Array:
             def of(k: slice) -> Array:
                 half = counted[k, ...] * padded_fourier(maps[k, ...], shape, PADDING)
                 return padded_fourier_adjoint(half, box, PADDING)
 
-            return by_class(of, counted) + weight * xp.sum(maps, axis=tuple(range(1, ndim + 1)), keepdims=True)
+            return by_class(of, *each) + weight * xp.sum(maps, axis=tuple(range(1, ndim + 1)), keepdims=True)
 
-        gradient = by_class(lambda k: transform_adjoint(self.inserted[k, ...], box, ndim), weights)
-        precision = by_class(lambda k: _on_own_grid(weights[k, ...], box, ndim), weights)
+        gradient = by_class(lambda k: transform_adjoint(self.inserted[k, ...], box, ndim), *each)
+        precision = by_class(lambda k: _on_own_grid(weights[k, ...], box, ndim), *each)
         precision.reshape(len(precision), -1)[:, 0] += 2 * self.dc[:, 1]  # DC has no mate: see `mirrored_plane`
         return Equations(gradient + numerator, precision, curvature)
-
-
-def by_class(look: Callable[[slice], Array], volumes: Array) -> Array:
-    """``look`` of some classes at a time, joined: what it holds is no more than a large volume of ``volumes`` (K, …)
-    asks for, or many small ones."""
-    size = max(TOGETHER // math.prod(volumes.shape[1:]), 1)
-    parts = [look(slice(k, k + size)) for k in range(0, volumes.shape[0], size)]
-    return parts[0] if len(parts) == 1 else namespace(parts[0]).concat(parts, axis=0)
 
 
 class Inserter:

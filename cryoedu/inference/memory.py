@@ -12,7 +12,7 @@ import numpy as np
 
 from cryoedu.errors import InputError
 from cryoedu.inference.spaces import FourierSpace
-from cryoedu.microscope.projection import half_shape, reach
+from cryoedu.microscope.projection import TOGETHER, half_shape, reach
 
 SLICES = 2**24  # bytes of complex slices that are made at a time where all of a grid are needed
 
@@ -34,14 +34,19 @@ def voxels(space: FourierSpace) -> int:
     return math.prod(half_shape(space.box, space.ndim, most=reach(space.parts)))
 
 
+def together(space: FourierSpace, classes: int) -> int:
+    """Voxels of the volumes that are worked on together (`by_class`)."""
+    return min(max(voxels(space), TOGETHER), classes * voxels(space))
+
+
 def transforming(space: FourierSpace, classes: int) -> int:
     """Bytes of all maps' transforms, and of making them."""
-    return 8 * classes * voxels(space) + 8 * voxels(space) + 16 * classes * space.box**space.ndim
+    return 8 * classes * voxels(space) + 8 * together(space, classes) + 16 * space.box**space.ndim
 
 
 def solving(space: FourierSpace, classes: int) -> int:
     """Bytes of solving for the maps beside the sums themselves."""
-    return 4 * classes * voxels(space) + 28 * voxels(space) + 40 * classes * space.box**space.ndim
+    return 4 * classes * voxels(space) + 28 * together(space, classes) + 40 * classes * space.box**space.ndim
 
 
 def grid_sums(space: FourierSpace, classes: int) -> int:
@@ -54,27 +59,34 @@ def slice_sums(space: FourierSpace, classes: int, orientations: int) -> int:
     return 4 * classes * orientations * len(space.bins) * (space.unknowns + 1)
 
 
+def reading_grid(space: FourierSpace, classes: int) -> int:
+    """Bytes of an expectation step beside sums on the grid: what a batch adds to them, and the maps' transforms."""
+    return grid_sums(space, 1) + transforming(space, classes)
+
+
 def room_beside_grid(space: FourierSpace, classes: int, budget: int, least: int) -> int:
     """Bytes that are left of ``budget`` beside sums on the grid, what a batch adds to them, and the maps' transforms.
 
     Raises InputError if they are fewer than ``least``.
     """
-    beside = grid_sums(space, classes) + grid_sums(space, 1) + transforming(space, classes)
+    beside = grid_sums(space, classes) + reading_grid(space, classes)
     return room(budget, beside, least, _maps(space, classes), "fewer shells, or smaller images")
 
 
-def room_beside_parts(space: FourierSpace, classes: int, budget: int, parts: int, orientations: int | None) -> int:
+def room_beside_parts(space: FourierSpace, classes: int, budget: int, parts: int, searching: int,
+                      orientations: int | None) -> int:
     """Bytes of ``budget`` for the particles of one of some ``parts``, beside the sums of the others.
 
-    orientations: of a whole grid, or None where the sums are on the padded grid.  Raises InputError if solving for the
-    maps, with the sums of all parts at hand, would need more.
+    searching: bytes that an expectation step needs at the least beside its sums.
+    orientations: of a whole grid, or None where the sums are on the padded grid.
+    Raises InputError if that step, or solving for the maps with the sums of all parts at hand, would need more.
     """
     if orientations is None:
-        sums, least = grid_sums(space, classes), solving(space, classes)
+        sums, least = grid_sums(space, classes), max(searching, solving(space, classes))
         what, instead = _maps(space, classes), "fewer shells, or smaller images"
     else:
         sums = slice_sums(space, classes, orientations)
-        least = solving(space, classes) + min(5 * SLICES // 2, 2 * sums)
+        least = max(searching, solving(space, classes) + min(5 * SLICES // 2, 2 * sums))
         what, instead = f"the sums over {orientations:,} orientations", "a coarser search, or an adaptive one"
     room(budget, parts * sums, least, what, instead)
     return budget - (parts - 1) * sums

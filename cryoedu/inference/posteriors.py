@@ -6,10 +6,12 @@ best hypothesis. Here the same visits are kept whole.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import library, memory_budget
+from cryoedu.arrays import library
 from cryoedu.errors import InputError
 from cryoedu.geometry.grids import Search
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD, Assignment
@@ -17,8 +19,10 @@ from cryoedu.inference.blocks import as_columns, prepare
 from cryoedu.inference.expectation import Visit, visits
 from cryoedu.inference.loop import SPACES, checked
 from cryoedu.inference.model import Model
+from cryoedu.inference.priors import log_priors
 from cryoedu.inference.scales import scaled
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.machine import memory_budget
 from cryoedu.particles.particles import Particles
 
 MOST = 2**28  # numbers: a gigabyte
@@ -51,6 +55,33 @@ def whole_posterior(particles: Particles, model: Model, search: Search, *, radiu
         images, shifts, _ = gamma.shape
         out[rows, :, lot] = gamma.reshape(images, shifts, model.classes, -1).transpose(0, 2, 3, 1)
     return out
+
+
+def log_scores(particles: Particles, model: Model, search: Search, *,
+               radius: int | None = None) -> NDArray[np.float64]:
+    """log P(X_i|k,φ,s) + log P(φ,s) (N, K, H), less a constant of each image; H = orientations · shifts, shifts last.
+
+    With log P(k) added, its softmax over K and H is the posterior Γ. The array takes 8·N·K·H bytes, its predictions
+    16 bytes for each map, orientation and Fourier component.
+
+    radius: shells used (default: all).  Raises InputError if particles, model and search do not fit together.
+    """
+    model = checked(particles, model, search, "fourier", (), start=False, few=True)
+    space = FourierSpace(model.box, model.ndim, model.pixel_size, model.box // 2 if radius is None else radius)
+    scored = slice(space.unscored, None)
+    predicted = np.asarray(space.project(model.maps, search.rotations))[..., scored].reshape(-1, len(space.bins) - 1)
+    orientations, shifts = len(search.angles), len(search.shifts)
+    found = np.empty((len(particles), model.classes, orientations, shifts))
+    for group in range(len(particles.optics)):
+        rows = np.flatnonzero(particles.optics_group == group)
+        block = prepare(particles, rows, group, model.sigma2[group, space.bins], search.shifts, space, library("numpy"))
+        images = as_columns(block.b, space, np)[..., scored]
+        match = (images.conj() @ predicted.T).real.reshape(len(rows), shifts, model.classes, orientations)
+        energy = (block.c[:, scored] @ (np.abs(predicted) ** 2).T).reshape(-1, model.classes, orientations, 1)
+        found[rows] = np.moveaxis(match, 1, 3) - 0.5 * energy
+    equal = replace(model, class_weights=np.ones(model.classes))  # log P(k) = 0: what is left is the prior of the place
+    found += log_priors(equal, search).T[None, :, None, :]
+    return found.reshape(len(particles), model.classes, -1)
 
 
 def turned_back(particles: Particles, gamma: NDArray[np.floating], search: Search) -> NDArray[np.float32]:

@@ -18,7 +18,8 @@ import numpy as np
 from cryoedu.errors import InputError
 from cryoedu.geometry.grids import local_search, search_2d, search_3d
 from cryoedu.inference.adaptive import Adaptive
-from cryoedu.inference.loop import refine, start_model
+from cryoedu.inference.em import refine
+from cryoedu.inference.start import start_model
 from cryoedu.microscope.experiment import Experiment, simulate
 from cryoedu.microscope.specimen import Specimen
 

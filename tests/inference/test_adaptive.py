@@ -15,12 +15,13 @@ from cryoedu.inference import adaptive as search_module
 from cryoedu.inference import kernels
 from cryoedu.inference.adaptive import Adaptive, adaptive_expectation
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
+from cryoedu.inference.em import refine
 from cryoedu.inference.expectation import expectation
 from cryoedu.inference.gridsums import Inserter, deblurred
-from cryoedu.inference.loop import refine, start_model
 from cryoedu.inference.maximisation import data_weight, mirrored_plane
 from cryoedu.inference.points import family_bytes
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.start import start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.projection import half_shape

@@ -13,9 +13,9 @@ from cryoedu.geometry.grids import Search, local_search, perturbed
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
 from cryoedu.inference.expectation import expectation
 from cryoedu.inference.local import heavy, local_expectation
-from cryoedu.inference.loop import start_model
 from cryoedu.inference.oracle import oracle
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.start import start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.specimen import Specimen
@@ -91,7 +91,7 @@ def test_blocks_of_any_size_give_the_same(experiment):
     search = local_search(experiment.truth.angles, experiment.truth.shifts, angular_range=10, angular_step=10)
     space = FourierSpace(BOX, 3, PIXEL, BOX // 2)
     few, many = (local_expectation(experiment.particles, model, search, space, MAXIMUM_LIKELIHOOD, xp=np,
-                                   budget=budget)[1] for budget in (1_400_000, 10**9))
+                                   budget=budget)[1] for budget in (3_000_000, 10**9))
     np.testing.assert_allclose(few.inserted, many.inserted, atol=1e-5 * np.abs(many.inserted).max())
     np.testing.assert_allclose(few.squares, many.squares, rtol=1e-5)
 
