@@ -595,7 +595,7 @@ for snr in (1, 0.1, 0.03, 0.01):
     near[snr] = np.mean(error(found, fresh.truth.angles) < 30)
     print(f"SNR {snr:<4}  {100 * near[snr]:2.0f} % (to ±2) of the orientations are right to within 30°")
 
-# %%
+# %% tags=["hide-input"]
 say(f"""**Explain.** At SNR 1 {near[1]:.0%} (to ±2) of the images find their place, at 0.1 only
 {near[0.1]:.0%} (to ±2) do. At 0.01 it is {near[0.01]:.0%} (to ±2), and dice would come to nearly
 1 %. The machine always names a best match; it does not say when that is worth nothing. Remember
@@ -729,7 +729,7 @@ for k, curve in enumerate(curves):
 print(f"true orientations: {agrees_to(known_fsc):.0f} Å")
 print("(numbers above: to ±2)")
 
-# %%
+# %% tags=["hide-input"]
 end = agrees_to(curves[-1])
 rounds_needed = next(k for k, curve in enumerate(curves) if agrees_to(curve) < end + 2)
 say(f"""**Explain.** Against a blob only {near[1]:.0%} (to ±2) of the orientations are right to within

@@ -270,7 +270,7 @@ for snr in (1, 0.1, 0.03, 0.01, 0.003):
     right[snr] = np.mean(error(found, set_of_images.truth.angles[:, 2]) <= 10)
     print(f"SNR {snr:<6} within 10° of the truth: {right[snr]:4.0%} (to ±1)")
 
-# %%
+# %% tags=["hide-input"]
 say(f"""**Explain.** Down to SNR 0.1 the highest point can be trusted: it is right for
 {right[0.1]:.0%} (to ±1) of the images. At 0.01 it is wrong for {1 - right[0.01]:.0%} (to ±1),
 although no better reference exists. maxCC cannot see which ones these are. They all go into the
@@ -366,6 +366,8 @@ from scipy.ndimage import gaussian_filter
 blobs = gaussian_filter(np.random.default_rng(3).standard_normal((200, 40, 40)), (0, 2, 2))
 by_accident = [likeness(blob, truth) for blob in blobs]
 chance = np.quantile(by_accident, 0.95)  # 95 % of them score less
+
+# %% tags=["hide-input"]
 say(f"""Of 200 pictures of blobs, half score more than {np.median(by_accident):.2f}, and one in
 twenty more than {chance:.2f}. So a likeness up to {chance:.2f} means **nothing**, and only more
 than that is a find.""")
@@ -446,7 +448,7 @@ for snr in snrs:
     print(f"SNR {snr}: {memory[snr]:.2f}")
 print("(numbers above: to ±0.03)")
 
-# %%
+# %% tags=["hide-input"]
 others = max(tracks[name, 0.01][-1] for name in guesses if name != "blurred truth")
 say(f"""**Explain.** At SNR 0.1 all four guesses end at the particle, even the portrait: the images
 have the last word. (Each average is turned in its own way. That does not count.)
@@ -673,7 +675,7 @@ for step in (32, 16, 8, 4, 2):
     print(f"{len(tried):4} places:   m = {highest:.2f}   √(2 ln H) = {bound:.2f}   r predicted "
           f"{predicted_correlation(highest, d, 1000):.2f}, measured {correlation(average, face):.2f}")
 
-# %%
+# %% tags=["hide-input"]
 say(f"""**Explain.** $m$ grows slowly, from {grown[64]:.1f} (to ±0.1) for 64 places to
 {grown[1024]:.1f} (to ±0.1) for 1,024, {grown[1024] / grown[64]:.1f} (to ±0.1) times as large. It
 stays below √(2 ln H). But it starts early: with four places there is bias already,

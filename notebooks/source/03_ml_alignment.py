@@ -239,7 +239,7 @@ for snr in snrs:
     print(f"SNR {snr:<5} rotations left: {left[snr]:4.1f} of {len(angles)}")
 print("(numbers above: to ±0.1)")
 
-# %%
+# %% tags=["hide-input"]
 say(f"""**Explain.** At SNR 1 every image decides for one rotation. At 0.1 there are {left[0.1]:.1f}
 left on average, and {left[0.01]:.1f} of the {len(angles)} at 0.01. So even there an image says
 something: it rules out most rotations. But it is far from a decision. (numbers above: to ±0.1)""")
@@ -355,7 +355,7 @@ for name in weights:
 print(f"(the start: contrast {contrast(start, truth):.2f}, likeness {alike['start']:.2f})")
 print("(numbers above: to ±0.02)")
 
-# %%
+# %% tags=["hide-input"]
 known, best, every = (strong[name] for name in weights)
 placed = np.mean(distance(angles[Γ.argmax(axis=1)], true_angles) <= 10)
 say(f"""**Explain.** With the true rotations, nearly all of the signal comes back
@@ -586,7 +586,7 @@ for snr in snrs:
 print("(numbers above: to ±0.1)\n")
 print("ML: log L rises in every step:", ", ".join(f"{rises['ML', snr]} at {snr}" for snr in snrs))
 
-# %%
+# %% tags=["hide-input"]
 like = {key: [a for a, _ in track] for key, track in measured.items()}
 strong = {key: [b for _, b in track] for key, track in measured.items()}
 first, top = like["ML", 0.1][0], {snr: max(like["ML", snr]) for snr in snrs}

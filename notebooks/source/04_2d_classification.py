@@ -423,7 +423,7 @@ print("(numbers above: to ±8)")
 show(image_grid(runs[worst][-1]["averages"], columns=[f"class {k}" for k in range(1, 5)],
                 pixel_size=whole.pixel_size, alt="The worst run: sharp all the same."))
 
-# %%
+# %% tags=["hide-input"]
 complete = [seed for seed in runs if agreement(runs[seed][-1]["classes"], truth) > 0.95]
 stuck = [seed for seed in runs if seed not in complete]
 mixed = int(np.sort(table, axis=1)[:, -2].argmax())               # the class that holds two views,
@@ -477,7 +477,7 @@ for seed in range(5):
     print(f"seed {seed}       " + "             ".join(f"{agreement(c, truth):.2f}" for c in three))
 print("(numbers above: to ±0.04)")
 
-# %%
+# %% tags=["hide-input"]
 mine = np.array([agreement(runs[seed][-1]["classes"], truth) for seed in range(5)])
 theirs = {s: np.array([agreement(by_engine[s, seed][-1].posterior.classes, truth) for seed in range(5)])
           for s in spaces}
@@ -611,7 +611,7 @@ weights = scan[8].model.class_weights[order]
 show(class_averages(scan[8].model.maps[order], [f"{w:.0%}" for w in weights],
                     pixel_size=whole.pixel_size, columns=8))
 
-# %%
+# %% tags=["hide-input"]
 more = np.mean([gain[K] for K in range(5, 9)])
 lower = [f"**K = {K} is lower than K = {K - 1}.**" for K in gain if gain[K] < 0]
 why = "At its highest top it could not be. So this run is stuck, and we know it without the truth."
@@ -675,7 +675,7 @@ for name, pair in pairs.items():
     print(f"{name:18} {plain:8.2f} {normalised:10.2f} {soft:8.2f}")
 print("(numbers above: to ±0.01)")
 
-# %%
+# %% tags=["hide-input"]
 (all_of, by_length, by_gamma), (_, more, more_gamma) = attracted.values()
 say(f"""**Explain.** (1) The plain CCF hands {all_of:.0%} (to ±1) of the images to the stronger
 reference, though 5 % of contrast say nothing about the view. Divided by the length of the
@@ -715,7 +715,7 @@ show(two_options(score, sizes, shares, shares_at=0.1))
 for m, s in score:
     print(f"SNR {s:<5} {m:6} agreement", " and ".join(f"{value:.2f}" for value in score[m, s]))
 
-# %%
+# %% tags=["hide-input"]
 full = {m: sum(value > 0.95 for value in score[m, 0.3]) for m in methods}
 ahead = min(score["ML", 0.1]) > max(score["maxCC", 0.1])
 say(f"""
@@ -788,7 +788,7 @@ for k, c in enumerate(order, start=1):
 dim = [k for k in range(1, 13) if brightness[k - 1] < 0.7]
 bright = [k for k in range(1, 13) if brightness[k - 1] > 1.5]
 
-
+# %% tags=["hide-input"]
 def listed(numbers):
     *others, last = [str(n) for n in numbers] or ["none"]
     return f"classes {', '.join(others)} and {last}" if others else f"class {last}"
@@ -840,7 +840,7 @@ names = ["whole ribosome", "large subunit", "empty", "bright spot"]
 table = contingency(classes - 1, kinds)
 show(contents(table, names))
 
-# %%
+# %% tags=["hide-input"]
 lost = table[[k - 1 for k in range(1, 13) if k not in good]].sum(axis=0)     # of each kind
 between = [k for k in good if min(table[k - 1, :2]) > 0.2 * table[k - 1].sum()]
 say(f"""
@@ -870,7 +870,7 @@ for name, result in (("prior off", model), ("T = 2", with_prior.model)):
     print(f"{name:10}", " ".join(f"{w:4.0%}" for w in np.sort(result.class_weights)[::-1]))
 print("(numbers above: to ±1)")
 
-# %%
+# %% tags=["hide-input"]
 largest = [100 * m.class_weights.max() for m in (model, with_prior.model)]
 gone = int(np.sum(with_prior.model.class_weights < 0.01))
 say(f"""

@@ -352,7 +352,7 @@ for name, t in tracks.items():
           f"log L at the end: {below(t, best):1.0f} thousand (to ±1) lower    "
           f"{verdict(t.resolution[-1])}")
 
-# %%
+# %% tags=["hide-input"]
 noise_track = tracks["noise"]
 say(f"""
 **Explain.** This is what was measured here.
@@ -455,6 +455,7 @@ same, other = hands(model.maps[0], true_map)
 print(f"refined from the blurred truth: as it is {same:.2f} (to ±0.01), "
       f"mirrored {other:.2f} (to ±0.02)")
 
+# %% tags=["hide-input"]
 featureless = hands(starts["ball"], true_map)[0]
 say(f"""
 **Explain.** The right hand is far ahead. But why does the wrong one get as much as

@@ -350,7 +350,7 @@ print("your class weights and the engine's agree to 0.001:", np.abs(difference).
 show(sections(ml.model.maps[order], [one, other], pixel_size=pixel, difference=f"{one} − {other}",
               alt="The first has a small subunit, the second has none."))
 
-# %%
+# %% tags=["hide-input"]
 over = next(turn for turn, share in enumerate(right, start=1) if share > max(right) - 0.02)
 say(f"""
 **Explain.** In the first iteration {right[0]:.0%} are right, where guessing gives 50%. Then it goes
@@ -466,7 +466,7 @@ for name, shares in rules.items():
     print(f"{name:13}: in the right class after 1, 4, 7 and 10 iterations",
           ", ".join(f"{share:.0%} (to ±2)" for share in shares[::3]))
 
-# %%
+# %% tags=["hide-input"]
 wrong = {name: 1 - shares[-1] for name, shares in rules.items()}
 later = rules["ML"][3] - rules["the best only"][3]
 say(f"""
@@ -568,7 +568,7 @@ show(tables([contingency(found, truth), contingency(found, by_hand), contingency
             ["ML3D and truth", "ML3D and supervised", "supervised and truth"],
             rows=[[one, other], [one, other], kinds], columns=[kinds, kinds, kinds]), tolerance=8)
 
-# %%
+# %% tags=["hide-input"]
 if abs(ours - theirs) < 0.03:
     verdict = "The results coincide here too. ML3D, which was given no map, does as well as"
 else:
@@ -671,7 +671,7 @@ for K in (2, 3, 4):
         weights = ", ".join(f"{turn.model.class_weights[k]:.2f} (to ±0.04)" for turn in runs[K][1::3])
         print(f"    class {k + 1}: {weights};  {occupancy(end.maps[k]):.1f} (to ±0.2)")
 
-# %%
+# %% tags=["hide-input"]
 def fates(model):
     """How many classes are left to each kind, and how many are starving."""
     starved = model.class_weights < 0.12
@@ -710,7 +710,7 @@ for K, value in rise.items():
           f"log L changes by {round(value, 1) + 0.0:.1f} (to ±0.2) thousand")
 print(f"turning the grid moves log L of K = 2 by up to {np.ptp(settled):.1f} (to ±0.2) thousand")
 
-# %%
+# %% tags=["hide-input"]
 more = max(abs(rise[3]), abs(rise[4]))
 than = "less" if more < np.ptp(settled) else "no less"
 say(f"""

@@ -629,7 +629,7 @@ for name, direction, true in (("U", 40, 15_200), ("V", 130, 13_400)):
     off.append(100 * abs(trials[np.argmax(match)] / true - 1))
     print(f"{name}: best match at {trials[np.argmax(match)]:6} Å (correlation {max(match):.2f})")
 
-# %%
+# %% tags=["hide-input"]
 say(f"""**Explain.** They are {off[0]:.1f} % (to ±0.4) and {off[1]:.1f} % (to ±0.4) off, from nothing
 but rings. (Each sector is 30° wide, and the defocus changes inside it: that pulls the two values a
 little towards each other.) This is one of the first things that is done with every micrograph.""")

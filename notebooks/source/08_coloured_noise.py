@@ -370,7 +370,7 @@ bench
 #
 # The first image was chosen to make the point. What about all of them?
 
-# %%
+# %% tags=["hide-input"]
 plain, weighed = bench.leads(0) > 0, bench.leads(LEARNED) > 0    # right without and with the filter
 both, gained, lost = plain & weighed, weighed & ~plain, plain & ~weighed
 say(f"""Of the {len(plain)} images, {both.sum()} (to ±2) are right with and without the learned filter,
@@ -564,7 +564,7 @@ for s in (1, 3, 5, 8, 12, 19):
 # much noise. It takes the average of many images to bring the weights up to one, and then this same filter becomes the
 # **Wiener filter** of lesson 9.
 
-# %%
+# %% tags=["hide-input"]
 ratio = error(chosen["optimal"]) / error(chosen["best band"])
 say(f"The error of the optimal filter is {ratio:.0%} (to ±2) of that of the best band.")
 

@@ -235,7 +235,7 @@ print(f"mass of the lighter class: {mass[1 - whole] / mass[whole]:.2f} (to ±0.0
 #
 # Some particles are in the wrong class. Did they know? Γ of a class says how sure a particle is of it.
 
-# %%
+# %% tags=["hide-input"]
 chosen_gamma = iteration.posterior.class_probability.max(axis=1)
 misplaced = (kind < 2) & ((classes == whole) != (kind == 0))
 sure = np.mean(chosen_gamma[misplaced] > 0.9)
@@ -306,7 +306,7 @@ show(directions(step.posterior.angles),
      alt="A map of all directions of view. Particles were seen from everywhere, from some sides more "
          "often than from others.")
 
-# %%
+# %% tags=["hide-input"]
 steps = 15 / 2 ** step.state["halvings"]  # degrees between neighbouring orientations, in each iteration
 say(f"The halves agree further and further: to {resolution_text(fsc_after[1], pixel_size)} (to ±2) "
     f"after the first iteration, to {resolution_text(step.fsc, pixel_size)} (to ±1) after the last. So "
@@ -368,7 +368,7 @@ show(fsc_curves(frequencies, {"whole boxes": curves.unmasked, "masked": curves.m
 for name, curve in (("whole boxes", curves.unmasked), ("masked", curves.masked), ("corrected", fsc)):
     print(f"{name:12} {resolution_text(curve, pixel_size)} (to ±1.5) at FSC = 0.143")
 
-# %%
+# %% tags=["hide-input"]
 by_mask = curves.inflation  # the highest point of the curve with random phases, beyond where they begin
 say("The mask takes away noise, so the masked curve is higher than that of the whole boxes. The curve "
     "with random phases says how much of that is the mask's own doing. Beyond the shells where the "
@@ -433,7 +433,7 @@ show(draw_curves(frequencies, dict(zip(tried, strength)), ylabel="strength / tha
                  alt="That of the refined map falls the most. With B = 0 it falls less, with B = 500 "
                      "it stays the nearest to 1, and with B = 3000 it leaves the picture at the top."))
 
-# %%
+# %% tags=["hide-input"]
 at = dict(zip(tried, strength[:, 20]))  # shell 20: 17.6 Å
 say(f"At 17.6 Å the refined map has {at['refined']:.2f} (to ±0.1) of the truth's strength, and the "
     f"weighted mean {at['B = 0']:.2f} (to ±0.1). With the right $B$ this becomes "
@@ -485,7 +485,7 @@ show(map_views([aligned, truth], ["refined, turned", "truth"], pixel_size=pixel_
 # %%
 map_viewer([aligned, truth], pixel_size=pixel_size, names=["refined", "truth"], level=2.2)
 
-# %%
+# %% tags=["hide-input"]
 nyquist = 2 * pixel_size  # what a curve that never falls counts as
 reported = resolution(fsc, pixel_size, threshold=0.143) or nyquist
 true = resolution(in_mask, pixel_size, threshold=0.5) or nyquist

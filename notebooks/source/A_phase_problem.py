@@ -326,7 +326,7 @@ ends = {name: [end_of(which, start) for start in range(4)] for which, name in en
 for name, reached in ends.items():
     print(f"{name:30}", ", ".join(reached))
 
-# %%
+# %% tags=["hide-input"]
 _, known, square = ends.values()
 say(f"""**Explain.** With a known outline {known.count("object")} of four starts succeed, and
 {"a twin turns up" if "twin" in known else "the twin is gone: it would not fit into the outline"}.
@@ -357,7 +357,7 @@ for n in (64, 40, 36, 32):
     print(f"window {n} × {n}: about {n * n // 2:4} amplitudes for 1024 pixels   "
           f"error {misfit[n]:.2f}   correlation {alike[n]:.2f}")
 
-# %%
+# %% tags=["hide-input"]
 say(f"""**Explain.** Even the largest of the four errors is {max(misfit.values()):.2f} (to ±0.01). But
 the smaller the window, the less the picture has to do with the face: the correlation falls from
 {alike[64]:.1f} (to ±0.1) to {alike[32]:.1f} (to ±0.2). There are fewer measured numbers than
