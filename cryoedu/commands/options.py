@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 import typer
 
 from cryoedu.errors import InputError
-from cryoedu.microscope.specimen import Specimen
-from cryoedu.particles.particles import Particles
 from cryoedu.pipeline.settings import AUTO, Job
 
 if TYPE_CHECKING:
     from cryoedu.inference.settings import Compute
+    from cryoedu.microscope.specimen import Specimen
+    from cryoedu.particles.particles import Particles
     from cryoedu.runs.folder import RunFolder
 
 

@@ -25,6 +25,9 @@ from cryoedu.inference.spaces import FourierSpace
 from cryoedu.machine import memory_budget
 from cryoedu.particles.particles import Particles
 
+# the scores as they are, for whoever weighs them
+SCORES = replace(MAXIMUM_LIKELIHOOD, name="scores", weigh=lambda scores, evidence: scores,
+                 settle=lambda scores: (scores, MAXIMUM_LIKELIHOOD.reduce(scores)))
 MOST = 2**28  # numbers: a gigabyte
 
 
@@ -43,45 +46,42 @@ def whole_posterior(particles: Particles, model: Model, search: Search, *, radiu
     if np.prod(shape, dtype=float) > MOST:
         raise InputError(f"{' × '.join(map(str, shape))} particles, classes, orientations and shifts are more than can "
                          "be looked at: choose fewer particles, or a coarser grid")
-    xp = library("numpy")
-    where = SPACES[space](model.box, model.ndim, model.pixel_size, radius or model.box // 2)
-    out = np.empty(shape, dtype=np.float32)
-
-    def of_lot(visit: Visit) -> tuple[NDArray[np.int64], slice, NDArray[np.float32]]:
-        return visit.block.rows, visit.predicted.lot, visit.gamma
-
-    for rows, lot, gamma in visits(scaled(particles, model.scales), model, search, where, assignment, of_lot, xp=xp,
-                                   budget=memory_budget(memory, xp)):
-        images, shifts, _ = gamma.shape
-        out[rows, :, lot] = gamma.reshape(images, shifts, model.classes, -1).transpose(0, 2, 3, 1)
-    return out
+    return _laid_out(scaled(particles, model.scales), model, search, _space(model, space, radius), assignment,
+                     memory_budget(memory, library("numpy")))
 
 
-def log_scores(particles: Particles, model: Model, search: Search, *,
-               radius: int | None = None) -> NDArray[np.float64]:
+def log_scores(particles: Particles, model: Model, search: Search, *, radius: int | None = None,
+               memory: str | int | None = None) -> NDArray[np.float64]:
     """log P(X_i|k,φ,s) + log P(φ,s) (N, K, H), less a constant of each image; H = orientations · shifts, shifts last.
 
-    With log P(k) added, its softmax over K and H is the posterior Γ. The array takes 8·N·K·H bytes, its predictions
-    16 bytes for each map, orientation and Fourier component.
+    With log P(k) added, its softmax over K and H is the posterior Γ. The array takes 8·N·K·H bytes.
 
     radius: shells used (default: all).  Raises InputError if particles, model and search do not fit together.
     """
     model = checked(particles, model, search, "fourier", (), start=False, few=True)
-    space = FourierSpace(model.box, model.ndim, model.pixel_size, model.box // 2 if radius is None else radius)
-    scored = slice(space.unscored, None)
-    predicted = np.asarray(space.project(model.maps, search.rotations))[..., scored].reshape(-1, len(space.bins) - 1)
-    orientations, shifts = len(search.angles), len(search.shifts)
-    found = np.empty((len(particles), model.classes, orientations, shifts))
-    for group in range(len(particles.optics)):
-        rows = np.flatnonzero(particles.optics_group == group)
-        block = prepare(particles, rows, group, model.sigma2[group, space.bins], search.shifts, space, library("numpy"))
-        images = as_columns(block.b, space, np)[..., scored]
-        match = (images.conj() @ predicted.T).real.reshape(len(rows), shifts, model.classes, orientations)
-        energy = (block.c[:, scored] @ (np.abs(predicted) ** 2).T).reshape(-1, model.classes, orientations, 1)
-        found[rows] = np.moveaxis(match, 1, 3) - 0.5 * energy
     equal = replace(model, class_weights=np.ones(model.classes))  # log P(k) = 0: what is left is the prior of the place
-    found += log_priors(equal, search).T[None, :, None, :]
-    return found.reshape(len(particles), model.classes, -1)
+    scores = _laid_out(scaled(particles, model.scales), equal, search, _space(model, "fourier", radius), SCORES,
+                       memory_budget(memory, library("numpy")))
+    return scores.reshape(len(particles), model.classes, -1).astype(np.float64)
+
+
+def _space(model: Model, space: str, radius: int | None) -> FourierSpace:
+    return SPACES[space](model.box, model.ndim, model.pixel_size, radius or model.box // 2)
+
+
+def _laid_out(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment,
+              budget: int) -> NDArray[np.float32]:
+    """What ``assignment`` makes of every hypothesis for every particle (N, K, O, S)."""
+    out = np.empty((len(particles), model.classes, len(search.angles), len(search.shifts)), dtype=np.float32)
+
+    def of_lot(visit: Visit) -> tuple[NDArray[np.int64], slice, NDArray[np.float32]]:
+        return visit.block.rows, visit.predicted.lot, visit.gamma
+
+    for rows, lot, gamma in visits(particles, model, search, space, assignment, of_lot, xp=library("numpy"),
+                                   budget=budget):
+        images, shifts, _ = gamma.shape
+        out[rows, :, lot] = gamma.reshape(images, shifts, model.classes, -1).transpose(0, 2, 3, 1)
+    return out
 
 
 def turned_back(particles: Particles, gamma: NDArray[np.floating], search: Search) -> NDArray[np.float32]:

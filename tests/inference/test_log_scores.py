@@ -40,6 +40,20 @@ def test_their_softmax_is_the_posterior_of_the_engine(problem):
     assert search.shifts[best % 5] == pytest.approx(posterior.shifts)
 
 
+def test_they_know_where_the_prior_of_the_shift_is_and_fit_into_the_memory(problem):
+    """A lesson on real particles would weigh shifts around another centre than the engine does."""
+    particles, model, search = problem
+    extra = {"rlnOriginXPriorAngst": np.full(12, 20.0), "rlnOriginYPriorAngst": np.full(12, -20.0)}
+    moved = replace(particles, extra=extra)
+    scores = log_scores(moved, model, search, radius=6)
+    gamma = np.exp(scores - scores.max(axis=(1, 2), keepdims=True)) * model.class_weights[:, None]
+    gamma /= gamma.sum(axis=(1, 2), keepdims=True)
+    posterior = next(refine(moved, model, search, iterations=1, radii=[6])).posterior
+    assert gamma.sum(axis=2) == pytest.approx(posterior.class_probability, abs=1e-4)
+    assert np.abs(scores - log_scores(particles, model, search, radius=6)).max() > 0.5
+    assert log_scores(moved, model, search, radius=6, memory="16 MB") == pytest.approx(scores, abs=1e-3)
+
+
 def test_what_does_not_fit_is_refused(problem):
     particles, model, search = problem
     with pytest.raises(InputError, match="box"):

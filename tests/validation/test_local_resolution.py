@@ -9,7 +9,7 @@ from cryoedu.errors import InputError
 from cryoedu.geometry.fourier import fourier, inverse, shells
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.validation.fsc import fsc, resolution
-from cryoedu.validation.local import local_resolution
+from cryoedu.validation.local_resolution import local_resolution
 
 BOX, PIXEL = 40, 3.0
 
