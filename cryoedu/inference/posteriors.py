@@ -19,7 +19,6 @@ from cryoedu.inference.blocks import as_columns, prepare
 from cryoedu.inference.expectation import Visit, visits
 from cryoedu.inference.loop import SPACES, checked
 from cryoedu.inference.model import Model
-from cryoedu.inference.priors import log_priors
 from cryoedu.inference.scales import scaled
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.machine import memory_budget
