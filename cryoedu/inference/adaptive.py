@@ -33,7 +33,7 @@ from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.model import Model, Posterior, unseen
 from cryoedu.inference.offsets import prior_centres
 from cryoedu.inference.spaces import FourierSpace
-from cryoedu.microscope.projection import PADDING, reach, transform
+from cryoedu.microscope.projection import PADDING
 from cryoedu.microscope.slices import extract
 from cryoedu.particles.particles import Particles
 from cryoedu.threads import in_threads, workers
@@ -120,7 +120,7 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
                          tick: Tick = lambda share: None) -> tuple[Posterior, GridSums]:
     """The expectation step of a maximum-likelihood refinement from the coarse grid ``search`` to its finest level."""
     count, coarse = len(particles), adaptive.space(0, space, search.angular_step)
-    half = transform(xp.asarray(model.maps), most=reach(space.parts))
+    half = space.sliceable(xp.asarray(model.maps))
     sigma2 = model.sigma2[:, space.bins]
     inserter = Inserter(space, model.classes, xp, search.symmetry)
     centres = prior_centres(particles)
