@@ -25,9 +25,9 @@ from distributed import Client, Future
 
 from cryoedu import datasets
 from cryoedu.geometry.grids import local_search, search_3d
+from cryoedu.inference import refine, start_model
 from cryoedu.inference.adaptive import Adaptive
 from cryoedu.inference.cluster import cut, local_workers
-from cryoedu.inference.loop import refine, start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.particles import read_particles, write_particles
 from cryoedu.particles.particles import Particles

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from cryoedu.files.star import read_tables
 from cryoedu.geometry.euler import euler_to_matrix
 from cryoedu.geometry.fourier import resize
 from cryoedu.inference.oracle import noise_of_residuals, oracle
-from cryoedu.particles import read_map, read_particles
-from cryoedu.particles.tables import read_tables
+from cryoedu.microscope import read_map
+from cryoedu.particles import read_particles
 from cryoedu.validation.alignment import score_map
 from cryoedu.validation.classes import agreement
 from cryoedu.validation.fsc import fsc, resolution

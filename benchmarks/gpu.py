@@ -26,13 +26,13 @@ import peak_share
 from cryoedu.arrays import cupy_problem, library
 from cryoedu.datasets import load
 from cryoedu.geometry.grids import search_2d, search_3d
+from cryoedu.inference import refine, start_model
 from cryoedu.inference.adaptive import Adaptive
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
-from cryoedu.inference.loop import refine, start_model
 from cryoedu.inference.model import Iteration
+from cryoedu.machine import surroundings
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
-from cryoedu.records import surroundings
 
 TABLE = Path(__file__).with_suffix(".md")
 BOX, PIXEL, RADII, TO_REACH = 32, 10.0, [9], 60

@@ -26,7 +26,7 @@ import timed
 
 from cryoedu.datasets import load
 from cryoedu.geometry.grids import search_3d
-from cryoedu.inference.loop import refine, start_model
+from cryoedu.inference import refine, start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles import read_particles, write_particles

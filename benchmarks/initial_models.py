@@ -30,7 +30,7 @@ TABLE = Path(__file__).with_suffix(".md")
 def attempt(star: Path, truth: Path, algorithm: str, seed: int, options: str) -> tuple[float, bool, bool, float]:
     """Resolution in Å against the truth, whether that is enough, whether the map is mirrored, and seconds."""
     from cryoedu.geometry.fourier import resize
-    from cryoedu.particles import read_map
+    from cryoedu.microscope import read_map
     from cryoedu.validation.alignment import score_map
 
     with tempfile.TemporaryDirectory() as folder:

@@ -27,9 +27,8 @@ import timed
 
 from cryoedu.datasets import load
 from cryoedu.geometry.grids import search_3d
+from cryoedu.inference import classify3d, opening
 from cryoedu.inference.adaptive import Adaptive
-from cryoedu.inference.jobs import classify3d
-from cryoedu.inference.loop import opening
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.particles import read_particles, write_particles

@@ -27,8 +27,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from cryoedu.course import build
 from cryoedu.datasets import load, load_particles
 from cryoedu.geometry.grids import search_2d, search_3d
-from cryoedu.inference.jobs import classify2d, classify3d
-from cryoedu.inference.loop import refine, start_model
+from cryoedu.inference import classify2d, classify3d, refine, start_model
 from cryoedu.inference.model import Iteration
 from cryoedu.microscope.experiment import Experiment, simulate
 from cryoedu.microscope.noise import coloured

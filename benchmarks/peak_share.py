@@ -30,10 +30,10 @@ from cryoedu import threads
 from cryoedu.arrays import on_gpu
 from cryoedu.datasets import load
 from cryoedu.geometry.grids import Search, search_2d, search_3d
+from cryoedu.inference import start_model
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
 from cryoedu.inference.blocks import block_sizes
 from cryoedu.inference.expectation import expectation
-from cryoedu.inference.loop import start_model
 from cryoedu.inference.model import Model
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.experiment import simulate

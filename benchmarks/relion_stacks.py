@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import timed
 
-from cryoedu.particles import read_map
+from cryoedu.microscope import read_map
 from cryoedu.validation.fsc import fsc, resolution_text
 
 SEEDS = (1, 2, 3)

@@ -28,7 +28,7 @@ TABLE = Path(__file__).with_suffix(".md")
 REPEATS = 5
 FIRST_CALL = """
 from cryoedu.datasets import load_particles
-from cryoedu.inference.jobs import align2d, classify3d
+from cryoedu.inference import align2d, classify3d
 from cryoedu.geometry.grids import search_2d, search_3d
 import time
 made = load_particles({data!r}, progress=False)
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     load = os.getloadavg()[0]
     bare = median([sys.executable, "-c", "pass"])
     row("`import cryoedu`, beyond a bare Python", median([sys.executable, "-c", "import cryoedu"]) - bare, "0.5")
-    row("`cryoedu --help`", median([sys.executable, "-m", "cryoedu.cli", "--help"]))
+    row("`cryoedu --help`", median([sys.executable, "-m", "cryoedu.commands.app", "--help"]))
     with tempfile.TemporaryDirectory() as folder:
         for data, (images, how, job) in JOBS.items():
             places = {"CRYOEDU_CACHE": f"{folder}/data", "NUMBA_CACHE_DIR": f"{folder}/{data}"}

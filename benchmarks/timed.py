@@ -45,7 +45,7 @@ def run(command: str, folder: Path, logs: Path, watch: Callable[[float], None] |
     """
     words = shlex.split(command)
     if words[0] == "cryoedu":
-        words = [sys.executable, "-m", "cryoedu.cli", *words[1:]]
+        words = [sys.executable, "-m", "cryoedu.commands.app", *words[1:]]
     out, err, usage = logs / "stdout.log", logs / "stderr.log", logs / "usage.log"
     usage.unlink(missing_ok=True)
     started = time.perf_counter()

@@ -41,7 +41,7 @@ boards""", "rotation φ", REFERENCE, 20),
     "EM stepper, 4 classes of 64 × 64 px, 60 turns": ("the browser, from frames sent once", """
 from cryoedu.datasets import load
 from cryoedu.geometry.grids import search_2d
-from cryoedu.inference.jobs import classify2d
+from cryoedu.inference import classify2d
 from cryoedu.microscope.experiment import simulate
 from cryoedu.widgets.stepper import em_stepper
 made = simulate(load("protein2d", box=64), 60, seed=1, snr=0.5, progress=False)

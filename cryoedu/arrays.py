@@ -102,17 +102,6 @@ def fourier_transforms(x: Array) -> ModuleType:
     return fft
 
 
-def free_bytes(xp: ModuleType) -> int:
-    """Memory that is free now, in bytes: on the GPU for CuPy, else of this machine (or its container)."""
-    if on_gpu(xp):
-        import cupy
-
-        return int(cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes())
-    import psutil
-
-    return min(psutil.virtual_memory().available, _container_free_bytes())
-
-
 def gpu_bytes_held() -> int | None:
     """Bytes that CuPy holds on the GPU for this process, or None where it is not in use, or there is no GPU: importing
     CuPy works without one, and nothing else of it does."""
@@ -148,56 +137,3 @@ def out_of_memory(xp: ModuleType) -> tuple[type[Exception], ...]:
 
         return MemoryError, cupy.cuda.memory.OutOfMemoryError
     return (MemoryError,)
-
-
-CGROUP = "/sys/fs/cgroup"
-
-
-def _container_free_bytes() -> int:
-    """What a cgroup limit (Binder, JupyterHub, Docker) leaves free; huge where there is none.
-
-    Files that were read lately count as used there, but give way to anybody who asks.
-    """
-    for limit, used, stat in ((f"{CGROUP}/memory.max", f"{CGROUP}/memory.current", f"{CGROUP}/memory.stat"),
-                              (f"{CGROUP}/memory/memory.limit_in_bytes", f"{CGROUP}/memory/memory.usage_in_bytes",
-                               f"{CGROUP}/memory/memory.stat")):
-        try:
-            with open(limit) as a, open(used) as b:
-                size, taken = int(a.read()), int(b.read())
-        except (OSError, ValueError):
-            continue
-        return max(min(size - taken + _file_cache(stat), size), 0)
-    return 1 << 62
-
-
-def _file_cache(stat: str) -> int:
-    """Bytes of inactive file cache by a cgroup's ``stat`` file, 0 where it does not say."""
-    try:
-        with open(stat) as file:
-            counts = dict(line.split()[:2] for line in file)
-        return int(counts.get("total_inactive_file", counts.get("inactive_file", 0)))
-    except (OSError, ValueError):
-        return 0
-
-
-UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
-         "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
-
-
-def memory_budget(memory: str | int | None, xp: ModuleType) -> int:
-    """Bytes that a computation may fill with its blocks.
-
-    ``memory`` is a size such as "1 GB" or a number of bytes; None takes half of what is free now.
-    Raises InputError if the size cannot be read or is too small to work in (under 16 MB).
-    """
-    if memory is None:
-        return max(free_bytes(xp) // 2, 64 * 10**6)
-    text = str(memory).upper().replace(" ", "")
-    digits = text.rstrip("KMGTIB")
-    try:
-        size = int(float(digits) * UNITS[text[len(digits):]])
-    except (ValueError, KeyError, OverflowError):
-        raise InputError(f"memory {memory!r} is not a size: write it like '1 GB' or '512 MB'") from None
-    if size < 16 * 10**6:
-        raise InputError(f"memory {memory!r} is too small to work in: give at least '16 MB'")
-    return size

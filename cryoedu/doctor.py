@@ -19,15 +19,14 @@ from pathlib import Path
 from typing import Literal
 
 import cryoedu
+from cryoedu.machine import container_limit, free_bytes, total_bytes
 from cryoedu.threads import cores
 
 GIGABYTE = 10**9
 COMPUTING = ("numpy", "scipy", "numba", "array-api-compat", "healpix", "mrcfile", "starfile", "pandas", "gemmi",
-             "matplotlib", "scikit-image", "jinja2", "typer", "tqdm", "psutil", "platformdirs", "threadpoolctl",
-             "lazy-loader")
+             "matplotlib", "jinja2", "typer", "tqdm", "psutil", "platformdirs", "threadpoolctl", "lazy-loader")
 COURSE = ("jupyterlab", "jupyter-server", "ipywidgets", "anywidget", "k3d")
-MODULES = {"scikit-image": "skimage", "array-api-compat": "array_api_compat", "lazy-loader": "lazy_loader",
-           "jupyter-server": "jupyter_server"}
+MODULES = {"array-api-compat": "array_api_compat", "lazy-loader": "lazy_loader", "jupyter-server": "jupyter_server"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def report() -> list[Finding]:
         findings += _blas()
     if "numba" not in broken:
         findings.append(_numba())
-    if not broken & {"numpy", "array-api-compat", "psutil"}:
+    if not broken & {"numpy", "array-api-compat"}:
         findings.append(_memory())
     findings.append(Finding("cores", f"{cores()} may be used"))
     if not broken:
@@ -252,11 +251,9 @@ def _numba() -> Finding:
 
 def _memory() -> Finding:
     """Memory in all and free, of this machine or of the container it runs in."""
-    import psutil
-
     from cryoedu import arrays
 
-    total, free = psutil.virtual_memory().total, arrays.free_bytes(arrays.library("numpy"))
+    total, free = total_bytes(), free_bytes(arrays.library("numpy"))
     found = f"{free / GIGABYTE:.1f} GB free of {total / GIGABYTE:.1f} GB"
     limit = container_limit()
     if limit is not None and limit < total:
@@ -264,16 +261,6 @@ def _memory() -> Finding:
     if free < GIGABYTE // 2:
         return Finding("memory", found, "note", "shut down notebooks that you do not need (in JupyterLab: Kernel menu)")
     return Finding("memory", found)
-
-
-def container_limit() -> int | None:
-    """Bytes that a container (Binder, JupyterHub, Docker) or a batch system lets this process use, or None."""
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            return int(Path(path).read_text())
-        except (OSError, ValueError):
-            continue
-    return None
 
 
 def _disk() -> Finding:

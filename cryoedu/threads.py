@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -47,7 +47,7 @@ def _itself(item: Any) -> Any:
 
 
 def in_threads(work: Callable[[T], R], items: Sequence[S], xp: ModuleType, *, fetch: Callable[[S], T] = _itself,
-               most: int | None = None, ahead: int = 8) -> Iterator[R]:
+               most: int | None = None, ahead: int = 8) -> Generator[R]:
     """``work`` of each of ``items``, in their order; on the CPU several at a time, each with BLAS in one thread.
 
     BLAS would start threads for products that are too small for it, and they would wait for each other. So would

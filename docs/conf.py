@@ -37,9 +37,9 @@ autodoc_typehints = "signature"
 autodoc_default_options = {"members": True}
 default_role = "code"
 
-ROOMS = {"geometry": "Geometry", "microscope": "Microscope", "particles": "Particles", "validation": "Validation",
-         "inference": "Inference", "datasets": "Datasets", "figures": "Figures", "widgets": "Widgets",
-         "course": "Course"}
+ROOMS = {"files": "Files", "geometry": "Geometry", "validation": "Validation", "particles": "Particles",
+         "microscope": "Microscope", "inference": "Inference", "datasets": "Datasets", "pipeline": "Pipeline",
+         "figures": "Figures", "runs": "Runs", "widgets": "Widgets", "course": "Course"}
 
 
 def lessons(folder: Path) -> None:

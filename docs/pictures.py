@@ -43,8 +43,8 @@ def tab(page: Any, name: str) -> None:
 def particles(folder: Path) -> None:
     """A small stack of simulated particles that can be seen by eye."""
     from cryoedu.datasets import load
+    from cryoedu.files.mrc import write_stack
     from cryoedu.microscope.experiment import simulate
-    from cryoedu.particles.mrc import write_stack
 
     made = simulate(load("ribosome-80S", box=64), 60, seed=1, snr=0.5, progress=False)
     write_stack(made.particles.images, folder / "particles.mrcs", made.particles.pixel_size)
@@ -53,7 +53,7 @@ def particles(folder: Path) -> None:
 def ribosome(folder: Path) -> None:
     """A map."""
     from cryoedu.datasets import load
-    from cryoedu.particles.mrc import write_map
+    from cryoedu.microscope.specimen import write_map
 
     write_map(load("ribosome-80S", box=96), folder / "ribosome.mrc")
 
@@ -120,7 +120,7 @@ def lab_course(lab: Any) -> None:
 def lab_runs(lab: Any) -> None:
     """A refinement that has come to its end."""
     def cryoedu(*words: str) -> None:
-        subprocess.run([sys.executable, "-m", "cryoedu.cli", *words], cwd=lab.root, check=True)
+        subprocess.run([sys.executable, "-m", "cryoedu.commands.app", *words], cwd=lab.root, check=True)
 
     cryoedu("simulate", "ribosome-80S", "-o", "sim", "--n", "300", "--box", "32", "--pixel-size", "11", "--snr", "0.5",
             "--random-seed", "1")

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cryoedu.inference.loop import start_model
 from cryoedu.inference.model import Model
+from cryoedu.inference.start import start_model
+from cryoedu.microscope import write_map
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.specimen import Specimen
-from cryoedu.particles import Particles, write_map, write_particles
+from cryoedu.particles import Particles, write_particles
 
 BOX, PIXEL, COUNT = 20, 6.0, 90
 HERE = {"array_library": "numpy", "memory": "100 MB"}

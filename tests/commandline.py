@@ -8,14 +8,14 @@ from __future__ import annotations
 import signal
 import sys
 
-from cryoedu import cli
+from cryoedu.commands.app import main
 
 
 def cryoedu(*arguments: object) -> str:
     """Run ``cryoedu ARGUMENTS``: the sentence that it ended with, empty if it ended well."""
     before, sys.argv = sys.argv, ["cryoedu", *map(str, arguments)]
     try:
-        cli.main()
+        main()
     except SystemExit as end:
         return "" if end.code in (0, None) else str(end.code)
     finally:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,57 @@ from newcomer import pins
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+# Who may import whom: only from the left. A comma parts neighbours, which do not import each other.
+ROOMS = """errors | arrays | threads | machine | files | geometry | validation | particles | microscope
+    | micrographs, datasets, inference | doctor | pipeline | figures | runs | commands | course | widgets | lab"""
+PLACE = {room.strip(): place for place, rooms in enumerate(ROOMS.split("|")) for room in rooms.split(",")}
+HOOK = ("cryoedu", "cryoedu.course.magics")  # what IPython calls for %load_ext cryoedu
+KNOWN = {HOOK}
+
+
+def modules() -> dict[str, Path]:
+    """The modules of the package by their dotted names."""
+    paths = sorted((ROOT / "cryoedu").rglob("*.py"))
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+
+
+def imports() -> Iterator[tuple[str, str]]:
+    """Every import of a module of the package by another: in functions, and for types only, too."""
+    known = modules()
+    for name, path in known.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0 and node.module
+                found = [f"{node.module}.{alias.name}" for alias in node.names]
+                found = [full if full in known else node.module for full in found]
+            else:
+                continue
+            yield from ((name, other) for other in found if other in known and other != name)
+
+
+def room(module: str) -> str:
+    return module.partition(".")[2].partition(".")[0]
+
+
+def test_imports_go_one_way() -> None:
+    """A module that asks one to its right, or a circle of them: neither can be read, tested or changed by itself."""
+    found = {pair for pair in imports() if pair[1] != "cryoedu"}  # which holds no more than the version
+    homeless = {name for name in modules() if room(name) and room(name) not in PLACE}
+    assert not homeless
+    back = {(one, other) for one, other in found - {HOOK} if room(one) != room(other)
+            and PLACE[room(other)] >= PLACE[room(one)]}
+    assert not back - KNOWN, "\n".join(f"{one} imports {other}" for one, other in sorted(back - KNOWN))
+    assert not KNOWN - found, "no breach any more: strike it"
+    graph: dict[str, set[str]] = {name: set() for name in modules()}
+    for one, other in found - KNOWN:
+        graph[one].add(other)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of modules: {' ← '.join(error.args[1])}")
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -79,7 +133,7 @@ def test_the_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
 def test_the_tests_of_a_file_run_in_one_process() -> None:
     """Torn apart, they start a browser each, and meet widgets that the tests before them have not touched."""
     said = subprocess.run([sys.executable, "-m", "pytest", "-n", "2", "--dist=loadfile", "-v", "-p", "no:cacheprovider",
-                           "tests/test_files.py", "tests/test_threads.py"], cwd=ROOT, capture_output=True, text=True,
-                          check=True).stdout
-    ran = set(re.findall(r"\[(gw\d)\] \[ *\d+%\] PASSED (tests/\w+\.py)", said))
-    assert {name for _, name in ran} == {"tests/test_files.py", "tests/test_threads.py"} and len(ran) == 2
+                           "tests/files/test_writing.py", "tests/test_threads.py"], cwd=ROOT, capture_output=True,
+                          text=True, check=True).stdout
+    ran = set(re.findall(r"\[(gw\d)\] \[ *\d+%\] PASSED (tests/[\w/]+\.py)", said))
+    assert {name for _, name in ran} == {"tests/files/test_writing.py", "tests/test_threads.py"} and len(ran) == 2

@@ -13,8 +13,9 @@ import pytest
 from commandline import cryoedu
 from no_gpu import stand_in
 
-from cryoedu import arrays, cli
-from cryoedu.records import peak_memory
+from cryoedu import arrays
+from cryoedu.commands.app import app
+from cryoedu.machine import peak_memory
 
 RELION = Path(__file__).parent / "data" / "relion"
 SHORT = ["--offset-range", 4, "--iter", 1]
@@ -64,7 +65,7 @@ def cupy(monkeypatch, elsewhere):
 
 
 def test_every_command_is_among_them():
-    names = {c.name or c.callback.__name__.replace("_", "-") for c in cli.app.registered_commands}
+    names = {c.name or c.callback.__name__.replace("_", "-") for c in app.registered_commands}
     assert names == set(COMMANDS)
 
 
@@ -72,7 +73,7 @@ def test_every_command_is_among_them():
 def test_every_command_ends_well(command, cupy, work, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(work)
     if command != "report":  # the page takes longer than a run
-        monkeypatch.setattr("cryoedu.report.write_report", lambda folder: folder)
+        monkeypatch.setattr("cryoedu.runs.report.write_report", lambda folder: folder)
     arguments = [str(tmp_path / a) if str(a).startswith("OUT") else a for a in COMMANDS[command]]
     assert cryoedu(command, *arguments) == ""
     if (tmp_path / "OUT" / "run_history.csv").exists():

@@ -29,7 +29,7 @@ def test_every_shell_command_and_option_in_it_exists() -> None:
     """An option that was renamed leaves a newcomer with an error from the first line that they paste."""
     import typer
 
-    from cryoedu.cli import app
+    from cryoedu.commands.app import app
 
     group: Any = typer.main.get_command(app)
     text = README.replace("\\\n", " ")

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from cryoedu.commands.options import Output, Seed, Star, specimen_of
+from cryoedu.commands.options import specimen_of
+from cryoedu.pipeline.settings import Output, Seed, Star
 
 
 def simulate(
@@ -29,7 +30,7 @@ def simulate(
     random_seed: Seed = 0,
 ) -> None:
     """Particle images of one or several specimens, as RELION-readable STAR and MRC, the truth beside them."""
-    from cryoedu.files import check_writable
+    from cryoedu.files.writing import check_writable
     from cryoedu.microscope.experiment import simulate as make
     from cryoedu.microscope.experiment import write_experiment
     from cryoedu.microscope.noise import coloured, white
@@ -63,7 +64,7 @@ def normalise(
 ) -> None:
     """Images with background of mean 0 and standard deviation 1, as a new stack with its STAR file."""
     from cryoedu.errors import InputError
-    from cryoedu.files import check_writable
+    from cryoedu.files.writing import check_writable
     from cryoedu.particles import check_images, read_particles, write_particles
     from cryoedu.particles.normalisation import normalised
 

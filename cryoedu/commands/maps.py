@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cryoedu.commands.options import Library, Memory, PixelSize, Star, Symmetry, particles_of
+from cryoedu.commands.options import particles_of
 from cryoedu.errors import InputError
+from cryoedu.pipeline.settings import Library, Memory, PixelSize, Star, Symmetry
 
 
 def reconstruct(
@@ -25,9 +26,9 @@ def reconstruct(
     """A map from particles whose orientations are in the STAR file."""
     import numpy as np
 
-    from cryoedu.files import check_writable
+    from cryoedu.files.writing import check_writable
     from cryoedu.inference.reconstruction import reconstruct as solve
-    from cryoedu.particles import write_map
+    from cryoedu.microscope import write_map
 
     check_writable(o.parent)
     particles = particles_of(star, pixel_size)
@@ -54,7 +55,7 @@ def fsc(
     threshold: Annotated[float, typer.Option(help="0.143 between halves, 0.5 against the truth")] = 0.143,
 ) -> None:
     """Fourier shell correlation of two maps, shell by shell, and the resolution."""
-    from cryoedu.particles import read_map
+    from cryoedu.microscope import read_map
     from cryoedu.validation.fsc import fsc as correlate
     from cryoedu.validation.fsc import resolution_text
 
@@ -75,7 +76,7 @@ def report(
     folder: Annotated[Path, typer.Argument(help="of a run, finished or not", show_default=False)],
 ) -> None:
     """One HTML page about a run: maps, spectra, convergence, and how it was made."""
-    from cryoedu.report import write_report
+    from cryoedu.runs.report import write_report
 
     typer.echo(f"report: {write_report(folder)}")
 

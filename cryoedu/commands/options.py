@@ -1,90 +1,66 @@
-"""The options that the commands share, and what they mean for the engine."""
+"""What the commands share: how settings become options, and what these mean for the folder and the engine."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from cryoedu.errors import InputError
-from cryoedu.microscope.specimen import Specimen
-from cryoedu.particles.particles import Particles
+from cryoedu.pipeline.settings import AUTO, Job
 
 if TYPE_CHECKING:
-    from cryoedu.records import RunFolder
-
-Star = Annotated[Path, typer.Argument(help="particles: a STAR file of RELION 3.0 or 3.1", show_default=False)]
-Output = Annotated[Path, typer.Option("--o", "-o", "--project", help="folder for the results", show_default=False)]
-Iterations = Annotated[int, typer.Option("--iter", min=1, help="number of iterations")]
-Fudge = Annotated[
-    float, typer.Option("--tau2-fudge", min=0.0, help="T of the regularised likelihood; 0 switches the prior off")
-]
-Range = Annotated[float, typer.Option("--offset-range", min=0.0, help="shifts searched, Å from the known centre")]
-Step = Annotated[float | None, typer.Option("--offset-step", help="step of the shifts, Å (default: 1 pixel)")]
-PsiStep = Annotated[float, typer.Option("--psi-step", help="step of the in-plane angle, degrees")]
-Diameter = Annotated[
-    float | None, typer.Option("--particle-diameter", help="Å, of the soft mask on the references (default: the box)")
-]
-Mask = Annotated[
-    Path | None, typer.Option("--solvent-mask", help="mask (MRC, 0 to 1) on the maps, instead of a sphere")
-]
-MaxCC = Annotated[bool, typer.Option("--maxcc", help="maximum cross-correlation instead of maximum likelihood")]
-FirstRes = Annotated[
-    float | None, typer.Option("--first-resolution", help="Å used in the first iteration; opens evenly from there")
-]
-LastRes = Annotated[
-    float | None, typer.Option("--strict-highres", help="Å used in the last iteration (default: 3 pixels)")
-]
-Seed = Annotated[int, typer.Option("--random-seed", help="seed of everything random")]
-Memory = Annotated[str | None, typer.Option(help="memory budget, such as '1 GB' (default: half of what is free)")]
-Symmetry = Annotated[str, typer.Option("--sym", help="point group of the map: C1, C4, D7, T, O, I …")]
-OffsetSigma = Annotated[
-    float | None, typer.Option("--offset-sigma", help="Å, spread of the shifts; kept (default: estimated)")
-]
-Scale = Annotated[bool, typer.Option("--scale", help="estimate the intensity of each micrograph (rlnMicrographName)")]
-Library = Annotated[str, typer.Option("--array-library", help="numpy, cupy, or auto")]
-Cluster = Annotated[
-    str | None,
-    typer.Option("--cluster", help="address of a Dask scheduler, or workers to start here; --memory is then of each")
-]
-Resume = Annotated[bool, typer.Option("--resume", help="go on after the last iteration that was finished")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the run that the folder holds")]
-PixelSize = Annotated[float | None, typer.Option("--pixel-size", help="Å: resample all optics groups to this")]
-Truth = Annotated[Path | None, typer.Option(help="STAR file with the true poses and classes, to compare with")]
-MaskOrAuto = Annotated[
-    str | None,
-    typer.Option("--solvent-mask", help="mask (MRC, 0 to 1) on the maps, instead of a sphere; with --cross-fit also "
-                 "'auto': one that follows the map"),
-]
-TruthMaps = Annotated[
-    list[Path] | None,
-    typer.Option("--truth-map", help="true maps in the order of the classes, for the oracle; repeat it"),
-]
+    from cryoedu.inference.settings import Compute
+    from cryoedu.microscope.specimen import Specimen
+    from cryoedu.particles.particles import Particles
+    from cryoedu.runs.folder import RunFolder
 
 
-AUTO = "auto"  # for a mask that is made, not read
 FILES = {"star", "reference", "solvent_mask", "truth", "truth_map"}  # options that name what a run reads
 # results do not depend on these
 UNASKED = {"o", "memory", "array_library", "cluster", "resume", "overwrite", "truth", "truth_map"}
+S = TypeVar("S", bound=Job)
 
 
-def folder_of(context: typer.Context) -> RunFolder:
+def as_command(settings: type[S], body: Callable[[typer.Context, S], None]) -> Callable[..., None]:
+    """A command of Typer with an option for each field of ``settings``, which ``body`` gets as one."""
+    hints = get_type_hints(settings, include_extras=True)
+    first, second, *last = (field.name for field in fields(Job))
+    order = dict.fromkeys([first, second, *settings.__annotations__, *hints])  # its own options come early
+    names = [name for name in order if name not in last] + last  # and what all jobs have at the end
+    defaults = {field.name: Parameter.empty if field.default is MISSING else field.default
+                for field in fields(settings)}
+
+    def command(context: typer.Context, **given: Any) -> None:
+        body(context, settings(**given))
+
+    signature = [Parameter("context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
+    signature += [Parameter(name, Parameter.KEYWORD_ONLY, annotation=hints[name], default=defaults[name])
+                  for name in names]
+    command.__name__, command.__doc__ = body.__name__, body.__doc__
+    command.__signature__ = Signature(signature)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in signature}
+    return command
+
+
+def folder_of(context: typer.Context, settings: Job) -> RunFolder:
     """The folder that a command was told to write into, for a new run or, with --resume, one to go on with.
 
     Every option of the command counts for whether a run may go on, but for `UNASKED`; files by what they hold.
     """
-    from cryoedu.records import open_folder
+    from cryoedu.runs.folder import open_folder
 
-    given, inputs = context.params, []
+    inputs: list[Path] = []
     asked: dict[str, Any] = {"command": context.info_name}
     for parameter in context.command.params:
         name = str(parameter.name)
-        value = given.get(name)
+        value = getattr(settings, name)
         label = "the STAR file" if name == "star" else parameter.opts[0]
         if name in FILES and value is not None and value != AUTO:
             files = [Path(v) for v in (value if isinstance(value, list | tuple) else [value])]
@@ -93,23 +69,23 @@ def folder_of(context: typer.Context) -> RunFolder:
         if name not in UNASKED:
             asked[label] = value
     command = shlex.join(["cryoedu", *sys.argv[1:]])
-    return open_folder(Path(given["o"]), asked, inputs, command=command, resume=given["resume"],
-                       overwrite=given["overwrite"], memory=given["memory"], array_library=given["array_library"])
+    return open_folder(settings.o, asked, inputs, command=command, resume=settings.resume, overwrite=settings.overwrite,
+                       memory=settings.memory, array_library=settings.array_library)
 
 
-def machine_of(context: typer.Context, folder: RunFolder) -> dict[str, Any]:
-    """Where a command computes: the options memory, array_library and cluster of `refine`.
+def compute_of(context: typer.Context, settings: Job, folder: RunFolder, cluster: str | None = None) -> Compute:
+    """Where a command computes.
 
     The workers of a cluster are found, or started, here; they are left, or ended, when the command ends.
     """
-    given = context.params
-    machine = {"memory": folder.memory, "array_library": given["array_library"], "cluster": None}
-    if given["cluster"] is None:
-        return machine
-    from cryoedu.inference import cluster
+    from cryoedu.inference.settings import Compute
 
-    context.call_on_close(cluster.close)
-    return machine | {"memory": given["memory"], "cluster": cluster.client_of(given["cluster"])}
+    if cluster is None:
+        return Compute(folder.memory, settings.array_library)
+    from cryoedu.inference import cluster as workers
+
+    context.call_on_close(workers.close)
+    return Compute(settings.memory, settings.array_library, workers.client_of(cluster))
 
 
 def refuse_together(context: typer.Context, because: str, *names: str) -> None:
@@ -121,7 +97,7 @@ def refuse_together(context: typer.Context, because: str, *names: str) -> None:
 
 
 def _digest(file: Path) -> str:
-    from cryoedu.checkpoints import file_digest
+    from cryoedu.runs.checkpoints import file_digest
 
     try:
         return f"sha256:{file_digest(file)}"
@@ -143,26 +119,6 @@ def particles_of(star: Path, pixel_size: float | None) -> Particles:
     return particles
 
 
-def reference_of(path: Path, particles: Particles) -> NDArray[np.float32]:
-    """The density of a map with the particles' box and pixel size, resampled if it only shows the same field finer or
-    coarser; its projections, sums of voxels, keep their grey values."""
-    density, finer = _in_the_box_of(particles, path)
-    return np.asarray(density * finer, dtype=np.float32)
-
-
-def _in_the_box_of(particles: Particles, path: Path) -> tuple[NDArray[np.float32], float]:
-    """A map in the particles' box, its grey values kept, and how many of its voxels made one of theirs along a line."""
-    from cryoedu.geometry.fourier import resize
-    from cryoedu.inference.model import check_size
-    from cryoedu.particles import read_map
-
-    specimen, box = read_map(path), particles.box
-    if specimen.box != box and abs(specimen.box * specimen.pixel_size / (box * particles.pixel_size) - 1) < 5e-3:
-        return resize(specimen.density, box, 3), specimen.box / box
-    check_size(specimen.box, specimen.pixel_size, box, particles.pixel_size, str(path))
-    return specimen.density, 1.0
-
-
 def specimen_of(text: str, box: int, pixel_size: float) -> Specimen:
     """A specimen from the name of a data set, an MRC map, or an atomic model."""
     from cryoedu import datasets
@@ -171,62 +127,12 @@ def specimen_of(text: str, box: int, pixel_size: float) -> Specimen:
     if not path.exists():
         return datasets.load(text, box=box, pixel_size=pixel_size)
     if path.suffix.lower() in (".mrc", ".map"):
-        from cryoedu.particles import read_map
+        from cryoedu.microscope import read_map
 
         return read_map(path)
     from cryoedu.microscope.atoms import read_atoms, specimen_from_atoms
 
     return specimen_from_atoms(read_atoms(path), box, pixel_size, name=path.stem)
-
-
-def refinement_options(
-    particles: Particles,
-    ndim: int,
-    iterations: int,
-    tau2_fudge: float,
-    diameter: float | None,
-    mask: Path | None,
-    maxcc: bool,
-    first: float | None,
-    last: float | None,
-    seed: int,
-    machine: dict[str, Any],
-) -> dict[str, Any]:
-    """Options of the command line as those of `refine`; ``machine`` are those of `machine_of`."""
-    from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
-    from cryoedu.inference.loop import opening
-
-    end = shell_of(3 * particles.pixel_size if last is None else last, particles)
-    return {
-        "iterations": iterations,
-        "tau2_fudge": tau2_fudge or None,
-        **machine,
-        "assignment": MAXIMUM_CROSS_CORRELATION if maxcc else MAXIMUM_LIKELIHOOD,
-        "perturb_seed": seed,
-        "mask": mask_of(particles, ndim, diameter, mask),
-        "radii": [end] if first is None else opening(min(shell_of(first, particles), end), end, iterations),
-    }
-
-
-def shell_of(resolution: float, particles: Particles) -> int:
-    """The Fourier shell of a resolution in Å, between 2 and Nyquist."""
-    return min(max(round(particles.box * particles.pixel_size / resolution), 2), particles.box // 2)
-
-
-def mask_of(particles: Particles, ndim: int, diameter: float | None, mask: Path | None) -> NDArray[np.float32]:
-    """A soft sphere (or disc) of ``diameter`` Å, by default as large as fits the box, or what the file ``mask`` holds.
-
-    Raises InputError if both are given.
-    """
-    from cryoedu.geometry.masks import soft_sphere
-
-    box, pixel = particles.box, particles.pixel_size
-    if diameter is not None and mask is not None:
-        raise InputError("--particle-diameter and --solvent-mask are both given: choose one")
-    if mask is not None:
-        density, finer = _in_the_box_of(particles, mask)
-        return density if finer == 1 else np.clip(density, 0.0, 1.0)  # resampling swings a little beyond
-    return soft_sphere(box, pixel, (box - 6) * pixel if diameter is None else diameter, ndim=ndim)
 
 
 def truth_of(path: Path, particles: Particles, *, classes: bool = True) -> Particles:

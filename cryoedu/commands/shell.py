@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cryoedu.commands.options import reference_of, truth_of
+from cryoedu.commands.options import truth_of
 
 if TYPE_CHECKING:
     from cryoedu.inference.model import Iteration
-    from cryoedu.records import RunFolder
+    from cryoedu.runs.folder import RunFolder
 
 
 def run_job(
@@ -20,20 +20,20 @@ def run_job(
     particles: Any,
     folder: RunFolder,
     iterations: int,
-    tau2_fudge: float,
     truth: Path | None,
     truth_maps: list[Path] | None,
     *,
     symmetry: str = "C1",
 ) -> None:
     """Check the truth, run the job, say where the results are and how they compare."""
-    from cryoedu import runs
+    from cryoedu.pipeline.derive import reference_of
+    from cryoedu.runs.compare import compare
 
     known = None if truth is None else truth_of(truth, particles)
     maps = [reference_of(path, particles) for path in truth_maps or []]
-    last = run_to_end(job, particles, folder, iterations, tau2_fudge)
+    last = run_to_end(job, particles, folder, iterations)
     if last is not None and known is not None:
-        typer.echo(runs.compare(last.posterior, particles, known, maps, symmetry=symmetry))
+        typer.echo(compare(last.posterior, particles, known, maps, symmetry=symmetry))
 
 
 def against_truth(density: Any, truth: Any, pixel_size: float) -> str:
@@ -47,17 +47,17 @@ def against_truth(density: Any, truth: Any, pixel_size: float) -> str:
 
 
 def run_to_end(
-    job: Any, particles: Any, folder: RunFolder, iterations: int, tau2_fudge: float, *, every: int = 1
+    job: Any, particles: Any, folder: RunFolder, iterations: int, *, every: int = 1
 ) -> Iteration | None:
     """Run the job, say where the results are, write the report; its last iteration, or None if none was left to do."""
-    from cryoedu import runs
-    from cryoedu.report import write_report
-    from cryoedu.status import watched
+    from cryoedu.runs.output import run
+    from cryoedu.runs.report import write_report
+    from cryoedu.runs.status import watched
 
     last = None
     try:
         if not folder.finished and (folder.last is None or folder.last.number < iterations):
-            last = runs.run(job, particles, folder, iterations, tau2_fudge=tau2_fudge or None, every=every)
+            last = run(job, particles, folder, iterations, every=every)
     except KeyboardInterrupt:
         done = f"the iterations that were finished are in {folder.path}: go on with --resume"
         typer.echo(f"\ncryoedu: stopped; {done if folder.last else 'no iteration was finished'}", err=True)

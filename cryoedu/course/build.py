@@ -8,8 +8,9 @@ A source is a Python file in percent format (``notebooks/source/NAME.py``), whos
 between ``### BEGIN SOLUTION`` and ``### END SOLUTION`` goes to the solved notebook only; a line that ends in ``# your
 code`` goes to the student's only. The student's notebook (``notebooks/NAME.ipynb``) has no outputs; the solved one
 (``notebooks/solutions/NAME.ipynb``) is run from top to bottom and keeps them, but for cells with the tag
-``nbval-ignore-output``, which show what differs from machine to machine. A source without exercises has no solved
-notebook.
+``nbval-ignore-output``, which show what differs from machine to machine. The code of cells with the tag ``hide-input``
+is folded: it says something about the run, and whoever reads it first knows the answer. A source without exercises has
+no solved notebook.
 
 What cells, ids and sources a notebook has follows from its source on any machine, and ``--check`` compares that. What
 the cells print is compared by nbval, because another processor may change last digits.
@@ -38,6 +39,7 @@ ROOT = Path(__file__).parents[2] / "notebooks"
 NOTEBOOK_METADATA = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
                      "language_info": {"name": "python"}}
 MACHINE = "nbval-ignore-output"  # tag of a cell that prints what its machine is: nbval does not compare it either
+FOLDED = "hide-input"  # tag of a cell whose words matter and not its code: JupyterLab and the book fold the code away
 NOT_STORED = ("application/vnd.jupyter.widget-view+json",)  # a widget's model dies with its kernel; its picture stays
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
@@ -68,8 +70,14 @@ def read_source(path: Path) -> Any:
         seen[text] = seen.get(text, 0) + 1
         new_cell: Any = new_markdown_cell if markdown else new_code_cell
         cells.append(new_cell(source, id=hashlib.sha256(f"{text}\n{seen[text]}".encode()).hexdigest()[:12],
-                              metadata={"tags": sorted(tags)} if tags else {}))
+                              metadata=cell_metadata(tags)))
     return new_notebook(cells=cells, metadata=dict(NOTEBOOK_METADATA), nbformat_minor=5)
+
+
+def cell_metadata(tags: list[str]) -> dict[str, Any]:
+    """What a notebook says of a cell with these tags."""
+    folded = {"jupyter": {"source_hidden": True}} if FOLDED in tags else {}
+    return ({"tags": sorted(tags)} if tags else {}) | folded
 
 
 def split_cells(text: str) -> Iterator[tuple[str, list[str], list[str]]]:
@@ -153,7 +161,7 @@ def tidy(notebook: Any) -> Any:
     """An executed notebook without anything that differs from run to run."""
     notebook.metadata = dict(NOTEBOOK_METADATA)
     for cell in notebook.cells:
-        cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags"}
+        cell.metadata = cell_metadata(cell.metadata.get("tags", []))
         if cell.cell_type == "code":
             cell.outputs = [] if MACHINE in cell.metadata.get("tags", ()) else list(tidy_outputs(cell.outputs))
     return notebook

@@ -23,7 +23,7 @@ from cryoedu.course.exercises import LESSONS, Exercise, exercise, lesson_exercis
 from cryoedu.course.learner import judged
 from cryoedu.course.progress import solved_in
 from cryoedu.errors import InputError
-from cryoedu.files import replace_when_done
+from cryoedu.files.writing import replace_when_done
 
 CONFIGURATION = '''\
 # Written by cryoedu. Each lesson is an assignment; what the student leaves undone is not an error, but earns no points.

@@ -25,7 +25,8 @@ class TooLong(Exception):
 def limited(work: Callable[[], T]) -> T:
     """What ``work`` returns; it is interrupted, as by Ctrl-C, at either limit. Raises TooLong then.
 
-    Only the main thread can be interrupted: anywhere else there is no limit. No thread is left behind.
+    Only the main thread can be interrupted: anywhere else there is no limit. No thread is left behind. A process that
+    was told to ignore Ctrl-C, as a shell does with what it starts in the background, listens to it meanwhile.
     """
     if threading.current_thread() is not threading.main_thread():
         return work()
@@ -43,9 +44,10 @@ def limited(work: Callable[[], T]) -> T:
                 return
 
     watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         try:
+            watcher.start()
             return work()
         finally:
             done.set()
@@ -54,3 +56,6 @@ def limited(work: Callable[[], T]) -> T:
         if late.is_set():
             raise TooLong(time.monotonic() - began) from None
         raise
+    finally:
+        if before is not None:  # None: C code had installed its own
+            signal.signal(signal.SIGINT, before)

@@ -103,14 +103,12 @@ def _status(arguments: list[str], _: Names) -> None:
 
 def status() -> list[str]:
     """Version, array library, memory of this kernel and widgets, a line each; then one for each lesson."""
-    import psutil
-
-    from cryoedu import arrays
+    from cryoedu import arrays, machine
 
     library = arrays.library()
     where = "CuPy, on the GPU" if library.__name__.endswith("cupy") else "NumPy, on the CPU"
-    held = psutil.Process().memory_info().rss
-    free = arrays.free_bytes(arrays.library("numpy"))
+    held = machine.held_bytes()
+    free = machine.free_bytes(arrays.library("numpy"))
     page = sys.modules.get("cryoedu.widgets.page")  # no widget is alive where nobody has imported one
     kinds = page.alive() if page else {}
     listed = f" ({', '.join(f'{kind} {count}' for kind, count in sorted(kinds.items()))})" if kinds else ""

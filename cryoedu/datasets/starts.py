@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cryoedu.geometry.fourier import low_pass
 from cryoedu.geometry.masks import soft_sphere
 
 Map = NDArray[np.float32]
@@ -15,8 +16,6 @@ def noise_map(box: int, pixel_size: float, *, diameter: float, seed: int, resolu
 
     Shapeless, but full of detail that is nowhere in the particles. Raises InputError if the ball does not fit the box.
     """
-    from cryoedu.inference.model import low_pass
-
     white = np.random.default_rng(seed).standard_normal((1, box, box, box))
     return low_pass(white, pixel_size, resolution)[0] * soft_sphere(box, pixel_size, diameter)
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from cryoedu.errors import InputError
-from cryoedu.files import replace_when_done
+from cryoedu.files.writing import replace_when_done
 from cryoedu.microscope.experiment import Experiment
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles.particles import CTFParameters, Optics, Particles

@@ -72,6 +72,14 @@ def radial_mean(power: NDArray[np.floating], box: int, ndim: int) -> NDArray[np.
     return np.asarray((sums / count).reshape(*np.shape(power)[:-ndim], bins))
 
 
+def low_pass(maps: NDArray[np.floating], pixel_size: float, resolution: float) -> NDArray[np.float32]:
+    """Maps (K, n, …) without what is finer than ``resolution`` Å (a cosine edge of two shells)."""
+    ndim, box = maps.ndim - 1, maps.shape[-1]
+    cut = box * pixel_size / resolution
+    gain = (1 + np.cos(np.pi * np.clip((shells(box, ndim) - cut + 1) / 2, 0, 1))) / 2
+    return np.asarray(inverse(fourier(np.asarray(maps), ndim) * gain, ndim), dtype=np.float32)
+
+
 @dataclass(frozen=True)
 class Components:
     """The independent components of an image's transform inside a radius, each once, DC first.

@@ -20,6 +20,8 @@ import numpy as np
 
 from cryoedu.arrays import Array, is_cupy, namespace
 
+LEAST = -80.0  # log of the smallest Γ before it is divided by the sum
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -82,8 +84,13 @@ def _larger(a: Array, b: Array) -> Array:
 
 
 def _exp(scores: Array) -> Array:
-    """exp(scores), in their own memory where the library can: to get as much afresh takes longer than to compute it."""
+    """exp(scores), in their own memory where the library can: to get as much afresh takes longer than to compute it.
+
+    What is less than exp(LEAST) becomes 0. It weighs nothing, but numbers below 1e-38 are no longer normal ones, and
+    a product with many of them takes a processor a hundred times as long.
+    """
     xp = namespace(scores)
+    scores[scores < LEAST] = -xp.inf
     return xp.exp(scores, out=scores) if isinstance(scores, np.ndarray) or is_cupy(scores) else xp.exp(scores)
 
 

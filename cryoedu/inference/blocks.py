@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, TypeVar
@@ -16,8 +17,9 @@ from cryoedu.inference.model import Floats
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.ctf import ctf_components
 from cryoedu.particles.particles import Particles
-from cryoedu.threads import workers
+from cryoedu.threads import in_threads, workers
 
+S = TypeVar("S")
 T = TypeVar("T")
 LARGEST_BLOCK = 4096  # rows (images × shifts) beyond which a larger product is no faster
 FEWEST_ROWS = 256  # below which a product on the CPU is slower
@@ -117,6 +119,28 @@ def in_pieces(look: Callable[..., T], size: int, xp: ModuleType) -> Callable[...
         return out
 
     return pieces
+
+
+def as_memory_allows(work: Callable[[S], T], items: Sequence[S], xp: ModuleType, *, most: int | None = None,
+                     ahead: int = 8) -> Iterator[T]:
+    """``work`` of each item, in their order, as `in_threads`; where memory runs out, with half as many threads.
+
+    Raises InputError if memory runs out in a single thread.
+    """
+    def tried(item: S) -> T | None:
+        return attempt(xp, work, item)
+
+    done, threads = 0, min(workers(xp), most or workers(xp))
+    while done < len(items):
+        with closing(in_threads(tried, items[done:], xp, most=threads, ahead=ahead)) as every:
+            for found in every:
+                if found is None:
+                    break
+                done += 1
+                yield found
+            else:
+                return
+        threads, ahead = half_as_many(threads), 1
 
 
 def load(particles: Particles, rows: NDArray[np.int64], group: int, space: FourierSpace) -> Loaded:

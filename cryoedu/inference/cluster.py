@@ -31,17 +31,21 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, library, memory_budget, on_gpu, to_numpy
+from cryoedu.arrays import Array, library, on_gpu, to_numpy
 from cryoedu.errors import InputError
+from cryoedu.files.images import Images
 from cryoedu.geometry.grids import LocalSearch
 from cryoedu.inference import offsets
 from cryoedu.inference.assignment import Assignment
+from cryoedu.inference.estep import in_turn, searched
 from cryoedu.inference.expectation import Sums, Tick
 from cryoedu.inference.gridsums import GridSums
-from cryoedu.inference.loop import Expectation, Found, Part, Stage, State, joined, searched
+from cryoedu.inference.loop import Expectation, Found, Part, Stage, State, joined
 from cryoedu.inference.model import Model, Posterior
+from cryoedu.inference.settings import Compute
 from cryoedu.inference.spaces import FourierSpace
-from cryoedu.particles.particles import Images, Particles
+from cryoedu.machine import memory_budget
+from cryoedu.particles.particles import Particles
 from cryoedu.threads import one_thread
 
 if TYPE_CHECKING:
@@ -54,7 +58,14 @@ Place = Mapping[str, Any]  # options of Dask
 EVERYWHERE: Place = {}
 STARTED: dict[str | int, Any] = {}  # clients of this process, for the next call
 # A terminal sends Ctrl-C to all its processes; who started the workers is to end them, in good order.
-DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+IGNORE_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+
+
+def looking(assignment: Assignment, compute: Compute) -> Expectation:
+    """The expectation step of `searched` for all parts: on the workers of a cluster, or here, one after the other."""
+    if compute.cluster is not None:
+        return on_workers(compute.cluster, assignment, compute.memory, compute.array_library)
+    return in_turn(searched(assignment, compute.xp, compute.budget))
 
 
 def on_workers(cluster: Workers, assignment: Assignment, memory: str | int | None, array_library: str) -> Expectation:
@@ -69,7 +80,7 @@ def on_workers(cluster: Workers, assignment: Assignment, memory: str | int | Non
     worker's machine and the rows.
     """
     client = client_of(cluster)
-    _loosen(client)
+    _relax_placement(client)
     if memory is not None:
         memory_budget(memory, library("numpy"))  # refuses what is no size
     kept: list[tuple[Images, list[Future]]] = []  # blocks that were sent before
@@ -78,7 +89,7 @@ def on_workers(cluster: Workers, assignment: Assignment, memory: str | int | Non
         for images, blocks in kept:
             if images is particles.images:
                 return blocks
-        blocks = [_sent(client, _luggage(particles, rows), place) for rows, place in zip(cuts, at)]
+        blocks = [_sent(client, _without_metadata(particles, rows), place) for rows, place in zip(cuts, at)]
         kept.append((particles.images, blocks))
         return blocks
 
@@ -163,7 +174,7 @@ def local_workers(count: int) -> LocalCluster:
     here = "127.0.0.1:0"  # any free port
     with dask.config.set({"distributed.nanny.pre-spawn-environ": single}):
         return LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=here,
-                            worker_dashboard_address=here, preload=DEAF)
+                            worker_dashboard_address=here, preload=IGNORE_SIGINT)
 
 
 def close() -> None:
@@ -180,7 +191,7 @@ def cut(count: int) -> list[NDArray[np.int64]]:
     return np.array_split(np.arange(count), min(int(np.clip(count // BLOCK, FEWEST, MOST)), count))
 
 
-def _luggage(particles: Particles, rows: NDArray[np.int64]) -> Particles:
+def _without_metadata(particles: Particles, rows: NDArray[np.int64]) -> Particles:
     """The particles of ``rows`` as they travel: without what no expectation asks for."""
     needed = {name: values for name, values in particles.extra.items() if name in offsets.COLUMNS}
     return replace(particles, angles=None, classes=None, subset=None, scale=None, extra=needed).subset_of(rows)
@@ -195,7 +206,7 @@ def _places(client: Client, count: int) -> list[Place]:
     return [{"workers": slots[i * len(slots) // count], "allow_other_workers": True} for i in range(count)]
 
 
-def _loosen(client: Client) -> None:
+def _relax_placement(client: Client) -> None:
     """Let tasks run on a worker that comes when all are gone that they were meant for: they would wait for ever.
 
     They may run anywhere, but what the scheduler asks of a new worker is whether they were meant for it. The class is
@@ -203,15 +214,15 @@ def _loosen(client: Client) -> None:
     """
     from distributed import SchedulerPlugin
 
-    class Loosened(SchedulerPlugin):  # type: ignore[misc]
-        name, idempotent = "cryoedu-loosened", True
+    class Relaxed(SchedulerPlugin):  # type: ignore[misc]
+        name, idempotent = "cryoedu-relaxed", True
 
         def add_worker(self, scheduler: Any, worker: str) -> None:
             for task in scheduler.unrunnable:
                 if task.loose_restrictions:
                     task.worker_restrictions = None
 
-    client.register_plugin(Loosened())
+    client.register_plugin(Relaxed())
 
 
 def _sent(client: Client, thing: Any, place: Place = EVERYWHERE) -> Future:

@@ -23,23 +23,24 @@ Cross-fitting is known from econometrics (Chernozhukov et al. 2018, Econom J 21:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import add
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, library, namespace, to_numpy
+from cryoedu.arrays import Array, namespace, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.fourier import fourier, radial_mean, shellwise
 from cryoedu.geometry.grids import LocalSearch, Search
 from cryoedu.geometry.masks import check_mask
-from cryoedu.inference.adaptive import Adaptive
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
+from cryoedu.inference.cluster import looking
+from cryoedu.inference.em import seeds_from_subsets
 from cryoedu.inference.expectation import Sums, Tick
 from cryoedu.inference.gridsums import GridSums
 from cryoedu.inference.loop import (
@@ -48,69 +49,80 @@ from cryoedu.inference.loop import (
     Update,
     checked,
     checked_radii,
-    hidden_parts,
     iterate,
-    looking,
-    on_grid,
     symmetric,
+    turn_of,
     turned_grid,
 )
 from cryoedu.inference.maximisation import Equations, solve, weak_prior
-from cryoedu.inference.model import Floats, Iteration, Model, Posterior, signal_power
+from cryoedu.inference.model import After, Floats, Iteration, Model, Posterior, signal_power
+from cryoedu.inference.mstep import hidden_parts, on_grid
+from cryoedu.inference.settings import HERE, Compute, CrossFit, MaskOf, told, turned_by
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
 
-if TYPE_CHECKING:
-    from cryoedu.inference.cluster import Workers
-
 FOCUS = 0.65  # of the resolution: the neighbourhood in which differences are compared
-MaskOf = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
-def cross_fit(particles: Particles, model: Model, search: Search | LocalSearch, *, seed: int, folds: int = 5,
-              iterations: int = 40, radii: Sequence[int] | None = None, adaptive: Adaptive | None = None,
-              mask: NDArray[np.floating] | MaskOf | None = None, fixed: Collection[str] = (),
-              perturb_seed: int | None = None, symmetry: str = "C1", steps: int = 2, number_from: int = 1,
-              parts: Sequence[Model] = (), memory: str | int | None = None, array_library: str = "auto",
-              cluster: Workers | None = None, tick: Tick = lambda share: None) -> Iterator[Iteration]:
+def cross_fit(particles: Particles, model: Model, search: Search | LocalSearch, settings: CrossFit = CrossFit(), *,
+              seed: int, compute: Compute = HERE, after: After | None = None, tick: Tick = lambda share: None,
+              **named: Any) -> Iterator[Iteration]:
     """Classify ``particles`` from ``model``, yielding an `Iteration` each time round, as `refine` does.
 
-    folds: number of parts, drawn from ``seed``; each is scored against maps without it.
-    mask: (n, n, n) from 0 to 1 on the maps, or a function that makes one from the map of all particles (n, n, n). The
-        tighter it is, the less noise is in the differences.
-    parts: models of the folds, to go on from; with ``model`` and ``number_from``, as in `refine`.
-    Other options are those of `refine`. There is no tau2_fudge: the held-out fold sets the filter.
+    seed: of the folds.
+    settings, compute: what to do, and where; fields of `CrossFit` and `Compute` may also be given by name.
+    after, tick: as in `refine`.
 
-    Raises InputError before the first iteration if something does not fit together.
+    Raises InputError before the first iteration if something does not fit together, TypeError for a name that is no
+    setting.
     """
+    settings, compute = told(settings, compute, named)
+    folds, fixed, symmetry = settings.folds, settings.fixed, settings.symmetry
     if not 2 <= folds <= len(particles) // 2:
         raise InputError(f"{folds} folds of {len(particles)} particles: give at least 2, and at most one for every two "
                          "particles")
     if {"maps", "tau2"} & set(fixed):
         raise InputError("cross-fitting makes the maps of each fold anew, so that they cannot be fixed: leave 'maps' "
                          "and 'tau2' out of fixed, or use refine")
-    xp = library(array_library)
-    model = checked(particles, model, search, "fourier", fixed, start=number_from == 1)
-    model = symmetric(model, search, symmetry) if number_from == 1 else model
-    radii = checked_radii(radii, particles.box)
-    mask_of = mask if callable(mask) else _always(mask, model)
+    model = checked(particles, model if after is None else after.model, search, "fourier", fixed, start=after is None)
+    model = symmetric(model, search, symmetry) if after is None else model
+    radii = checked_radii(settings.radii, particles.box)
+    mask_of = settings.mask if callable(settings.mask) else _always(settings.mask, model)
     order = np.random.default_rng([seed, 1]).permutation(len(particles))
     rows = [np.sort(part) for part in np.array_split(order, folds)]
 
     def schedule(number: int, state: State) -> Stage:
-        grid = turned_grid(search, perturb_seed, number, symmetry)
-        return Stage(number, grid, radii[min(number, len(radii)) - 1], adaptive)
+        grid = turned_grid(search, settings.perturb_seed, number, symmetry)
+        return Stage(number, grid, turn_of(radii, number), settings.adaptive)
 
     def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], at: Stage,
                space: FourierSpace, state: State) -> Update:
         sums = [on_grid(s, space, at.search) for s in found]
         counts = posterior.class_probability.sum(axis=0)
-        least = max(1.0 - 2.0 * at.number / iterations, 0.0)
-        return _update(sums, counts, models, at.search, space, mask_of, fixed, least, steps, xp)
+        least = max(1.0 - 2.0 * at.number / settings.iterations, 0.0)
+        return _update(sums, counts, models, at.search, space, mask_of, fixed, least, settings.steps,
+                       compute.xp)
 
-    return iterate([particles.subset_of(mine) for mine in rows], rows, list(parts) or [model] * folds, schedule, update,
-                   expect=looking(MAXIMUM_LIKELIHOOD, memory, array_library, cluster), space_name="fourier",
-                   numbers=range(number_from, iterations + 1), tick=tick, before=model)
+    return iterate([particles.subset_of(mine) for mine in rows], rows,
+                   [model] * folds if after is None else list(after.parts), schedule, update,
+                   expect=looking(MAXIMUM_LIKELIHOOD, compute), space_name="fourier",
+                   numbers=range(1 if after is None else after.number + 1, settings.iterations + 1), tick=tick,
+                   before=model)
+
+
+def classify3d_in_folds(particles: Particles, reference: NDArray[np.floating], classes: int,
+                        search: Search | LocalSearch, settings: CrossFit = CrossFit(), *, seed: int,
+                        resolution: float = 60.0, compute: Compute = HERE, after: After | None = None,
+                        tick: Tick = lambda share: None, **named: Any) -> Iterator[Iteration]:
+    """As `classify3d`, but each particle is scored against maps in which it has no part: by `cross_fit`.
+
+    A mask that follows the map follows the reference first. All else is as in `cross_fit`.
+    """
+    settings, compute = told(settings, compute, turned_by(seed, settings) | named)
+    model = after.model if after is not None else seeds_from_subsets(
+        particles, reference, classes, search, seed=seed, resolution=resolution, mask=settings.mask,
+        symmetry=settings.symmetry, compute=compute)
+    return cross_fit(particles, model, search, settings, seed=seed, compute=compute, after=after, tick=tick)
 
 
 def _always(mask: NDArray[np.floating] | None, model: Model) -> MaskOf:

@@ -19,13 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from cryoedu.arrays import Array, attempt, library, memory_budget, to_numpy
+from cryoedu.arrays import Array, attempt, library, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import euler_to_matrix
 from cryoedu.inference.blocks import CTF_FLOOR, absolute2, half_as_many
 from cryoedu.inference.model import Floats, Model, check_model, signal_power
 from cryoedu.inference.scales import micrograph_groups
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.machine import memory_budget
 from cryoedu.microscope.ctf import ctf_components
 from cryoedu.microscope.projection import PADDING, reach, transform
 from cryoedu.microscope.slices import extract

@@ -52,7 +52,7 @@ from cryoedu.inference.blocks import (
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.maximisation import Equations, data_weight
 from cryoedu.inference.model import Floats, Model, Posterior
-from cryoedu.inference.offsets import distances2, log_shift_prior, prior_centres
+from cryoedu.inference.offsets import distances2, log_class_prior, log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
 from cryoedu.threads import in_threads
@@ -290,8 +290,7 @@ def residuals(squares: Floats, power: Floats, sizes: Floats, sigma2: Floats, pos
 
 def log_priors(model: Model, search: Search) -> Floats:
     """log P(k, φ, s) (S, K): class weights, uniform orientations, Gaussian shifts, normalised over the grid."""
-    with np.errstate(divide="ignore"):
-        classes = np.maximum(np.log(model.class_weights), -80.0)
+    classes = log_class_prior(model.class_weights)
     shifts = log_shift_prior(distances2(search.shifts, np.zeros((1, 2))), model.offset_sigma)[0]
     return np.asarray(shifts[:, None] + classes[None, :] - np.log(len(search.angles)))
 

@@ -25,105 +25,78 @@ twice. So a shell counts only by what its own images say of it:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, library, to_numpy
+from cryoedu.arrays import Array, to_numpy
 from cryoedu.errors import InputError
-from cryoedu.geometry.fourier import radial_mean, shellwise
+from cryoedu.geometry.fourier import low_pass, radial_mean, shellwise
 from cryoedu.geometry.grids import Search, local_search
 from cryoedu.geometry.masks import check_mask, soft_sphere
 from cryoedu.geometry.symmetry import symmetry_operators
 from cryoedu.inference.adaptive import Adaptive
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
+from cryoedu.inference.cluster import looking
 from cryoedu.inference.expectation import Sums, Tick
 from cryoedu.inference.gridsums import GridSums
-from cryoedu.inference.loop import (
-    Stage,
-    State,
-    Update,
-    checked,
-    hidden_parts,
-    iterate,
-    looking,
-    on_grid,
-    start_model,
-    symmetric,
-    turned_grid,
-)
+from cryoedu.inference.loop import Stage, State, Update, checked, iterate, symmetric, turned_grid
 from cryoedu.inference.maximisation import Equations, solve, weak_prior
-from cryoedu.inference.model import Iteration, Model, Posterior, low_pass, signal_power
+from cryoedu.inference.model import After, Iteration, Model, Posterior, signal_power
+from cryoedu.inference.mstep import hidden_parts, on_grid
+from cryoedu.inference.settings import HERE, Compute, GoldStandard, Sampling, told
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.start import start_model
 from cryoedu.particles.particles import Particles
 from cryoedu.validation.fsc import fsc as correlate
 from cryoedu.validation.masked import masked_fsc
 from cryoedu.validation.resolved import by_chance, resolved_shells
-
-if TYPE_CHECKING:
-    from cryoedu.inference.cluster import Workers
 
 MARGIN = 5  # shells beyond the resolution that are looked at next, so that it can grow
 LEAST_FSC, MOST_FSC = 1e-3, 0.999
 FROM_NOTHING = 10  # conjugate-gradient steps to a half's map from zero
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """When and how far orientations are searched more finely.
-
-    finest: halvings of the grid's steps at most.  local_from: halvings from which only the neighbourhood of the last
-    pose is searched, ``reach`` steps around it.  patience: iterations without progress before something changes.
-    """
-
-    finest: int = 4
-    local_from: int = 3
-    reach: int = 3
-    patience: int = 2
-
-
-def gold_standard(particles: Particles, reference: NDArray[np.floating], search: Search, *, seed: int,
-                  initial_resolution: float = 60.0, diameter: float | None = None,
-                  mask: NDArray[np.floating] | None = None, join: float = 40.0, iterations: int = 30,
-                  sampling: Sampling = Sampling(), symmetry: str = "C1", steps: int = 3, number_from: int = 1,
-                  model: Model | None = None, parts: Sequence[Model] = (), state: State | None = None,
-                  memory: str | int | None = None, array_library: str = "auto",
-                  cluster: Workers | None = None, tick: Tick = lambda share: None) -> Iterator[Iteration]:
+def gold_standard(particles: Particles, reference: NDArray[np.floating], search: Search,
+                  settings: GoldStandard = GoldStandard(), *, seed: int, compute: Compute = HERE,
+                  after: After | None = None, tick: Tick = lambda share: None, **named: Any) -> Iterator[Iteration]:
     """Refine a map against two independent halves of ``particles``, until nothing gets better.
 
-    reference: (n, n, n), low-passed to ``initial_resolution`` Å, so that the halves share nothing finer.
+    reference: (n, n, n), low-passed first.
     search: the coarsest grid; each iteration turns it a little, and follows what counts to finer steps.
     seed: of the halves, where the particles have none (rlnRandomSubset), and of the turns.
-    diameter: Å of the particle (default: 0.8 of the box), of the sphere that the maps are kept in.
-    mask: (n, n, n) from 0 to 1 on the maps instead. The prior comes from the FSC within the mask or the sphere, freed
-        of what that brings itself (`masked_fsc`). So does the ``fsc`` that is reported if there is a mask; without one
-        it is that of the whole boxes, noise around the particle included, and errs downwards.
-    join: Å; coarser than that the halves share their map.  iterations: at most; the last one takes all shells.
-    symmetry: point group of the map, such as D7 (see `symmetry_operators`), as in `refine`.
-    number_from, model, parts, state: to go on after an iteration, the next number and what that one left.
-    memory, array_library, cluster, tick: as in `refine`.
+    settings, compute: what to do, and where; fields of `GoldStandard` and `Compute` may also be given by name.
+    after, tick: as in `refine`.
 
     Each `Iteration` holds the map of all particles, the two halves' models in ``parts`` and their ``fsc``.
-    Raises InputError before the first iteration if something does not fit together.
+    Raises InputError before the first iteration if something does not fit together, TypeError for a name that is no
+    setting.
     """
-    xp = library(array_library)
+    settings, compute = told(settings, compute, named)
+    diameter, mask, symmetry = settings.diameter, settings.mask, settings.symmetry
+    initial_resolution, join, sampling, steps = (settings.initial_resolution, settings.join, settings.sampling,
+                                                 settings.steps)
+    xp, iterations = compute.xp, settings.iterations
     box, pixel_size = particles.box, particles.pixel_size
     diameter = 0.8 * box * pixel_size if diameter is None else diameter
     if not 0 < diameter <= box * pixel_size:
         raise InputError(f"a particle of {diameter:g} Å does not fit a box of {box} pixels of {pixel_size:g} Å: give a "
                          f"diameter between 0 and {box * pixel_size:g} Å")
     mask = None if mask is None else check_mask(mask, (box,) * 3)
-    if model is None:
+    if after is None:
         smooth = low_pass(np.asarray(reference)[None], pixel_size, initial_resolution)
         model = checked(particles, start_model(particles, smooth), search, "fourier", (), start=True)
         model = symmetric(model, search, symmetry)
+    else:
+        model = after.model
     sphere = soft_sphere(box, pixel_size, min(diameter, (box - 6) * pixel_size))
     rows = halves_of(particles, seed)
     halves = [particles.subset_of(mine) for mine in rows]
-    starts = list(parts) or [start_model(half, model.maps) for half in halves]  # not even the first noise is shared
+    starts = ([start_model(half, model.maps) for half in halves]  # not even the first noise is shared
+              if after is None else list(after.parts))
     first = min(max(round(box * pixel_size / initial_resolution), 3), box // 2 - 1)
     mates = len(symmetry_operators(symmetry))
 
@@ -138,9 +111,9 @@ def gold_standard(particles: Particles, reference: NDArray[np.floating], search:
         new = _update(sums, sizes, models, stage, space, sphere, mask, int(box * pixel_size / join), mates, steps, xp)
         return replace(new, state={**new.state, **_progress(new, posterior, stage, search, before)})
 
-    return iterate(halves, rows, starts, schedule, update, numbers=range(number_from, iterations + 1),
-                   expect=looking(MAXIMUM_LIKELIHOOD, memory, array_library, cluster), space_name="fourier",
-                   tick=tick, before=model, state=state)
+    return iterate(halves, rows, starts, schedule, update, expect=looking(MAXIMUM_LIKELIHOOD, compute),
+                   numbers=range(1 if after is None else after.number + 1, iterations + 1), space_name="fourier",
+                   tick=tick, before=model, state=None if after is None else after.state)
 
 
 def halves_of(particles: Particles, seed: int) -> list[NDArray[np.int64]]:

@@ -14,75 +14,74 @@ from dataclasses import replace
 from functools import reduce
 from operator import add
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import library, memory_budget, to_numpy
+from cryoedu.arrays import to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import Floats, angular_distance, euler_to_matrix
 from cryoedu.geometry.grids import Search, local_search
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
+from cryoedu.inference.estep import in_turn
 from cryoedu.inference.expectation import Sums, Tick, Visit, visits
 from cryoedu.inference.gridsums import GridSums
-from cryoedu.inference.initial import prepared, random_angles, random_start, turn_of
-from cryoedu.inference.jobs import random_subsets
 from cryoedu.inference.local import local_expectation
-from cryoedu.inference.loop import Stage, State, Update, in_turn, iterate, maximisation, on_grid, turned_grid
-from cryoedu.inference.model import Iteration, Model, Posterior, signal_power
+from cryoedu.inference.loop import Stage, State, Update, iterate, turn_of, turned_grid
+from cryoedu.inference.model import After, Iteration, Model, Posterior, signal_power
+from cryoedu.inference.mstep import maximisation, on_grid
+from cryoedu.inference.settings import HERE, Compute, HillClimbing, told
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.start import checked_start, random_angles, random_start, random_subsets
 from cryoedu.particles.particles import Particles
 
-PARTS = 4  # of the particles, each of which is compared with a map that it had no part in
-NOT_MAPS = ("sigma2", "class_weights", "offset_sigma")  # estimated once, for all parts
+FOLDS = 4  # of the particles, each of which is compared with a map that it had no part in
+NOT_MAPS = ("sigma2", "class_weights", "offset_sigma")  # estimated once, for all folds
 # the correlations as they are, for whoever chooses among them
 CORRELATIONS = replace(MAXIMUM_CROSS_CORRELATION, name="correlations", weigh=lambda scores, best: scores,
                        settle=lambda scores: (scores, MAXIMUM_CROSS_CORRELATION.reduce(scores)))
 
 
 def stochastic_hill_climbing(
-        particles: Particles, search: Search | Sequence[Search], *, seed: int, iterations: int = 60,
-        radii: Sequence[int] | None = None, tau2_fudge: float | None = None,
-        mask: NDArray[np.floating] | None = None, few: float = 0.02, steps: int = 2, greedy: bool = False,
-        model: Model | None = None, parts: Sequence[Model] = (), state: State | None = None, number_from: int = 1,
-        memory: str | int | None = None, array_library: str = "auto",
-        tick: Tick = lambda share: None) -> Iterator[Iteration]:
+        particles: Particles, search: Search | Sequence[Search], settings: HillClimbing = HillClimbing(), *, seed: int,
+        model: Model | None = None, compute: Compute = HERE, after: After | None = None,
+        tick: Tick = lambda share: None, **named: Any) -> Iterator[Iteration]:
     """A map from particles of unknown orientation, without a reference; yields an `Iteration` each time round.
 
-    Each particle belongs to one of four parts, and is compared with a map of the other three: in one that it is part of
+    Each particle belongs to one of four folds, and is compared with a map of the other three: in one that it is part of
     its own noise speaks for the pose that it has, and hardly anyone would ever move.
 
     For images of high SNR, as class averages are, on which SIMPLE climbs: the noise of an image also decides where it
     gets stuck. Success rates are in docs/initial_models.md; where they are low, use gradient descent.
 
     search: the hypotheses, turned a little in each iteration; several are for iteration 1, 2, …, the last for the rest.
-    radii: shells used in iteration 1, 2, …, the last for the rest (default: open from 3 to 10 over all iterations).
-    tau2_fudge: T of the prior, None for none.  mask: (n, n, n) from 0 to 1 on the maps (default: the sphere that fits).
-    few: it has converged once all searches and radii have been used and no larger share of the particles turns by more
-        than a step of the grid.  steps: conjugate-gradient steps in each maximisation.
-    greedy: each particle takes the best of all poses instead of the first better one, for comparison.
-    model, parts, state: those of iteration number_from - 1, to go on from there to the same bits. A model alone is a
-        start of one's own.
+    settings, compute: what to do, and where; fields of `HillClimbing` and `Compute` may also be given by name.
+    model: a start of one's own.  after, tick: as in `refine`.
 
     log_evidence of the posterior holds the normalised cross-correlations, log_likelihood is that of the chosen poses.
     The hand of the map is a matter of chance: projections do not tell it.
-    Raises InputError before the first iteration if particles and options do not fit together.
+    Raises InputError before the first iteration if particles and settings do not fit together, TypeError for a name
+    that is no setting.
     """
-    xp = library(array_library)
-    budget = memory_budget(memory, xp)
-    searches, shells, ball = prepared(particles, search, radii, mask, model, iterations)
-    if len(particles) < PARTS:
-        raise InputError(f"{len(particles)} particles cannot be split into {PARTS} parts: give more")
+    settings, compute = told(settings, compute, named)
+    xp, budget, few, steps = compute.xp, compute.budget, settings.few, settings.steps
+    model = model if after is None else after.model
+    searches, shells, ball = checked_start(particles, search, settings.radii, settings.mask, model, settings.iterations)
+    if len(particles) < FOLDS:
+        raise InputError(f"{len(particles)} particles cannot be split into {FOLDS} folds: give more")
     if not 0 <= few < 1 or steps < 1:
         raise InputError(f"few={few}, steps={steps}: give a share from 0 up to, but not including, 1, and at least 1 "
                          "step")
     count = len(particles)
-    rows = random_subsets(count, PARTS, seed)
+    rows = random_subsets(count, FOLDS, seed)
     if model is None:
         model = random_start(particles, 1, shells[0], ball, seed=seed, xp=xp, budget=budget)
-    if state is None:
-        parts = [model] * PARTS
-        state = {"angles": random_angles(count, seed), "shifts": np.zeros((count, 2)), "moved": np.asarray(1.0)}
+    if after is None:
+        parts: Sequence[Model] = [model] * FOLDS
+        state: State = {"angles": random_angles(count, seed), "shifts": np.zeros((count, 2)), "moved": np.asarray(1.0)}
+    else:
+        parts, state = after.parts, after.state
 
     def schedule(number: int, before: State) -> Stage | None:
         if number > max(len(shells), len(searches)) and before["moved"] <= few:
@@ -93,7 +92,7 @@ def stochastic_hill_climbing(
                ticked: Tick) -> tuple[Posterior, GridSums]:
         assert isinstance(stage.search, Search)
         poses = first_better(part, mine, at, stage.search, before["angles"][mine], before["shifts"][mine], space,
-                             seed=(seed, stage.number), greedy=greedy, xp=xp, budget=budget, tick=ticked)
+                             seed=(seed, stage.number), greedy=settings.greedy, xp=xp, budget=budget, tick=ticked)
         return local_expectation(part, at, local_search(*poses), space, MAXIMUM_CROSS_CORRELATION, xp=xp,
                                  budget=budget)
 
@@ -103,7 +102,8 @@ def stochastic_hill_climbing(
         total = reduce(add, sums)
 
         def best(mine: GridSums, at: Model, fixed: Collection[str]) -> tuple[Model, Floats]:
-            return maximisation(mine, np.array([count]), at, stage.search, space, tau2_fudge, ball, fixed, steps, xp)
+            return maximisation(mine, np.array([count]), at, stage.search, space, settings.tau2_fudge, ball, fixed,
+                                steps, xp)
 
         middle = np.asarray(np.mean([m.maps for m in models], axis=0), dtype=np.float32)
         after, ssnr = best(total, with_maps(models[0], middle), ())
@@ -114,8 +114,8 @@ def stochastic_hill_climbing(
             "moved": np.asarray(np.mean(turned > stage.search.angular_step))})
 
     return iterate([particles.subset_of(mine) for mine in rows], rows, parts, schedule, update,
-                   expect=in_turn(expect), numbers=range(number_from, iterations + 1), space_name="fourier", tick=tick,
-                   before=model, state=state)
+                   expect=in_turn(expect), space_name="fourier", tick=tick, before=model, state=state,
+                   numbers=range(1 if after is None else after.number + 1, settings.iterations + 1))
 
 
 def with_maps(model: Model, maps: NDArray[np.float32]) -> Model:

@@ -25,7 +25,7 @@ from cryoedu.inference.blocks import Loaded, absolute2, as_columns, as_reals, bl
 from cryoedu.inference.expectation import Tick, residuals
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.model import Model, Posterior, unseen
-from cryoedu.inference.offsets import log_shift_prior, prior_centres
+from cryoedu.inference.offsets import log_class_prior, log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import PADDING
 from cryoedu.microscope.slices import extract
@@ -115,10 +115,9 @@ def _look(particles: Particles, loaded: Loaded, group: int, model: Model, search
 
     centres = prior_centres(particles)
     off = places if centres is None else places - centres[rows, None]  # from where the prior is centred
-    with np.errstate(divide="ignore"):
-        class_prior = np.maximum(np.log(model.class_weights), -80.0)
     distances = np.sum(off**2, axis=2)
-    prior = np.repeat(class_prior, turns) - np.log(turns) + log_shift_prior(distances, model.offset_sigma)[:, :, None]
+    prior = np.repeat(log_class_prior(model.class_weights), turns) - np.log(turns)
+    prior = prior + log_shift_prior(distances, model.offset_sigma)[:, :, None]
     scores = _scores(moved, slices, c, xp.asarray(prior, dtype=c.dtype), assignment, xp)
     gamma, evidence = assignment.settle(scores)
 

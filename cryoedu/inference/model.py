@@ -93,6 +93,7 @@ class Iteration:
     parts: where the particles are kept in parts with a model each, the models after; `model` is then that of them all.
     state: further arrays, by name, that the next iteration looks back to.
     fsc: (n//2 + 1,) between two independent halves, if there are such.
+    tau2_fudge: T, which weakened the prior; None where there was none.
     """
 
     number: int
@@ -106,6 +107,7 @@ class Iteration:
     parts: Sequence[Model] = ()
     state: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     fsc: Floats | None = None
+    tau2_fudge: float | None = None
 
     @property
     def resolution(self) -> float:
@@ -116,6 +118,39 @@ class Iteration:
     def resolved(self) -> int | None:
         """The last shell on which the halves agree, and not by chance; None where there are no halves."""
         return int(self.state["resolved"][-1]) if "resolved" in self.state else None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state after an iteration.
+
+    number: of that iteration.  models: the model that came out of it, then those of the parts, if there are parts.
+    arrays: further arrays that the next iteration looks back to, by name.
+    notes: anything JSON can hold: what was asked for, and the history so far.
+    """
+
+    number: int
+    models: Sequence[Model]
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def model(self) -> Model:
+        """The model of all particles."""
+        return self.models[0]
+
+    @property
+    def parts(self) -> Sequence[Model]:
+        """The models of the parts."""
+        return self.models[1:]
+
+    @property
+    def state(self) -> Mapping[str, NDArray[Any]]:
+        """The arrays, as an `Iteration` calls them."""
+        return self.arrays
+
+
+After = Iteration | Checkpoint  # what a solver can go on from: number, model, parts and state
 
 
 def resolution_of(shell: int, box: int, pixel_size: float) -> float:
@@ -142,16 +177,6 @@ def start_power(maps: NDArray[np.floating]) -> Floats:
     pass."""
     tau2 = signal_power(maps)
     return np.where(tau2 > NO_SIGNAL * tau2.max(axis=1, keepdims=True), tau2, 0.0)
-
-
-def low_pass(maps: NDArray[np.floating], pixel_size: float, resolution: float) -> NDArray[np.float32]:
-    """Maps (K, n, …) without what is finer than ``resolution`` Å (a cosine edge of two shells)."""
-    from cryoedu.geometry.fourier import inverse, shells
-
-    ndim, box = maps.ndim - 1, maps.shape[-1]
-    cut = box * pixel_size / resolution
-    gain = (1 + np.cos(np.pi * np.clip((shells(box, ndim) - cut + 1) / 2, 0, 1))) / 2
-    return np.asarray(inverse(fourier(np.asarray(maps), ndim) * gain, ndim), dtype=np.float32)
 
 
 def check_size(box: int, pixel_size: float, particle_box: int, particle_pixel_size: float, what: str) -> None:

@@ -1,7 +1,7 @@
-"""What is known of a particle's shift before its image is looked at.
+"""What is known of a particle's shift and class before its image is looked at.
 
-A Gaussian around the known centre, unless rlnOriginXPriorAngst and rlnOriginYPriorAngst say around what else: a
-refinement can then start from any shift and still hold to where the particle was picked.
+Of the shift a Gaussian around the known centre, unless rlnOriginXPriorAngst and rlnOriginYPriorAngst say around what
+else: a refinement can then start from any shift and still hold to where the particle was picked.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from cryoedu.particles.particles import Particles
 
 COLUMNS = ("rlnOriginXPriorAngst", "rlnOriginYPriorAngst")
 UNKNOWN = 999.0  # what RELION writes where there is no prior
+LEAST = -80.0  # log P of a class, so that it can come back
 
 
 def prior_centres(particles: Particles) -> Floats | None:
@@ -29,9 +30,15 @@ def distances2(shifts: Floats, centres: Floats) -> Floats:
     return np.asarray(np.sum((shifts[None] - centres[:, None]) ** 2, axis=2))
 
 
-def log_shift_prior(squares: Floats, sigma: float) -> Floats:
-    """log P(s) (N, S) of shifts whose squared distances from the prior's centre are ``squares`` (N, S), Å²,
-    normalised over the shifts of each particle."""
-    value = -squares / (2 * max(sigma, 1e-3) ** 2)
-    top = value.max(axis=1, keepdims=True)
-    return np.asarray(value - top - np.log(np.sum(np.exp(value - top), axis=1, keepdims=True)))
+def log_shift_prior(squares: Floats, sigma: float, among: Floats | None = None) -> Floats:
+    """log P(s) (N, S) of shifts whose squared distances from the prior's centre are ``squares`` (N, S), Å², normalised
+    over the shifts of each particle, or over those whose squared distances are ``among`` (N, S')."""
+    value, every = (-x / (2 * max(sigma, 1e-3) ** 2) for x in (squares, squares if among is None else among))
+    top = every.max(axis=1, keepdims=True)
+    return np.asarray(value - top - np.log(np.sum(np.exp(every - top), axis=1, keepdims=True)))
+
+
+def log_class_prior(weights: Floats) -> Floats:
+    """log P(k) (K,) of class weights, none of which is too small to come back."""
+    with np.errstate(divide="ignore"):
+        return np.maximum(np.log(weights), LEAST)

@@ -6,10 +6,12 @@ best hypothesis. Here the same visits are kept whole.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import library, memory_budget
+from cryoedu.arrays import library
 from cryoedu.errors import InputError
 from cryoedu.geometry.grids import Search
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD, Assignment
@@ -19,8 +21,12 @@ from cryoedu.inference.loop import SPACES, checked
 from cryoedu.inference.model import Model
 from cryoedu.inference.scales import scaled
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.machine import memory_budget
 from cryoedu.particles.particles import Particles
 
+# the scores as they are, for whoever weighs them
+SCORES = replace(MAXIMUM_LIKELIHOOD, name="scores", weigh=lambda scores, evidence: scores,
+                 settle=lambda scores: (scores, MAXIMUM_LIKELIHOOD.reduce(scores)))
 MOST = 2**28  # numbers: a gigabyte
 
 
@@ -39,15 +45,39 @@ def whole_posterior(particles: Particles, model: Model, search: Search, *, radiu
     if np.prod(shape, dtype=float) > MOST:
         raise InputError(f"{' × '.join(map(str, shape))} particles, classes, orientations and shifts are more than can "
                          "be looked at: choose fewer particles, or a coarser grid")
-    xp = library("numpy")
-    where = SPACES[space](model.box, model.ndim, model.pixel_size, radius or model.box // 2)
-    out = np.empty(shape, dtype=np.float32)
+    return _laid_out(scaled(particles, model.scales), model, search, _space(model, space, radius), assignment,
+                     memory_budget(memory, library("numpy")))
+
+
+def log_scores(particles: Particles, model: Model, search: Search, *, radius: int | None = None,
+               memory: str | int | None = None) -> NDArray[np.float64]:
+    """log P(X_i|k,φ,s) + log P(φ,s) (N, K, H), less a constant of each image; H = orientations · shifts, shifts last.
+
+    With log P(k) added, its softmax over K and H is the posterior Γ. The array takes 8·N·K·H bytes.
+
+    radius: shells used (default: all).  Raises InputError if particles, model and search do not fit together.
+    """
+    model = checked(particles, model, search, "fourier", (), start=False, few=True)
+    equal = replace(model, class_weights=np.ones(model.classes))  # log P(k) = 0: what is left is the prior of the place
+    scores = _laid_out(scaled(particles, model.scales), equal, search, _space(model, "fourier", radius), SCORES,
+                       memory_budget(memory, library("numpy")))
+    return scores.reshape(len(particles), model.classes, -1).astype(np.float64)
+
+
+def _space(model: Model, space: str, radius: int | None) -> FourierSpace:
+    return SPACES[space](model.box, model.ndim, model.pixel_size, radius or model.box // 2)
+
+
+def _laid_out(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment,
+              budget: int) -> NDArray[np.float32]:
+    """What ``assignment`` makes of every hypothesis for every particle (N, K, O, S)."""
+    out = np.empty((len(particles), model.classes, len(search.angles), len(search.shifts)), dtype=np.float32)
 
     def of_lot(visit: Visit) -> tuple[NDArray[np.int64], slice, NDArray[np.float32]]:
         return visit.block.rows, visit.predicted.lot, visit.gamma
 
-    for rows, lot, gamma in visits(scaled(particles, model.scales), model, search, where, assignment, of_lot, xp=xp,
-                                   budget=memory_budget(memory, xp)):
+    for rows, lot, gamma in visits(particles, model, search, space, assignment, of_lot, xp=library("numpy"),
+                                   budget=budget):
         images, shifts, _ = gamma.shape
         out[rows, :, lot] = gamma.reshape(images, shifts, model.classes, -1).transpose(0, 2, 3, 1)
     return out

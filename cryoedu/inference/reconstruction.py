@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from cryoedu.arrays import library, memory_budget, to_numpy
+from cryoedu.arrays import library, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import euler_to_matrix
 from cryoedu.geometry.fourier import radial_mean
@@ -17,9 +17,10 @@ from cryoedu.geometry.masks import soft_sphere
 from cryoedu.geometry.symmetry import symmetry_operators
 from cryoedu.inference.blocks import Block, Loaded, as_columns, block_size, in_pieces, load, prepared
 from cryoedu.inference.gridsums import GridSums, Inserter
-from cryoedu.inference.loop import noise_power
 from cryoedu.inference.maximisation import solve
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.start import noise_power
+from cryoedu.machine import memory_budget
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles.particles import Particles
 from cryoedu.threads import in_threads

@@ -16,7 +16,7 @@ from cryoedu.course import build
 from cryoedu.course.exercises import LESSONS, MINUTES, lesson_exercises
 from cryoedu.course.progress import forget, solved, tried
 from cryoedu.errors import InputError
-from cryoedu.files import replace_when_done
+from cryoedu.files.writing import replace_when_done
 from cryoedu.lab.handlers import Handler, handler
 
 ASIDE = "old_answers"  # the folder beside the lessons that takes what was moved out of their place

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from cryoedu.errors import InputError
-from cryoedu.particles.mrc import HEADER_BYTES, Header, header_record, parse_header, read_start
-from cryoedu.particles.ondisk import ChangedError, OnDisk
+from cryoedu.files.mrc import HEADER_BYTES, Header, header_record, parse_header, read_start
+from cryoedu.files.ondisk import ChangedError, OnDisk
 
 MOST_UNPACKED = 512 * 10**6  # bytes that a packed file may take on the disk of the server
 CHUNK = 1 << 20

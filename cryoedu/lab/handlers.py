@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tornado import web
 
 from cryoedu.errors import InputError
-from cryoedu.particles.ondisk import ChangedError
+from cryoedu.files.ondisk import ChangedError
 
 RELOAD = "choose Reload from Disk in the menu File"
 

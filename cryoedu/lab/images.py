@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoedu.errors import InputError
+from cryoedu.files.mrc import Header
 from cryoedu.lab.files import UNKNOWN, open_mrc, pixels
 from cryoedu.lab.handlers import Handler, handler, pack
 from cryoedu.lab.pictures import (
@@ -24,7 +25,6 @@ from cryoedu.lab.pictures import (
     statistics,
     whole_plane,
 )
-from cryoedu.particles.mrc import Header
 
 LARGEST = 1024  # pixels on a side of a picture
 MOST_SHOWN = 200  # images of a page

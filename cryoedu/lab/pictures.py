@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cryoedu.files.ondisk import OnDisk
 from cryoedu.geometry.fourier import frequencies, multiplicity
-from cryoedu.particles.ondisk import OnDisk
 
 Numbers = NDArray[Any] | OnDisk  # in memory, or in a file
 READ = 256 * 10**6  # bytes that one picture may read from disk; beyond, pixels are left out instead of averaged

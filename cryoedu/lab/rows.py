@@ -1,6 +1,6 @@
 """STAR files for the viewer: where each row of each table begins, so that only the rows that are shown are read.
 
-`cryoedu.particles.tables` reads a whole file at once, and makes sure of every row; a file of a million particles would
+`cryoedu.files.star` reads a whole file at once, and makes sure of every row; a file of a million particles would
 take minutes of a small server's memory for that. Here a row is a line, as every program of the field writes it.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoedu.errors import InputError
-from cryoedu.particles.ondisk import Fill, reading
+from cryoedu.files.ondisk import Fill, reading
 
 LARGEST = 2 * 10**9  # bytes of a file
 MOST_LINES, MOST_TABLES, MOST_COLUMNS = 10**7, 2000, 500

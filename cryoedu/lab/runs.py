@@ -21,15 +21,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.background import LOG, resumable, resume, stop
+from cryoedu.commands.background import resumable, resume, stop
 from cryoedu.errors import InputError
+from cryoedu.files.mrc import read_header
+from cryoedu.files.ondisk import OnDisk
 from cryoedu.lab.handlers import Handler, below, handler, pack
 from cryoedu.lab.pictures import grey, shrink
-from cryoedu.particles.mrc import read_header
-from cryoedu.particles.ondisk import OnDisk
-from cryoedu.status import STATUS, Status, recorded, status_of
+from cryoedu.lab.rows import read_tables
+from cryoedu.runs.names import HISTORY, JOB, LOG, REPORT, STATUS
+from cryoedu.runs.status import Status, recorded, status_of
 
-JOB, HISTORY, REPORT = "run_job.json", "run_history.csv", "run_report.html"
 MOST_FOLDERS, DEEPEST, MOST_RUNS = 3000, 6, 200  # of a walk
 MOST_ROWS, MOST_CLASSES, LOG_BYTES = 2000, 48, 6000  # shown of one run
 LARGEST_HISTORY, LARGEST_MODEL = 8 * 10**6, 20 * 10**6  # bytes
@@ -87,7 +88,7 @@ def own_files(folder: Path) -> dict[str, Path]:
 
 def state_of(folder: Path) -> Status:
     """The state of the run in ``folder``; what an older version or another machine left is read from its job."""
-    from cryoedu.report import read_job
+    from cryoedu.runs.report import read_job
 
     said = status_of(folder)
     if said is not None:
@@ -192,18 +193,20 @@ def _number(text: Any) -> float | None:
 
 def read_curves(path: Path) -> dict[str, Any]:
     """Frequencies (1/Å), SSNR by class and, from two halves, their FSC, from a run_itNNN_model.star."""
-    from gemmi import cif
-
     if path.stat().st_size > LARGEST_MODEL:
         raise InputError(f"{path} is too large to be the model of a run: look at it from a shell")
     try:
-        blocks = {block.name: block for block in cif.read_string(path.read_text(encoding="utf-8"))}
-    except (ValueError, RuntimeError):
+        blocks = {table.name: table for table in read_tables(path)}
+    except InputError:
         return {}
 
     def column(k: int, name: str) -> list[float | None]:
-        block = blocks.get(f"model_class_{k}")
-        return [_number(v) for v in islice(block.find_values(f"_rln{name}"), MOST_ROWS)] if block is not None else []
+        table = blocks.get(f"model_class_{k}")
+        if table is None or f"rln{name}" not in table.columns:
+            return []
+        at = table.columns.index(f"rln{name}")
+        return [_number(row[at] if at < len(row) else None)
+                for row in table.rows(range(min(len(table), MOST_ROWS)))]
 
     ssnr = [column(k, "SsnrMap") for k in range(1, MOST_CLASSES + 1) if f"model_class_{k}" in blocks]
     fsc = column(1, "GoldStandardFsc")

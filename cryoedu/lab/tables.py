@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from cryoedu.errors import InputError
+from cryoedu.files.mrc import split_name
 from cryoedu.lab.files import open_mrc
 from cryoedu.lab.handlers import Handler, below, handler
 from cryoedu.lab.rows import Table, read_tables
-from cryoedu.particles.mrc import split_name
 
 MOST_ROWS = 500  # of a page
 MOST_POINTS, BINS = 4000, 40  # of a plot

@@ -117,7 +117,7 @@ def write_experiment(experiment: Experiment, folder: str | Path) -> Path:
 
     RELION and ChimeraX open all of them. Returns the path of ``particles_data.star``.
     """
-    from cryoedu.particles.mrc import write_map
+    from cryoedu.microscope.specimen import write_map
     from cryoedu.particles.star import read_particles, write_particles
 
     folder = Path(folder)

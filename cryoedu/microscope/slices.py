@@ -37,7 +37,7 @@ def extract(transform: Array, rotations: np.ndarray, kx: np.ndarray, ky: np.ndar
     out = np.empty((len(source), len(axes), len(kx)), dtype=source.dtype)
     work = _as_reals(source), axes, kx, ky, _as_reals(out)
     if ALONE.get():  # other threads fill the other cores
-        _extract_alone(*work)
+        extract_alone(*work)
     else:
         with ONE_AT_A_TIME, _threads(out.size):
             _extract(*work)
@@ -136,7 +136,11 @@ def _shares(beyond: Any, j: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _extract_alone(source: Any, axes: Any, kx: Any, ky: Any, out: Any) -> None:
+def extract_alone(source: Any, axes: Any, kx: Any, ky: Any, out: Any) -> None:
+    """Slices (K, O, 2 J) of half volumes (K, Z, Y, 2 X), as pairs of reals, in one thread: for other kernels too.
+
+    axes: (O, 2, 3) the first two rows of each rotation, times the padding.
+    """
     maps, depth, height, width = source.shape
     flat, shape, count = source.reshape(maps, depth * height * width), (depth, height, width // 2), kx.shape[0]
     beyond, corners = np.empty((4, CHUNK), source.dtype), np.empty((4, CHUNK), np.int64)
@@ -163,7 +167,7 @@ def _extract_alone(source: Any, axes: Any, kx: Any, ky: Any, out: Any) -> None:
 @njit(parallel=True, nogil=True, cache=True)
 def _extract(source: Any, axes: Any, kx: Any, ky: Any, out: Any) -> None:
     for o in prange(axes.shape[0]):
-        _extract_alone(source, axes[o : o + 1], kx, ky, out[:, o : o + 1])
+        extract_alone(source, axes[o : o + 1], kx, ky, out[:, o : o + 1])
 
 
 @njit(nogil=True, cache=True)

@@ -6,22 +6,17 @@ from typing import TYPE_CHECKING
 
 import lazy_loader
 
-from cryoedu.particles.particles import CTFParameters, Images, Optics, Particles
+from cryoedu.particles.particles import CTFParameters, Optics, Particles
 
 if TYPE_CHECKING:
-    from cryoedu.particles.model_star import write_model
-    from cryoedu.particles.mrc import read_map, write_map, write_stack
     from cryoedu.particles.resampling import resample
     from cryoedu.particles.stack import ImageStack, check_images
     from cryoedu.particles.star import read_particles, write_particles
 
 __getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={  # these need mrcfile, starfile and pandas
-    "model_star": ["write_model"],
-    "mrc": ["read_map", "write_map", "write_stack"],
     "resampling": ["resample"],
     "stack": ["ImageStack", "check_images"],
     "star": ["read_particles", "write_particles"],
 })
-__all__ = ["CTFParameters", "ImageStack", "Images", "Optics", "Particles", "check_images", "read_map", "read_particles",
-           "resample", "write_map", "write_model", "write_particles", "write_stack"]
-
+__all__ = ["CTFParameters", "ImageStack", "Optics", "Particles", "check_images", "read_particles", "resample",
+           "write_particles"]

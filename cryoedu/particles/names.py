@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cryoedu.errors import InputError
-from cryoedu.particles.mrc import Header, read_header, split_name
+from cryoedu.files.mrc import Header, read_header, split_name
 from cryoedu.particles.particles import Optics
 
 

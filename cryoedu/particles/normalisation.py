@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoedu.errors import InputError
+from cryoedu.files.images import Images
 from cryoedu.geometry.masks import radius_from_centre
-from cryoedu.particles.particles import Images, Particles
+from cryoedu.particles.particles import Particles
 
 CIRCLE = 0.75  # of the box: diameter of the circle that holds the particle, if nobody says
 ALIKE = 1.5  # standard deviations of the background that differ by less are taken as alike

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cryoedu.errors import InputError
+from cryoedu.files.star import integers, numbers
 from cryoedu.particles.particles import Optics
-from cryoedu.particles.tables import integers, numbers
 
 if TYPE_CHECKING:
     from pandas import DataFrame

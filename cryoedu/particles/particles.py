@@ -8,22 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from cryoedu.errors import InputError
-
-
-class Images(Protocol):
-    """What both a NumPy array (N, n, n) and an ImageStack on disk can do."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    def __getitem__(self, rows: Any) -> np.ndarray: ...
-
-    def __len__(self) -> int: ...
+from cryoedu.files.images import Images, taken
 
 
 @dataclass(frozen=True)
@@ -141,9 +131,3 @@ class Particles:
                        angles=pick(self.angles), shifts=pick(self.shifts), classes=pick(self.classes),
                        subset=pick(self.subset), extra={k: v[rows] for k, v in self.extra.items()},
                        scale=pick(self.scale))
-
-
-def taken(images: Images, rows: Any) -> Images:
-    """The images of these rows (indices); those in stacks on disk stay there."""
-    on_disk = None if isinstance(images, np.ndarray) else getattr(images, "take", None)
-    return images[rows] if on_disk is None else on_disk(rows)

@@ -16,8 +16,8 @@ from typing import Any, cast
 import numpy as np
 
 from cryoedu.errors import InputError
-from cryoedu.particles.mrc import BLOCK_BYTES
-from cryoedu.particles.particles import Images, Particles, taken
+from cryoedu.files.images import BLOCK_BYTES, Images, taken
+from cryoedu.particles.particles import Particles
 from cryoedu.particles.stack import ImageStack, UnreadImages
 
 SAME = 1e-6  # relative difference of pixel sizes that are taken as equal

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from cryoedu.errors import InputError
-from cryoedu.particles.mrc import BLOCK_BYTES, Header, read_header
-from cryoedu.particles.ondisk import PIECE, reading
-from cryoedu.particles.particles import Images
+from cryoedu.files.images import BLOCK_BYTES, Images
+from cryoedu.files.mrc import Header, read_header
+from cryoedu.files.ondisk import PIECE, reading
 
 
 class ImageStack:

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cryoedu.errors import InputError
-from cryoedu.files import replace_when_done
+from cryoedu.files.images import blocks
+from cryoedu.files.mrc import Header, stream_stack
+from cryoedu.files.star import integers, numbers, read_tables, write_tables
+from cryoedu.files.writing import replace_when_done
 from cryoedu.particles import optics as optics_groups
-from cryoedu.particles.mrc import Header, blocks, stream_stack
 from cryoedu.particles.names import ImageNames, compare_with_optics, known_pixel_size, open_stacks, parse_names
 from cryoedu.particles.particles import CTFParameters, Particles
 from cryoedu.particles.resampling import ResampledImages, resample
 from cryoedu.particles.stack import ImageStack, UnreadImages
-from cryoedu.particles.tables import integers, numbers, read_tables, write_tables
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -30,6 +30,7 @@ Hands = Literal["both", "same", "mirrored"]
 COARSE, COARSE_ORDER = 5, 2  # shells that 15° apart can be told from each other, and that HEALPix order
 STAGES = ((7, 24), (12, 4), (20, 2), (48, 1))  # shells looked at and candidates kept, one after the other
 PADDING = 2
+STEP = 0.05  # by which a pose is varied to see where it gets better, in radians of the finest wave
 
 
 @dataclass(frozen=True)
@@ -144,23 +145,27 @@ class _Target:
         return part
 
     def _sums(self, values: NDArray[np.floating]) -> Floats:
-        return np.bincount(self.shell, values, self.radius + 1).astype(np.float64)
+        """Of ``values`` (..., components) over each shell (..., radius + 1); DC, the first, is not among them."""
+        first = np.searchsorted(self.shell, np.arange(1, self.radius + 1))
+        sums = np.zeros((*values.shape[:-1], self.radius + 1))
+        np.add.reduceat(values, first, axis=-1, dtype=np.float64, out=sums[..., 1:])
+        return sums
 
     def products(self, values: NDArray[np.complex64], shift: Floats) -> tuple[Floats, Floats]:
-        """Cross terms (radius + 1,) on each shell with another map's components moved by ``shift`` (3,) pixels, and
-        that map's power there."""
-        phases = np.exp(-2j * np.pi / self.box * (self.points @ shift)).astype(np.complex64)
+        """Cross terms (..., radius + 1) on each shell with another map's components, turned in some ways (...,
+        components) and moved by ``shift`` (..., 3) pixels, and that map's power there."""
+        phases = np.exp(-2j * np.pi / self.box * (shift @ self.points.T)).astype(np.complex64)
         return self._sums((values * phases * np.conj(self.values)).real), self._sums(np.abs(values) ** 2)
 
     def correlation(self, values: NDArray[np.complex64], shift: Floats) -> Floats:
-        """FSC (radius + 1,) with another map's components moved by ``shift`` (3,) pixels; 0 at DC."""
+        """FSC (..., radius + 1) with another map's components moved by ``shift`` (..., 3) pixels; 0 at DC."""
         cross, power = self.products(values, shift)
         return cross / np.sqrt(np.maximum(power * self.power, 1e-30))
 
-    def information(self, values: NDArray[np.complex64], shift: Floats) -> float:
-        """Nats that the other map's components, moved by ``shift`` (3,) pixels, tell of these."""
+    def information(self, values: NDArray[np.complex64], shift: Floats) -> Floats:
+        """Nats (...) that the other map's components, moved by ``shift`` (..., 3) pixels, tell of these."""
         f = np.clip(self.correlation(values, shift), 0.0, 0.9999)
-        return float(-np.sum(self.count * np.log(1 - f * f)))
+        return -np.sum(self.count * np.log(1 - f * f), axis=-1)
 
     def agreed(self, values: NDArray[np.complex64], shift: Floats) -> int:
         """The last shell that correlates by three times more than chance."""
@@ -248,15 +253,17 @@ def _refined(source: _Source, target: _Target, start: _Fit) -> _Fit:
     pixels = target.box / (2 * np.pi * target.radius)  # a radian of the finest wave
     turn = 2.0 / target.radius  # and about as much at the particle's edge
 
-    def pose(x: Floats) -> tuple[Floats, Floats]:
-        return Rotation.from_rotvec(x[:3] * turn).as_matrix() @ start.rotation, start.shift + x[3:] * pixels
+    def poses(x: Floats) -> tuple[Floats, Floats]:
+        return Rotation.from_rotvec(x[:, :3] * turn).as_matrix() @ start.rotation, start.shift + x[:, 3:] * pixels
 
-    def cost(x: Floats) -> float:
-        rotation, shift = pose(x)
-        return -target.information(source.read(target.points @ rotation), shift)
+    def cost(x: Floats) -> tuple[float, Floats]:
+        """What the pose lacks, and its slope: all six steps aside at once, so small maps take half the time."""
+        rotations, shifts = poses(x + np.vstack([np.zeros(6), STEP * np.eye(6)]))
+        here, *aside = -target.information(source.read(target.points @ rotations), shifts)
+        return float(here), (np.array(aside) - here) / STEP
 
-    found = minimize(cost, np.zeros(6), method="L-BFGS-B", options={"eps": 0.05, "maxiter": 12, "ftol": 1e-4})
-    rotation, shift = pose(found.x)
+    found = minimize(cost, np.zeros(6), jac=True, method="L-BFGS-B", options={"maxiter": 12, "ftol": 1e-4})
+    (rotation,), (shift,) = poses(found.x[None])
     return _Fit(rotation, shift, float(-found.fun))
 
 

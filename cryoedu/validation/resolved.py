@@ -27,7 +27,7 @@ from cryoedu.geometry.fourier import fourier, multiplicity, radial_mean, shells
 Curve = NDArray[np.float64]
 Map = NDArray[np.floating]
 THRESHOLD = 0.143  # of an FSC between halves: 0.5 against the truth (Rosenthal & Henderson 2003, J Mol Biol 333:721)
-CHANCE = 0.05  # of the bound; where components are many it stands for 2.4 standard deviations, or 0.7 %
+CHANCE = 0.05  # of the bound, which is some ten times what happens
 NEIGHBOURS = 2  # shells to either side whose noise counts too
 
 
@@ -55,7 +55,8 @@ def by_chance(one: Map, two: Map, weight: Curve, *, mask: Map | None = None, mat
     limit = np.minimum(1.0, total / np.maximum(count, 1e-30))  # what slices miss has more noise than its mean weight
     f, g = (fourier(m * soft, 3) for m in (one, two))
     cross = 0.5 * total * radial_mean((f * np.conj(g)).real, one.shape[-1], 3)
-    return bound(cross * weight * limit * share / np.mean(soft**2) / mates, np.maximum(count * limit * share / mates, 1.0))
+    left = limit * share / mates
+    return bound(cross * weight * left / np.mean(soft**2), np.maximum(count * left, 1.0))
 
 
 def bound(products: Curve, count: Curve) -> Curve:
@@ -77,7 +78,7 @@ def independent_components(one: Map, two: Map, weight: Curve) -> Curve:
 
 def components_of(box: int) -> Curve:
     """Real numbers (n//2 + 1,) of each shell of a map's transform."""
-    return np.bincount(shells(box, 3).ravel(), multiplicity(box, 3).ravel())[: box // 2 + 1]
+    return np.asarray(np.bincount(shells(box, 3).ravel(), multiplicity(box, 3).ravel())[: box // 2 + 1], np.float64)
 
 
 def share_within(mask: Map) -> float:

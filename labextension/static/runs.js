@@ -9,7 +9,7 @@ const SECONDS = 2, EVERY = 5;  // between two looks at a run; of these, how many
 const MOST_CURVES = 6;  // of the largest classes
 const MORE = "There are more folders than were searched: show the runs in a folder from its menu in the file browser.";
 const NONE = "There is no run here. Start one in a shell, cryoedu refine3d … --o runs/job001, or in a notebook, with " +
-  "cryoedu.background.start.";
+  "cryoedu.commands.background.start.";
 const AXES = ["across z", "across y", "across x"];
 
 const rootOf = (path) => path || "this folder";

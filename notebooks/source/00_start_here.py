@@ -23,6 +23,9 @@
 # 4. Cells share one memory, so **run them from top to bottom**. A cell knows only what has been run before it.
 # 5. In a muddle? Menu **Kernel → Restart Kernel…** clears the memory. Your text and code stay. Then run from the top again.
 #
+# Some code only puts what your run has shown into a sentence. It is folded to three dots, `…`: run such a cell like any
+# other. A click on the dots shows the code.
+#
 # Try it with the next cell, the first one of this course.
 #
 # ## 2. Your machine

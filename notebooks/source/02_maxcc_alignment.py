@@ -31,7 +31,7 @@ from cryoedu.figures import image_grid, show
 from cryoedu.figures.maxcc import approach, ccf_and_distance, noise_portrait_curve, spread_of_maxima
 from cryoedu.geometry.grids import search_2d
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
-from cryoedu.inference.jobs import align2d
+from cryoedu.inference import align2d
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.realspace import rotate
@@ -263,15 +263,18 @@ def error(found, true):
     return np.abs((found - true + 180) % 360 - 180)  # of angles in degrees, across 360° too
 
 
+right = {}
 for snr in (1, 0.1, 0.03, 0.01, 0.003):
     set_of_images = simulate(protein, 500, seed=4, snr=snr, progress=False)
     found = best_rotation(set_of_images.particles.images, set_of_images.specimens[0].density, angles)
-    right = np.mean(error(found, set_of_images.truth.angles[:, 2]) <= 10)
-    print(f"SNR {snr:<6} within 10° of the truth: {right:4.0%}")
+    right[snr] = np.mean(error(found, set_of_images.truth.angles[:, 2]) <= 10)
+    print(f"SNR {snr:<6} within 10° of the truth: {right[snr]:4.0%} (to ±1)")
 
-# %% [markdown]
-# **Explain.** Down to SNR 0.1 the highest point can be trusted. At 0.01 it is wrong for more than a third of the
-# images, although no better reference exists. maxCC cannot see which ones these are. They all go into the average.
+# %% tags=["hide-input"]
+say(f"""**Explain.** Down to SNR 0.1 the highest point can be trusted: it is right for
+{right[0.1]:.0%} (to ±1) of the images. At 0.01 it is wrong for {1 - right[0.01]:.0%} (to ±1),
+although no better reference exists. maxCC cannot see which ones these are. They all go into the
+average.""")
 
 # %% [markdown]
 # ## 5. Align and average
@@ -343,9 +346,10 @@ for name, picture in (("rotational average", ring), ("ellipse", ellipse), ("trut
     print(f"{name:19} plain correlation {plain_correlation(picture, truth):.2f}   "
           f"likeness {likeness(picture, truth):.2f}")
 
-show(image_grid([truth, ring, truth - ring], columns=["particle", "rotational average", "what is left"], size=1.75,
-                shared_scale="density",
-                alt="The rotational average is a round smear; what is left shows the hook and the hole, bright and dark."))
+show(image_grid([truth, ring, truth - ring], columns=["particle", "rotational average", "what is left"],
+                size=1.75, shared_scale="density",
+                alt="The rotational average is a round smear; what is left shows the hook and the "
+                    "hole, bright and dark."))
 
 # %% [markdown]
 # **Explain.** The round smear scores 0.80, and the ellipse hardly less. So a high correlation may mean no more than "it
@@ -362,8 +366,11 @@ from scipy.ndimage import gaussian_filter
 blobs = gaussian_filter(np.random.default_rng(3).standard_normal((200, 40, 40)), (0, 2, 2))
 by_accident = [likeness(blob, truth) for blob in blobs]
 chance = np.quantile(by_accident, 0.95)  # 95 % of them score less
-say(f"""Of 200 pictures of blobs, half score more than {np.median(by_accident):.2f}, and one in twenty more than
-{chance:.2f}. So a likeness up to {chance:.2f} means **nothing**, and only more than that is a find.""")
+
+# %% tags=["hide-input"]
+say(f"""Of 200 pictures of blobs, half score more than {np.median(by_accident):.2f}, and one in
+twenty more than {chance:.2f}. So a likeness up to {chance:.2f} means **nothing**, and only more
+than that is a find.""")
 
 # %% [markdown]
 # Now the eight rounds of above.
@@ -441,20 +448,21 @@ for snr in snrs:
     print(f"SNR {snr}: {memory[snr]:.2f}")
 print("(numbers above: to ±0.03)")
 
-# %%
+# %% tags=["hide-input"]
 others = max(tracks[name, 0.01][-1] for name in guesses if name != "blurred truth")
-say(f"""**Explain.** At SNR 0.1 all four guesses end at the particle, even the portrait: the images have the last word.
-(Each average is turned in its own way. That does not count.)
+say(f"""**Explain.** At SNR 0.1 all four guesses end at the particle, even the portrait: the images
+have the last word. (Each average is turned in its own way. That does not count.)
 
-At SNR 0.03 three of them arrive, if not quite as near. The portrait and the single image need about ten rounds. The
-ellipse is still far away after twelve: {tracks["ellipse", 0.03][-1]:.2f}.
+At SNR 0.03 three of them arrive, if not quite as near. The portrait and the single image need about
+ten rounds. The ellipse is still far away after twelve: {tracks["ellipse", 0.03][-1]:.2f}.
 
-At SNR 0.01 only the one that began near the truth is near it at the end, and it has gained little: from
-{tracks["blurred truth", 0.01][0]:.2f} to {tracks["blurred truth", 0.01][-1]:.2f}. With the true rotations the same images
-would give {bounds[0.01]:.2f}. The other three have come nowhere: none scores more than {others:.2f}, and blobs reach that by
-accident. Yet each of them *looks* like something, a round particle with grain. And the last average of the portrait still
-remembers the portrait. Their correlation is {memory[0.01]:.2f}; that of the particle with the portrait, at SNR 0.1, is
-{memory[0.1]:.2f}.
+At SNR 0.01 only the one that began near the truth is near it at the end, and it has gained little:
+from {tracks["blurred truth", 0.01][0]:.2f} to {tracks["blurred truth", 0.01][-1]:.2f}. With the
+true rotations the same images would give {bounds[0.01]:.2f}. The other three have come nowhere:
+none scores more than {others:.2f}, and blobs reach that by accident. Yet each of them *looks* like
+something, a round particle with grain. And the last average of the portrait still remembers the
+portrait. Their correlation is {memory[0.01]:.2f}; that of the particle with the portrait, at
+SNR 0.1, is {memory[0.1]:.2f}.
 
 (numbers above: to ±0.03)""")
 
@@ -655,22 +663,26 @@ check("2.6", images_needed)
 # large?
 
 # %%
+grown = {}
 for step in (32, 16, 8, 4, 2):
     tried = [(y, x) for y in range(0, 64, step) for x in range(0, 64, step)]
     references = np.stack([np.roll(face, place, axis=(0, 1)) for place in tried])
     best = ccf(noise, references).argmax(axis=1)
     average = np.mean([np.roll(image, (-tried[k][0], -tried[k][1]), axis=(0, 1))
                        for image, k in zip(noise, best)], axis=0)
-    highest = ccf(fresh, references).max(axis=1).mean()
+    highest = grown[len(tried)] = ccf(fresh, references).max(axis=1).mean()
     bound = np.sqrt(2 * np.log(len(tried)))
     print(f"{len(tried):4} places:   m = {highest:.2f}   √(2 ln H) = {bound:.2f}   r predicted "
           f"{predicted_correlation(highest, d, 1000):.2f}, measured {correlation(average, face):.2f}")
 
+# %% tags=["hide-input"]
+say(f"""**Explain.** $m$ grows slowly, from {grown[64]:.1f} (to ±0.1) for 64 places to
+{grown[1024]:.1f} (to ±0.1) for 1,024, {grown[1024] / grown[64]:.1f} (to ±0.1) times as large. It
+stays below √(2 ln H). But it starts early: with four places there is bias already,
+{grown[4]:.1f} (to ±0.1). A 3D refinement compares each image in many thousands of places, and each
+of them is a chance for the noise.""")
+
 # %% [markdown]
-# **Explain.** $m$ grows slowly, from 2.3 for 64 places to 3.0 for 1,024, and always stays below $\sqrt{2 \ln H}$. But it
-# starts early: with four places there is bias already. A 3D refinement compares each image in many thousands of places, and each of them is a chance for the
-# noise.
-#
 # With 1,024 places, only 2 pixels apart, the measured value falls a little short of the prediction. Neighbouring places
 # see nearly the same picture, so the noise that was chosen is special in more directions than the one of the portrait.
 # The simple formula leaves this out.

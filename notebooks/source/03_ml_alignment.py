@@ -28,7 +28,7 @@ from cryoedu.datasets import load
 from cryoedu.figures import ccf_and_pdf, climb, image_grid, show, tracks
 from cryoedu.geometry.grids import search_2d
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
-from cryoedu.inference.jobs import align2d
+from cryoedu.inference import align2d
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.realspace import rotate
@@ -234,13 +234,17 @@ check("3.3", rotations_left)
 # %%
 rotations_left = carry_on("3.3")
 
+left = {snr: rotations_left(gamma[snr]).mean() for snr in snrs}
 for snr in snrs:
-    print(f"SNR {snr:<5} rotations left: {rotations_left(gamma[snr]).mean():4.1f} of {len(angles)}")
+    print(f"SNR {snr:<5} rotations left: {left[snr]:4.1f} of {len(angles)}")
+print("(numbers above: to ±0.1)")
+
+# %% tags=["hide-input"]
+say(f"""**Explain.** At SNR 1 every image decides for one rotation. At 0.1 there are {left[0.1]:.1f}
+left on average, and {left[0.01]:.1f} of the {len(angles)} at 0.01. So even there an image says
+something: it rules out most rotations. But it is far from a decision. (numbers above: to ±0.1)""")
 
 # %% [markdown]
-# **Explain.** At SNR 1 every image decides for one rotation. At 0.1 one or two are left, at 0.01 some fourteen of the 72.
-# So even there an image says something: it rules out most rotations. But it is far from a decision.
-#
 # ### Does Γ know when it is wrong?
 #
 # Take the best rotation of each image. Γ says how probable it is that the truth lies within 10° of it. We simulated the
@@ -351,25 +355,28 @@ for name in weights:
 print(f"(the start: contrast {contrast(start, truth):.2f}, likeness {alike['start']:.2f})")
 print("(numbers above: to ±0.02)")
 
-# %%
+# %% tags=["hide-input"]
 known, best, every = (strong[name] for name in weights)
 placed = np.mean(distance(angles[Γ.argmax(axis=1)], true_angles) <= 10)
-say(f"""**Explain.** With the true rotations, nearly all of the signal comes back ({known["signal"]:.2f}), and the noise of
-500 images cancels as it should.
+say(f"""**Explain.** With the true rotations, nearly all of the signal comes back
+({known["signal"]:.2f}), and the noise of 500 images cancels as it should.
 
-maxCC keeps only {best["signal"]:.2f} of the signal: no more than {100 * placed:.0f} % (to ±2) of the images went to within
-10° of their place. And it holds *more* noise than the average with the true rotations: {best["noise"]:.2f} against
-{known["noise"]:.2f}! Its noise cancels less, because each image was put where its **noise** fits the reference best. This
-is how maxCC *invents contrast*: {best["all"]:.2f} in all, as if nothing were missing.
+maxCC keeps only {best["signal"]:.2f} of the signal: no more than {100 * placed:.0f} % (to ±2) of
+the images went to within 10° of their place. And it holds *more* noise than the average with the
+true rotations: {best["noise"]:.2f} against {known["noise"]:.2f}! Its noise cancels less, because
+each image was put where its **noise** fits the reference best. This is how maxCC *invents
+contrast*: {best["all"]:.2f} in all, as if nothing were missing.
 
-ML holds little of both, {every["signal"]:.2f} and {every["noise"]:.2f}. So after a single round it is no nearer to the truth
-than maxCC: their likenesses are {alike["ML, once"]:.2f} and {alike["maxCC, once"]:.2f}. The difference is in what they
-*claim*. ML's average is faint, because the images do not yet agree. maxCC's looks complete, and nothing in it tells you
-that most of it is noise.
+ML holds little of both, {every["signal"]:.2f} and {every["noise"]:.2f}. So after a single round it
+is no nearer to the truth than maxCC: their likenesses are {alike["ML, once"]:.2f} and
+{alike["maxCC, once"]:.2f}. The difference is in what they *claim*. ML's average is faint, because
+the images do not yet agree. maxCC's looks complete, and nothing in it tells you that most of it is
+noise.
 
-It matters in the next round, where these averages are the references. To ML, a faint reference means small differences in
-the CCF: Γ stays broad, and open to what the images say. maxCC is as sure as ever, and its noise draws the noise of the
-images to itself again. In section 7 both methods get twenty rounds.
+It matters in the next round, where these averages are the references. To ML, a faint reference
+means small differences in the CCF: Γ stays broad, and open to what the images say. maxCC is as sure
+as ever, and its noise draws the noise of the images to itself again. In section 7 both methods get
+twenty rounds.
 
 (numbers above: to ±0.02)""")
 
@@ -543,7 +550,8 @@ for snr in snrs:
     truth = experiment.specimens[0].density
     start = gaussian_filter(truth, 3).astype(np.float32)
     known = reconstruct(experiment.truth, ndim=2, progress=False).density
-    bounds[snr], pictures["true poses", snr] = (likeness(known, truth), contrast(known, truth)), known / truth.max()
+    bounds[snr] = likeness(known, truth), contrast(known, truth)
+    pictures["true poses", snr] = known / truth.max()
     for name, assignment in methods.items():
         measured[name, snr], log_l = [(likeness(start, truth), contrast(start, truth))], []
         for iteration in align2d(experiment.particles, search, reference=start, space="real",
@@ -569,7 +577,8 @@ show(tracks(measured, bounds))
 print("likeness, and contrast / true contrast\n")
 print(f"first reference: {measured['ML', 0.1][0][0]:.2f} {measured['ML', 0.1][0][1]:.2f}")
 for snr in snrs:
-    rows = {"true poses": bounds[snr], "ML, 10": measured["ML", snr][10], "ML, 20": measured["ML", snr][20]}
+    rows = {"true poses": bounds[snr], "ML, 10": measured["ML", snr][10],
+            "ML, 20": measured["ML", snr][20]}
     print(f"SNR {snr:<6}", "    ".join(f"{name}: {a:.2f} {b:.2f}" for name, (a, b) in rows.items()))
 print("(numbers above: to ±0.03)\n")
 for snr in snrs:
@@ -577,37 +586,42 @@ for snr in snrs:
 print("(numbers above: to ±0.1)\n")
 print("ML: log L rises in every step:", ", ".join(f"{rises['ML', snr]} at {snr}" for snr in snrs))
 
-# %%
+# %% tags=["hide-input"]
 like = {key: [a for a, _ in track] for key, track in measured.items()}
 strong = {key: [b for _, b in track] for key, track in measured.items()}
 first, top = like["ML", 0.1][0], {snr: max(like["ML", snr]) for snr in snrs}
-say(f"""**Explain.** This is what was measured here, with 1,000 images of 32 × 32 pixels, 20 iterations and a start of
-likeness {first:.2f}.
+say(f"""**Explain.** This is what was measured here, with 1,000 images of 32 × 32 pixels, 20
+iterations and a start of likeness {first:.2f}.
 
-- **At SNR 0.1 the two agree**, and both come close to the average with the true poses. The PDF is sharp, so keeping all
-  places and keeping the best one is nearly the same.
-- **At SNR 0.03 they part.** ML climbs to {top[0.03]:.2f}, not far below the true poses ({bounds[0.03][0]:.2f}). maxCC ends
-  at {like["maxCC", 0.03][-1]:.1f} (to ±0.1).
-- **At SNR 0.01** ML still improves on the start, up to {top[0.01]:.2f}. maxCC loses what it had been given and ends at
-  {like["maxCC", 0.01][-1]:.1f} (to ±0.1). Your eye may still find the hook in its grain. But nothing in that picture tells
-  you what is data and what is choice.
-- **At SNR 0.003 neither gains.** maxCC falls to {like["maxCC", 0.003][-1]:.1f} (to ±0.1), hardly more than blobs reach by
-  accident (lesson 2). ML keeps what it was given for ten iterations ({like["ML", 0.003][10]:.2f}), and no longer. There *is*
-  signal in these images: with the true poses, the likeness is {bounds[0.003][0]:.2f}.
-- **maxCC invents contrast.** At SNR 0.003 its average is {strong["maxCC", 0.003][-1]:.1f} (to ±0.3) times as strong as the
-  truth. The true poses show that the images do not hold that much, not even with the noise that is left in an average of
-  1,000. The rest comes from choosing, again and again, the place where the noise fits best.
-- **ML pretends much less.** Where it cannot tell places apart, its average is faint: at SNR 0.003 it has
-  {strong["ML", 0.003][10]:.2f} of the true contrast after ten iterations and {strong["ML", 0.003][-1]:.2f} after twenty.
+- **At SNR 0.1 the two agree**, and both come close to the average with the true poses. The PDF is
+  sharp, so keeping all places and keeping the best one is nearly the same.
+- **At SNR 0.03 they part.** ML climbs to {top[0.03]:.2f}, not far below the true poses
+  ({bounds[0.03][0]:.2f}). maxCC ends at {like["maxCC", 0.03][-1]:.1f} (to ±0.1).
+- **At SNR 0.01** ML still improves on the start, up to {top[0.01]:.2f}. maxCC loses what it had
+  been given and ends at {like["maxCC", 0.01][-1]:.1f} (to ±0.1). Your eye may still find the hook
+  in its grain. But nothing in that picture tells you what is data and what is choice.
+- **At SNR 0.003 neither gains.** maxCC falls to {like["maxCC", 0.003][-1]:.1f} (to ±0.1), hardly
+  more than blobs reach by accident (lesson 2). ML keeps what it was given for ten iterations
+  ({like["ML", 0.003][10]:.2f}), and no longer. There *is* signal in these images: with the true
+  poses, the likeness is {bounds[0.003][0]:.2f}.
+- **maxCC invents contrast.** At SNR 0.003 its average is {strong["maxCC", 0.003][-1]:.1f} (to ±0.3)
+  times as strong as the truth. The true poses show that the images do not hold that much, not even
+  with the noise that is left in an average of 1,000. The rest comes from choosing, again and again,
+  the place where the noise fits best.
+- **ML pretends much less.** Where it cannot tell places apart, its average is faint: at SNR 0.003
+  it has {strong["ML", 0.003][10]:.2f} of the true contrast after ten iterations and
+  {strong["ML", 0.003][-1]:.2f} after twenty.
 
-And yet: look at the end of ML's curves. Its likelihood still climbs, but at SNR 0.03 the average has long been drifting
-*away* from the truth, from {top[0.03]:.2f} to {like["ML", 0.03][-1]:.2f}, and its contrast has grown beyond the true one. At
-lower SNRs the same begins later. With so few images, the most likely reference is one that also explains some of their
-noise. This is **overfitting**. That ML comes to the truth is promised for infinitely many images, and nobody has those.
-Lesson 9 brings the cure: a prior.
+And yet: look at the end of ML's curves. Its likelihood still climbs, but at SNR 0.03 the average
+has long been drifting *away* from the truth, from {top[0.03]:.2f} to {like["ML", 0.03][-1]:.2f},
+and its contrast has grown beyond the true one. At lower SNRs the same begins later. With so few
+images, the most likely reference is one that also explains some of their noise. This is
+**overfitting**. That ML comes to the truth is promised for infinitely many images, and nobody has
+those. Lesson 9 brings the cure: a prior.
 
-(numbers above: to ±0.03) Your computer may round differently from ours in the last digits. In maxCC that turns a close
-choice, and every later average with it. A mean over all places, as in ML, hardly feels it.""")
+(numbers above: to ±0.03) Your computer may round differently from ours in the last digits. In maxCC
+that turns a close choice, and every later average with it. A mean over all places, as in ML, hardly
+feels it.""")
 
 # %% [markdown]
 # ## Summary

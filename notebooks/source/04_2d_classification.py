@@ -31,9 +31,8 @@ from cryoedu.figures import image_grid, show
 from cryoedu.figures.classes import class_scan, contents, posterior_map, seed_runs, two_options
 from cryoedu.figures.runs import class_averages
 from cryoedu.geometry.grids import search_2d
+from cryoedu.inference import classify2d, opening, random_subsets
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
-from cryoedu.inference.jobs import classify2d, random_subsets
-from cryoedu.inference.loop import opening
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.realspace import project_by_sums, rotate
@@ -174,7 +173,8 @@ for snr in snrs:
     of_class = gamma.sum(axis=2)                                          # (N, K)
     claimed = of_class.max(axis=1).mean()
     correct = np.mean(of_class.argmax(axis=1) == e.truth.classes)
-    print(f"SNR {snr:<5} most probable class: Γ claims {claimed:4.0%} (to ±1), correct are {correct:4.0%} (to ±1)")
+    print(f"SNR {snr:<5} most probable class: Γ claims {claimed:4.0%} (to ±1), "
+          f"correct are {correct:4.0%} (to ±1)")
 
 pose = (truth[particle], experiment.truth.angles[particle, 2] % 360)
 show(posterior_map(maps, names="ABCD", titles=[f"SNR {snr}" for snr in snrs], truth=pose))
@@ -410,8 +410,9 @@ best, worst = max(runs, key=log_l_at_end), min(runs, key=log_l_at_end)
 for seed in sorted(runs):
     end = runs[seed][-1]
     below = (log_l_at_end(best) - log_l_at_end(seed)) / 1000
-    print(f"seed {seed}: log L {below:.2f} thousand below the best   agreement {agreement(end['classes'], truth):.2f}"
-          "   class weights", " ".join(f"{w:.2f}" for w in np.sort(end["weights"])[::-1]))
+    print(f"seed {seed}: log L {below:.2f} thousand below the best   "
+          f"agreement {agreement(end['classes'], truth):.2f}   class weights",
+          " ".join(f"{w:.2f}" for w in np.sort(end["weights"])[::-1]))
 print("(numbers above: to ±0.03)")
 
 table = contingency(runs[worst][-1]["classes"], truth)
@@ -422,24 +423,25 @@ print("(numbers above: to ±8)")
 show(image_grid(runs[worst][-1]["averages"], columns=[f"class {k}" for k in range(1, 5)],
                 pixel_size=whole.pixel_size, alt="The worst run: sharp all the same."))
 
-# %%
+# %% tags=["hide-input"]
 complete = [seed for seed in runs if agreement(runs[seed][-1]["classes"], truth) > 0.95]
 stuck = [seed for seed in runs if seed not in complete]
-mixed = int(np.sort(table, axis=1)[:, -2].argmax())                       # the class that holds two views,
-pair = np.argsort(table[mixed])[:-3:-1]                                   # and which these are
-split = int(np.sort(table, axis=0)[-2].argmax())                          # the view that two classes share
+mixed = int(np.sort(table, axis=1)[:, -2].argmax())               # the class that holds two views,
+pair = np.argsort(table[mixed])[:-3:-1]                           # and which these are
+split = int(np.sort(table, axis=0)[-2].argmax())                  # the view that two classes share
 homes = np.argsort(table[:, split])[:-3:-1]
 apart = min(map(log_l_at_end, complete)) - max(map(log_l_at_end, stuck))
 say(f"""
-**Explain.** {len(complete)} of the {len(runs)} runs find all four views. {len(stuck)} are **stuck**. Look at the
-worst one: class {mixed + 1} holds most images of view {"ABCD"[pair[0]]} together with many of view
-{"ABCD"[pair[1]]}, while view {"ABCD"[split]} sits in two classes, {homes[0] + 1} and {homes[1] + 1}. To get out, one
-class would have to give up its share of {"ABCD"[split]} and take over another view. No small step leads there, and
-expectation maximisation only takes small steps uphill. It is a **local optimum**: more rounds do not help.
+**Explain.** {len(complete)} of the {len(runs)} runs find all four views. {len(stuck)} are
+**stuck**. Look at the worst one: class {mixed + 1} holds most images of view {"ABCD"[pair[0]]}
+together with many of view {"ABCD"[pair[1]]}, while view {"ABCD"[split]} sits in two classes,
+{homes[0] + 1} and {homes[1] + 1}. To get out, one class would have to give up its share of
+{"ABCD"[split]} and take over another view. No small step leads there, and expectation maximisation
+only takes small steps uphill. It is a **local optimum**: more rounds do not help.
 
-The likelihood knows. It has never seen the truth, but {"every run that found all views ends" if apart > 0 else
-"not every run that found all views ends"} above all the stuck ones, {"by more than a thousand units" if apart > 1000
-else "if not by much"}.
+The likelihood knows. It has never seen the truth, but {"every run that found all views ends"
+if apart > 0 else "not every run that found all views ends"} above all the stuck ones,
+{"by more than a thousand units" if apart > 1000 else "if not by much"}.
 """)
 
 # %% [markdown]
@@ -475,24 +477,26 @@ for seed in range(5):
     print(f"seed {seed}       " + "             ".join(f"{agreement(c, truth):.2f}" for c in three))
 print("(numbers above: to ±0.04)")
 
-# %%
+# %% tags=["hide-input"]
 mine = np.array([agreement(runs[seed][-1]["classes"], truth) for seed in range(5)])
 theirs = {s: np.array([agreement(by_engine[s, seed][-1].posterior.classes, truth) for seed in range(5)])
           for s in spaces}
 alike = int(np.sum(np.abs(mine - theirs["real"]) < 0.1))
 say(f"""
-**Explain.** On pixels, with one σ, the engine takes the steps of your loop: {alike} of 5 seeds end where yours did.
-By Fourier shells, {int(np.sum(theirs["fourier"] > mine + 0.1))} of the seeds end better than in your loop and
-{int(np.sum(theirs["fourier"] < mine - 0.1))} worse. The start is the same. What differs is the noise model and, a little,
-how pictures are turned. That is enough to lead the first steps in other directions, and so to other tops. A seed is not good or
-bad by itself. Nor do five seeds tell which noise model is the better one: lesson 8 asks that.
+**Explain.** On pixels, with one σ, the engine takes the steps of your loop: {alike} of 5 seeds end
+where yours did. By Fourier shells, {int(np.sum(theirs["fourier"] > mine + 0.1))} of the seeds end
+better than in your loop and {int(np.sum(theirs["fourier"] < mine - 0.1))} worse. The start is the
+same. What differs is the noise model and, a little, how pictures are turned. That is enough to lead
+the first steps in other directions, and so to other tops. A seed is not good or bad by itself. Nor
+do five seeds tell which noise model is the better one: lesson 8 asks that.
 """)
 
 # %% [markdown]
 # Let us take the best of the five, by its likelihood. Each turn of the engine is one iteration; we have kept them all.
 
 # %%
-iterations = max((by_engine["fourier", seed] for seed in range(5)), key=lambda run: run[-1].log_likelihood)
+iterations = max((by_engine["fourier", seed] for seed in range(5)),
+                 key=lambda run: run[-1].log_likelihood)
 end = iterations[-1]
 print(f"agreement {agreement(end.posterior.classes, truth):.2f}, class weights",
       " ".join(f"{w:.2f}" for w in np.sort(end.model.class_weights)[::-1]))
@@ -521,8 +525,10 @@ em_stepper(iterations, experiment.particles, options["search"], chosen=one_of_ea
 final = end.posterior.classes
 print("share of the images that are in the class in which they end:")
 for turn in iterations[:10]:
-    print(f"after turn {turn.number:2}: {np.mean(turn.posterior.classes == final):4.0%} (to ±3), and sure of some class"
-          f" (more than 0.9): {np.mean(turn.posterior.class_probability.max(axis=1) > 0.9):4.0%} (to ±3)")
+    there = np.mean(turn.posterior.classes == final)
+    sure = np.mean(turn.posterior.class_probability.max(axis=1) > 0.9)
+    print(f"after turn {turn.number:2}: {there:4.0%} (to ±3), "
+          f"and sure of some class (more than 0.9): {sure:4.0%} (to ±3)")
 
 # %% [markdown]
 # Many images change their minds: in the first turns they lean to one class, and in the end they are in another. A class
@@ -565,7 +571,7 @@ for name, how in (("all 12 shells at once", options), ("coarse first", coarse_fi
 # mean is 0. With one free number it says: their mean is $m$, their average. Then log L is higher by $100\, m^2 / 2$.
 
 # %%
-pure_noise = np.random.default_rng(1).normal(size=(10_000, 100))           # ten thousand such experiments
+pure_noise = np.random.default_rng(1).normal(size=(10_000, 100))  # ten thousand such experiments
 gained = 100 * pure_noise.mean(axis=1)**2 / 2
 print(f"log L gained by one free number, on average: {gained.mean():.1f}")
 
@@ -595,7 +601,8 @@ show(class_scan(list(scan), [scan[K].log_likelihood for K in scan], measures,
 gain = {K: scan[K].log_likelihood - scan[K - 1].log_likelihood for K in range(2, 9)}
 for K in scan:
     w = np.sort(scan[K].model.class_weights)[::-1]
-    print(f"K = {K}: log L {gain.get(K, 0) / 1000:+5.2f} thousand   purity {measures['purity'][K - 1]:.2f}   "
+    print(f"K = {K}: log L {gain.get(K, 0) / 1000:+5.2f} thousand   "
+          f"purity {measures['purity'][K - 1]:.2f}   "
           f"agreement {measures['agreement'][K - 1]:.2f}   shares", " ".join(f"{x:.2f}" for x in w))
 print("(numbers above: to ±0.04)")
 
@@ -604,24 +611,27 @@ weights = scan[8].model.class_weights[order]
 show(class_averages(scan[8].model.maps[order], [f"{w:.0%}" for w in weights],
                     pixel_size=whole.pixel_size, columns=8))
 
-# %%
+# %% tags=["hide-input"]
 more = np.mean([gain[K] for K in range(5, 9)])
-lower = [K for K in gain if gain[K] < 0]
+lower = [f"**K = {K} is lower than K = {K - 1}.**" for K in gain if gain[K] < 0]
+why = "At its highest top it could not be. So this run is stuck, and we know it without the truth."
 say(f"""
 **Explain.**
 
-- **The likelihood rises with K**, as it should: a model with more classes can do all that one with fewer can. Up to
-  K = 4 every class brings {"more" if min(gain[K] for K in (2, 3, 4)) > 1000 else "hardly more"} than a thousand. After
-  that it is {more:.0f} (to ±60) each, on average. *Noise alone* brings 225: the dotted line shows that slope. So look
-  for the *kink*, not for the highest value.
-- {" ".join(f"**K = {K} is lower than K = {K - 1}.**" for K in lower) or "No run is lower than one with fewer classes."}
-  {"At its highest top it could not be. So this run is stuck, and we know it without knowing the truth. Another seed is due."
-   if lower else ""}
-- **Purity** is {measures["purity"][3]:.2f} (to ±0.02) at K = 4 and {measures["purity"][7]:.2f} (to ±0.02) at K = 8: it cannot
-  say when to stop. **Agreement** is {measures["agreement"][3]:.2f} (to ±0.02) and {measures["agreement"][7]:.2f} (to ±0.04):
-  it falls when K is too large. (Both need the truth, which you will not have.)
-- **Too few classes**: views have to share one. **Too many**: large views are split, and some classes dwindle to a few
-  images. At K = 8 the smallest class holds {100 * weights.min():.0f} (to ±1) % of the images. Its average is grain.
+- **The likelihood rises with K**, as it should: a model with more classes can do all that one with
+  fewer can. Up to K = 4 every class brings {"more" if min(gain[K] for K in (2, 3, 4)) > 1000 else
+  "hardly more"} than a thousand. After that it is {more:.0f} (to ±60) each, on average. *Noise
+  alone* brings 225: the dotted line shows that slope. So look for the *kink*, not for the highest
+  value.
+- {" ".join([*lower, why, "Another seed is due."]) if lower else
+  "No run is lower than one with fewer classes."}
+- **Purity** is {measures["purity"][3]:.2f} (to ±0.02) at K = 4 and
+  {measures["purity"][7]:.2f} (to ±0.02) at K = 8: it cannot say when to stop. **Agreement** is
+  {measures["agreement"][3]:.2f} (to ±0.02) and {measures["agreement"][7]:.2f} (to ±0.04): it falls
+  when K is too large. (Both need the truth, which you will not have.)
+- **Too few classes**: views have to share one. **Too many**: large views are split, and some
+  classes dwindle to a few images. At K = 8 the smallest class holds
+  {100 * weights.min():.0f} (to ±1) % of the images. Its average is grain.
 """)
 
 # %% [markdown]
@@ -652,6 +662,7 @@ def known_average(first, last):                                           # with
 new = one_view.particles.images[1000:]
 pairs = {"5 % stronger": (1.05 * known_average(0, 500), known_average(500, 1000)),
          "900 images : 100": (known_average(0, 900), known_average(900, 1000))}
+attracted = {}
 print("share of the first      CCF   CCF / |A|    Γ")
 for name, pair in pairs.items():
     A = turned(pair)
@@ -659,18 +670,27 @@ for name, pair in pairs.items():
     length = np.sqrt(np.sum(A**2, axis=(2, 3)))
     plain = np.mean(ccf.max(axis=2).argmax(axis=1) == 0)
     normalised = np.mean((ccf / length).max(axis=2).argmax(axis=1) == 0)
-    gamma = posterior(new, A, 1.0, np.array([0.5, 0.5]))
-    print(f"{name:18} {plain:8.2f} {normalised:10.2f} {gamma[:, 0].sum(axis=1).mean():8.2f}")
+    soft = posterior(new, A, 1.0, np.array([0.5, 0.5]))[:, 0].sum(axis=1).mean()
+    attracted[name] = plain, normalised, soft
+    print(f"{name:18} {plain:8.2f} {normalised:10.2f} {soft:8.2f}")
+print("(numbers above: to ±0.01)")
+
+# %% tags=["hide-input"]
+(all_of, by_length, by_gamma), (_, more, more_gamma) = attracted.values()
+say(f"""**Explain.** (1) The plain CCF hands {all_of:.0%} (to ±1) of the images to the stronger
+reference, though 5 % of contrast say nothing about the view. Divided by the length of the
+reference, |A|, the CCF no longer sees the contrast. That {by_length:.0%} (to ±1) go to the first
+one, and not just one half, comes from the noise in the two averages. This is how maxCC is done in
+practice, and in the engine here. In ML the term −|A|²/2 of the E-step does this service; it even
+holds the 5 % {"a little against" if by_gamma < by_length else "in favour of"} the first one:
+{by_gamma:.0%} (to ±1).
+
+(2) The average of more images is less noisy, fits new images better, and **attracts** more than its
+half: {more:.0%} (to ±1). A class that is rich in images gets richer. Γ is
+{"a little less prone" if more_gamma < more else "as prone"} to it, {more_gamma:.0%} (to ±1), but
+not immune.""")
 
 # %% [markdown]
-# **Explain.** (1) The plain CCF hands *all* images to the stronger reference, though 5 % of contrast say nothing about
-# the view. The other one is left with none. Divided by the length of the reference, $|A|$, the CCF no longer cares:
-# about one half each. This is how maxCC is done in practice, and in the engine here. In ML the term $-\tfrac12 |A|^2$
-# of the E-step does this service; it even holds the 5 % a little against it.
-#
-# (2) The average of more images is less noisy, fits new images better, and **attracts** more than its half. A class
-# that is rich in images gets richer. Γ is a little less prone to it than the normalised CCF, but not immune.
-#
 # Now the whole classification by both methods: the same images, the same starts, three SNRs, two seeds.
 #
 # **Predict.** At which SNR will the two part?
@@ -695,20 +715,22 @@ show(two_options(score, sizes, shares, shares_at=0.1))
 for m, s in score:
     print(f"SNR {s:<5} {m:6} agreement", " and ".join(f"{value:.2f}" for value in score[m, s]))
 
-# %%
+# %% tags=["hide-input"]
 full = {m: sum(value > 0.95 for value in score[m, 0.3]) for m in methods}
 ahead = min(score["ML", 0.1]) > max(score["maxCC", 0.1])
 say(f"""
 **Explain.**
 
 - **At SNR 0.3** maxCC finds all four views with {full["maxCC"]} of two seeds, ML with {full["ML"]}.
-  {"The seed matters more than the method." if full["ML"] == full["maxCC"] else "Two seeds are few, though."}
-- **At SNR 0.1** {"ML is ahead with both seeds" if ahead else "ML is not ahead with every seed"}. At 0.05 neither is of much
-  use: too few images, too much noise.
-- **The sizes of the classes.** At SNR 0.1 ML's shares go from {sizes["ML"].max():.0%} (to ±2) down to
-  {sizes["ML"].min():.0%} (to ±2); in truth they go from 40 to 10 %. Those of maxCC go from {sizes["maxCC"].max():.0%} (to ±2)
-  to {sizes["maxCC"].min():.0%} (to ±2): nearly equal. It knows no class weights, and it puts every image wholly into one
-  class, also where nothing but noise decides. So do not read the sizes of maxCC classes as the composition of your sample.
+  {"The seed matters more than the method." if full["ML"] == full["maxCC"] else
+  "Two seeds are few, though."}
+- **At SNR 0.1** {"ML is ahead with both seeds" if ahead else "ML is not ahead with every seed"}. At
+  0.05 neither is of much use: too few images, too much noise.
+- **The sizes of the classes.** At SNR 0.1 ML's shares go from {sizes["ML"].max():.0%} (to ±2) down
+  to {sizes["ML"].min():.0%} (to ±2); in truth they go from 40 to 10 %. Those of maxCC go from
+  {sizes["maxCC"].max():.0%} (to ±2) to {sizes["maxCC"].min():.0%} (to ±2): nearly equal. It knows
+  no class weights, and it puts every image wholly into one class, also where nothing but noise
+  decides. So do not read the sizes of maxCC classes as the composition of your sample.
 """)
 
 # %% [markdown]
@@ -726,7 +748,8 @@ particles = load_particles("ribosome-particles", count=1200, progress=False)
 picked, kinds = with_junk(particles, empty=200, spots=100, seed=3)
 
 search = search_2d(10, shift_range=11, shift_step=11)  # 36 rotations, 5 shifts
-how = {"iterations": 15, "radii": opening(6, 11, 12), "memory": "24 MB"}  # shells 6 to 11: from 59 to 32 Å
+radii = opening(6, 11, 12)  # shells 6 to 11: from 59 to 32 Å
+how = {"iterations": 15, "radii": radii, "memory": "24 MB"}
 *_, end = classify2d(picked, 12, search, seed=0, **how)
 
 model, hidden = end.model, end.posterior
@@ -749,7 +772,8 @@ for k, c in enumerate(order, start=1):
     mine = classes == k
     of_class = hidden.class_probability[mine, c].mean()
     share = model.class_weights[c]
-    print(f"{k:5d}  {share:5.1%}  {mine.sum():6d}  {of_class:8.2f}  {best_pose[k - 1]:12.2f}  {brightness[k - 1]:10.1f}")
+    print(f"{k:5d}  {share:5.1%}  {mine.sum():6d}  {of_class:8.2f}  {best_pose[k - 1]:12.2f}  "
+          f"{brightness[k - 1]:10.1f}")
 
 # %% [markdown]
 # | number | what it means | in RELION's files |
@@ -764,19 +788,19 @@ for k, c in enumerate(order, start=1):
 dim = [k for k in range(1, 13) if brightness[k - 1] < 0.7]
 bright = [k for k in range(1, 13) if brightness[k - 1] > 1.5]
 
-
+# %% tags=["hide-input"]
 def listed(numbers):
-    words = [str(n) for n in numbers]
-    return ("class " if len(words) == 1 else "classes ") + " and ".join([", ".join(words[:-1])] * (len(words) > 1)
-                                                                        + words[-1:])
+    *others, last = [str(n) for n in numbers] or ["none"]
+    return f"classes {', '.join(others)} and {last}" if others else f"class {last}"
 
 
 say(f"""
-**Explain.** Most classes show a ribosome from some side, and are about equally bright. Not so {listed(dim)}: nearly
-nothing is to be seen, because the empty images went there. The numbers tell a tale, too. These images are sure of their
-class, but have {"less idea than all others" if best_pose.argmin() + 1 in dim else "little idea"} how they are turned: see
-P(best pose). And {listed(bright)}: small and far too bright, without any structure. Those are the bright spots. Nobody told the
-program what junk is. Junk is just one more thing that images can have in common.
+**Explain.** Most classes show a ribosome from some side, and are about equally bright. Not so
+{listed(dim)}: nearly nothing is to be seen, because the empty images went there. The numbers tell a
+tale, too. These images are sure of their class, but have {"less idea than all others"
+if best_pose.argmin() + 1 in dim else "little idea"} how they are turned: see P(best pose). And
+{listed(bright)}: small and far too bright, without any structure. Those are the bright spots.
+Nobody told the program what junk is. Junk is just one more thing that images can have in common.
 """)
 
 # %% [markdown]
@@ -816,18 +840,18 @@ names = ["whole ribosome", "large subunit", "empty", "bright spot"]
 table = contingency(classes - 1, kinds)
 show(contents(table, names))
 
-# %%
+# %% tags=["hide-input"]
 lost = table[[k - 1 for k in range(1, 13) if k not in good]].sum(axis=0)     # of each kind
 between = [k for k in good if min(table[k - 1, :2]) > 0.2 * table[k - 1].sum()]
 say(f"""
-**Explain.** {12 - len(good)} classes thrown out, and 20 % junk have become {junk:.1%} (to ±0.3). The price:
-{lost[0] + lost[1]} (to ±8) particles go with them, {lost[1] / max(lost[0] + lost[1], 1):.0%} (to ±20) of them large subunits,
-which looked like junk from their side.
-Nothing is perfect, so one usually does a second round with what was kept.
+**Explain.** {12 - len(good)} classes thrown out, and 20 % junk have become {junk:.1%} (to ±0.3).
+The price: {lost[0] + lost[1]} (to ±8) particles go with them,
+{lost[1] / max(lost[0] + lost[1], 1):.0%} (to ±20) of them large subunits, which looked like junk
+from their side. Nothing is perfect, so one usually does a second round with what was kept.
 
 The classes also tell whole ribosomes and large subunits apart, but for some only half-way
-({listed(between) if between else "none, this time"}). Two structures may look alike from one side. To sort
-*structures* instead of views we need 3D classification: lesson 6.
+({listed(between) if between else "none, this time"}). Two structures may look alike from one side.
+To sort *structures* instead of views we need 3D classification: lesson 6.
 """)
 
 # %% [markdown]
@@ -846,15 +870,17 @@ for name, result in (("prior off", model), ("T = 2", with_prior.model)):
     print(f"{name:10}", " ".join(f"{w:4.0%}" for w in np.sort(result.class_weights)[::-1]))
 print("(numbers above: to ±1)")
 
-# %%
+# %% tags=["hide-input"]
 largest = [100 * m.class_weights.max() for m in (model, with_prior.model)]
 gone = int(np.sum(with_prior.model.class_weights < 0.01))
 say(f"""
-**Explain.** {"Less" if largest[1] > largest[0] else "More"} equal. The largest class holds {largest[1]:.0f} (to ±2) instead of
-{largest[0]:.0f} (to ±2) % of the images, and {gone} of the twelve have lost nearly all of theirs. A likely reason: the
-prior holds noisy averages back the most. At the start, noise is all that tells the classes apart, so the prior damps the very
-thing that breaks the symmetry. Later a small class has a noisier average, is held back more, and loses more images: once more
-the rich get richer. To begin coarse, as we did, also keeps noise out, but it treats all classes alike.
+**Explain.** {"Less" if largest[1] > largest[0] else "More"} equal. The largest class holds
+{largest[1]:.0f} (to ±2) instead of {largest[0]:.0f} (to ±2) % of the images, and {gone} of the
+twelve have lost nearly all of theirs. A likely reason: the prior holds noisy averages back the
+most. At the start, noise is all that tells the classes apart, so the prior damps the very thing
+that breaks the symmetry. Later a small class has a noisier average, is held back more, and loses
+more images: once more the rich get richer. To begin coarse, as we did, also keeps noise out, but it
+treats all classes alike.
 """)
 
 # %% [markdown]

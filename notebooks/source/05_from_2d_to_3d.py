@@ -36,12 +36,11 @@ from cryoedu.figures.sphere import posteriors_on_sphere, search_grids
 from cryoedu.figures.starts import (below, rates, shells_compared, starts_and_ends, track,
                                     tracks_of_starts, verdict)
 from cryoedu.geometry.euler import euler_to_matrix
+from cryoedu.geometry.fourier import low_pass
 from cryoedu.geometry.grids import perturbed, search_3d
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.geometry.turning import mirrored, turned
-from cryoedu.inference import (opening, reconstruct, refine, start_model,
-                               stochastic_hill_climbing)
-from cryoedu.inference.model import low_pass
+from cryoedu.inference import opening, reconstruct, refine, start_model, stochastic_hill_climbing
 from cryoedu.inference.posteriors import whole_posterior
 from cryoedu.microscope.experiment import simulate
 from cryoedu.widgets.bad_start import bad_start
@@ -279,8 +278,8 @@ run = em(blurred)
 for iteration in run:
     if iteration.number in (1, 2, 3, 5, 14):
         sure = np.mean(iteration.posterior.max_probability > 0.5)
-        print(f"iteration {iteration.number:2}: {sure:4.0%} (to ±2) of the particles give more than half "
-              "to one orientation")
+        print(f"iteration {iteration.number:2}: {sure:4.0%} (to ±2) of the particles give more than "
+              "half to one orientation")
 
 climb = [iteration.log_likelihood for iteration in run]
 print("log L rises in every step:", bool(np.all(np.diff(climb) > 0)))
@@ -350,21 +349,23 @@ show(tracks_of_starts(tracks, pixel_size=pixel_size))
 best = tracks["blurred truth"].log_likelihood[-1]
 for name, t in tracks.items():
     print(f"{name:14} mean largest Γ at first: {t.sharpness[0]:.1f} (to ±0.1)    "
-          f"log L at the end: {below(t, best):1.0f} thousand (to ±1) lower    {verdict(t.resolution[-1])}")
+          f"log L at the end: {below(t, best):1.0f} thousand (to ±1) lower    "
+          f"{verdict(t.resolution[-1])}")
 
-# %%
+# %% tags=["hide-input"]
 noise_track = tracks["noise"]
 say(f"""
 **Explain.** This is what was measured here.
 
-- **The ball: {verdict(tracks["ball"].resolution[-1])}.** It looks like the worst start, but it is an honest one: in front of a
-  ball all orientations are equally good, so Γ is flat, and the first new map is nearly a ball again. It takes its time, but
-  the images decide.
-- **Noise: {verdict(noise_track.resolution[-1])}.** In front of the noise map the particles are sure *at once*: on average
-  they give {noise_track.sharpness[0]:.0%} (to ±3) to a single orientation, and a wrong one. From there on the map confirms the
-  orientations, and the orientations confirm the map. The likelihood climbs, but to a hilltop far below the other one.
-- **The barrel: {verdict(tracks["barrel"].resolution[-1])}.** It leaves the particles in doubt at first, because it is round.
-  But it is hollow, and the ribosome is not.
+- **The ball: {verdict(tracks["ball"].resolution[-1])}.** It looks like the worst start, but it is
+  an honest one: in front of a ball all orientations are equally good, so Γ is flat, and the first
+  new map is nearly a ball again. It takes its time, but the images decide.
+- **Noise: {verdict(noise_track.resolution[-1])}.** In front of the noise map the particles are sure
+  *at once*: on average they give {noise_track.sharpness[0]:.0%} (to ±3) to a single orientation,
+  and a wrong one. From there on the map confirms the orientations, and the orientations confirm the
+  map. The likelihood climbs, but to a hilltop far below the other one.
+- **The barrel: {verdict(tracks["barrel"].resolution[-1])}.** It leaves the particles in doubt at
+  first, because it is round. But it is hollow, and the ribosome is not.
 """)
 
 # %% [markdown]
@@ -451,15 +452,18 @@ check("5.3", hands)
 hands = carry_on("5.3")
 
 same, other = hands(model.maps[0], true_map)
-print(f"refined from the blurred truth: as it is {same:.2f} (to ±0.01), mirrored {other:.2f} (to ±0.02)")
+print(f"refined from the blurred truth: as it is {same:.2f} (to ±0.01), "
+      f"mirrored {other:.2f} (to ±0.02)")
 
+# %% tags=["hide-input"]
 featureless = hands(starts["ball"], true_map)[0]
 say(f"""
-**Explain.** The right hand is far ahead. But why does the wrong one get as much as {other:.2f} (to ±0.02)? Because this
-number counts everything, and most of a ribosome is a lump: dense inside, nothing outside. A plain **ball**, without any detail,
-has a correlation of {featureless:.2f} (to ±0.01) with the truth. Only what goes beyond that speaks for a hand, and the wrong one
-has {"next to nothing" if other < featureless + 0.03 else "little"} beyond it. (The FSC is fairer: it compares detail of each size
-by itself.)
+**Explain.** The right hand is far ahead. But why does the wrong one get as much as
+{other:.2f} (to ±0.02)? Because this number counts everything, and most of a ribosome is a lump:
+dense inside, nothing outside. A plain **ball**, without any detail, has a correlation of
+{featureless:.2f} (to ±0.01) with the truth. Only what goes beyond that speaks for a hand, and the
+wrong one has {"next to nothing" if other < featureless + 0.03 else "little"} beyond it. (The FSC is
+fairer: it compares detail of each size by itself.)
 """)
 
 # %% [markdown]
@@ -545,7 +549,7 @@ climbed = list(stochastic_hill_climbing(particles, grids, seed=1, iterations=30,
 def finish(run, iterations=4):                          # a few turns of plain EM, to compare log L
     last = run[-1]
     return list(refine(particles, last.model, search, mask=mask, radii=[8], steps=2,
-                       number_from=last.number + 1, iterations=last.number + iterations))
+                       after=last, iterations=last.number + iterations))
 
 
 tracks["noise, hill climbing"] = track(climbed + finish(climbed), true_map, pixel_size,

@@ -31,19 +31,17 @@ from cryoedu.arrays import library
 from cryoedu.course import carry_on, check, hint, progress, say
 from cryoedu.datasets import load, load_particles
 from cryoedu.figures import image_grid, show
-from cryoedu.figures.heterogeneity import (certainty, class_and_pose, class_surfaces, contents, departure,
-                                           reliability, sections, self_agreement, tables)
+from cryoedu.figures.heterogeneity import (certainty, class_and_pose, class_surfaces, contents,
+                                           departure, reliability, sections, self_agreement, tables)
+from cryoedu.geometry.fourier import low_pass
 from cryoedu.geometry.grids import local_search, search_3d
 from cryoedu.geometry.masks import soft_sphere
+from cryoedu.inference import (log_scores, opening, random_subsets, refine, seeds_from_subsets,
+                               start_model, stochastic_gradient_descent)
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
-from cryoedu.inference.initial import stochastic_gradient_descent
-from cryoedu.inference.jobs import random_subsets, seeds_from_subsets
-from cryoedu.inference.loop import opening, refine, start_model
-from cryoedu.inference.model import low_pass
 from cryoedu.inference.oracle import oracle
 from cryoedu.inference.posteriors import whole_posterior
 from cryoedu.inference.reconstruction import reconstruct
-from cryoedu.inference.scores import log_scores
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.validation.alignment import align_maps
@@ -133,8 +131,8 @@ blob = align_maps(step.model.maps[0], whole, pixel, resolution=50.0).aligned
 single = list(refine(particles, start_model(particles, blob[None]), search, **settings))[7:]
 consensus = single[-1].model.maps[0]
 
-show(sections([blob, consensus, whole], ["after 60 steps", "consensus", "whole, true"], pixel_size=pixel,
-              alt="The consensus has a clear large subunit and a faint small one."))
+show(sections([blob, consensus, whole], ["after 60 steps", "consensus", "whole, true"],
+              pixel_size=pixel, alt="The consensus has a clear large subunit and a faint small one."))
 
 # %% [markdown]
 # The eye is easily deceived by greys. So let us measure: how dense is the map where only the small subunit is, compared
@@ -352,16 +350,18 @@ print("your class weights and the engine's agree to 0.001:", np.abs(difference).
 show(sections(ml.model.maps[order], [one, other], pixel_size=pixel, difference=f"{one} − {other}",
               alt="The first has a small subunit, the second has none."))
 
-# %%
+# %% tags=["hide-input"]
 over = next(turn for turn, share in enumerate(right, start=1) if share > max(right) - 0.02)
 say(f"""
-**Explain.** In the first iteration {right[0]:.0%} are right, where guessing gives 50%. Then it goes faster and faster.
-Every particle that moves to the better class makes the two maps more different, and that makes the choice clearer for
-the next one. After {over} iterations it is nearly over, and in the end {right[-1]:.0%} are right: one map has a small
-subunit, the other has none. (numbers above: to ±1)
+**Explain.** In the first iteration {right[0]:.0%} are right, where guessing gives 50%. Then it goes
+faster and faster. Every particle that moves to the better class makes the two maps more different,
+and that makes the choice clearer for the next one. After {over} iterations it is nearly over, and
+in the end {right[-1]:.0%} are right: one map has a small subunit, the other has none.
+(numbers above: to ±1)
 
-**Nobody told the program what a small subunit is.** The start was a ball and the seeds were chance; the rest is in the
-images. Two things it was told: that there are two classes, and down to which detail it may look.
+**Nobody told the program what a small subunit is.** The start was a ball and the seeds were chance;
+the rest is in the images. Two things it was told: that there are two classes, and down to which
+detail it may look.
 """)
 
 # %% [markdown]
@@ -466,17 +466,18 @@ for name, shares in rules.items():
     print(f"{name:13}: in the right class after 1, 4, 7 and 10 iterations",
           ", ".join(f"{share:.0%} (to ±2)" for share in shares[::3]))
 
-# %%
+# %% tags=["hide-input"]
 wrong = {name: 1 - shares[-1] for name, shares in rules.items()}
 later = rules["ML"][3] - rules["the best only"][3]
 say(f"""
-**Explain.** With a difference as large as this one, all three part the classes. To choose the best pose only makes the
-start {"slower" if later > 0 else "no slower"}, because the first choices are guesses. In the end it puts
-{100 * (wrong["the best only"] - wrong["ML"]):.0f} (to ±1) more in 100 particles into the wrong class. That is not where
-maxCC loses most: it puts {wrong["maxCC"]:.0%} (to ±2) there, ML {wrong["ML"]:.0%} (to ±2).
+**Explain.** With a difference as large as this one, all three part the classes. To choose the best
+pose only makes the start {"slower" if later > 0 else "no slower"}, because the first choices are
+guesses. In the end it puts {100 * (wrong["the best only"] - wrong["ML"]):.0f} (to ±1) more in 100
+particles into the wrong class. That is not where maxCC loses most: it puts
+{wrong["maxCC"]:.0%} (to ±2) there, ML {wrong["ML"]:.0%} (to ±2).
 
-What costs more is its score. A *normalised* correlation does not care how strong the projection is: half as much density
-would do as well. But a large subunit is just that, less density.
+What costs more is its score. A *normalised* correlation does not care how strong the projection is:
+half as much density would do as well. But a large subunit is just that, less density.
 """)
 
 # %% [markdown]
@@ -567,14 +568,15 @@ show(tables([contingency(found, truth), contingency(found, by_hand), contingency
             ["ML3D and truth", "ML3D and supervised", "supervised and truth"],
             rows=[[one, other], [one, other], kinds], columns=[kinds, kinds, kinds]), tolerance=8)
 
-# %%
+# %% tags=["hide-input"]
 if abs(ours - theirs) < 0.03:
     verdict = "The results coincide here too. ML3D, which was given no map, does as well as"
 else:
     verdict = f"Here ML3D, which was given no map, does {'better' if ours > theirs else 'worse'} than"
 say(f"""
-**Explain.** {verdict} the classification that was given both maps. And a supervised classification needs care: it sorts
-any data set into the maps that it is given, also one in which they do not occur.
+**Explain.** {verdict} the classification that was given both maps. And a supervised classification
+needs care: it sorts any data set into the maps that it is given, also one in which they do not
+occur.
 """)
 
 # %% [markdown]
@@ -596,8 +598,9 @@ print(f"wrong in ML3D {np.sum(wrong)}, in the supervised run {np.sum(wrong_by_ha
 
 # %%
 few = np.arange(0, len(particles), 8)
+images = particles.subset_of(few)
 grids = {30: search, 15: search_3d(2, shift_range=11.0, shift_step=11.0)}
-share = {(resolution, step): accuracy(with_known_maps(resolution, particles.subset_of(few), grid), truth[few])
+share = {(resolution, step): accuracy(with_known_maps(resolution, images, grid), truth[few])
          for resolution in (60.0, 35.0) for step, grid in grids.items()}
 for (resolution, step), value in share.items():
     print(f"known maps at {resolution:.0f} Å, orientations {step}° apart: {value:.0%} (to ±2) right")
@@ -657,7 +660,8 @@ for K in (3, 4):
                                memory=settings["memory"])
     runs[K] = list(refine(particles, start, search, **{**settings, "iterations": 8}))
 
-show(contents({K: contingency(run[-1].posterior.classes, truth) for K, run in runs.items()}, kinds), tolerance=40)
+tables_of = {K: contingency(run[-1].posterior.classes, truth) for K, run in runs.items()}
+show(contents(tables_of, kinds), tolerance=40)
 
 # %%
 for K in (2, 3, 4):
@@ -667,7 +671,7 @@ for K in (2, 3, 4):
         weights = ", ".join(f"{turn.model.class_weights[k]:.2f} (to ±0.04)" for turn in runs[K][1::3])
         print(f"    class {k + 1}: {weights};  {occupancy(end.maps[k]):.1f} (to ±0.2)")
 
-# %%
+# %% tags=["hide-input"]
 def fates(model):
     """How many classes are left to each kind, and how many are starving."""
     starved = model.class_weights < 0.12
@@ -675,18 +679,20 @@ def fates(model):
     return np.sum(full & ~starved), np.sum(~full & ~starved), np.sum(starved)
 
 
-said = "; ".join("with K = {}, {} for the whole ribosomes, {} for the large subunits, {} starved".format(
-    K, *fates(runs[K][-1].model)) for K in (3, 4))
+sentence = "with K = {}, {} for the whole ribosomes, {} for the large subunits, {} starved"
+said = "; ".join(sentence.format(K, *fates(runs[K][-1].model)) for K in (3, 4))
 say(f"""
-**Explain.** With K = 1 everything is in one class, and its map is the consensus: half right for everybody. With K = 2
-the two kinds part. With more classes than kinds there is nothing left to find, and two things can happen:
+**Explain.** With K = 1 everything is in one class, and its map is the consensus: half right for
+everybody. With K = 2 the two kinds part. With more classes than kinds there is nothing left to
+find, and two things can happen:
 
-- A kind **splits**: two or more classes share it. Their maps look alike, and which particle went where means nothing.
-- A class **starves**: it loses its particles, its map gets worse, so fewer choose it, so its map gets worse. Follow the
-  smallest weights in the list; below 0.12 it counts as starved here.
+- A kind **splits**: two or more classes share it. Their maps look alike, and which particle went
+  where means nothing.
+- A class **starves**: it loses its particles, its map gets worse, so fewer choose it, so its map
+  gets worse. Follow the smallest weights in the list; below 0.12 it counts as starved here.
 
-Count the classes here: {said}. Which of the two you get is chance. (With three other seeds and K = 3, the third class
-was left with 5 to 8 % of the particles after twelve iterations.)
+Count the classes here: {said}. Which of the two you get is chance. (With three other seeds and
+K = 3, the third class was left with 5 to 8 % of the particles after twelve iterations.)
 """)
 
 # %% [markdown]
@@ -698,21 +704,22 @@ was left with 5 to 8 % of the particles after twelve iterations.)
 
 # %%
 rise = {K: (runs[K][-1].log_likelihood - runs[K - 1][-1].log_likelihood) / 1000 for K in (2, 3, 4)}
-settled = [turn.log_likelihood / 1000 for turn in history[7:]]             # from there on, all radii are 10
+settled = [turn.log_likelihood / 1000 for turn in history[7:]]        # from there on, all radii are 10
 for K, value in rise.items():
-    print(f"from K = {K - 1} to K = {K}: log L changes by {round(value, 1) + 0.0:.1f} (to ±0.2) thousand")
+    print(f"from K = {K - 1} to K = {K}: "
+          f"log L changes by {round(value, 1) + 0.0:.1f} (to ±0.2) thousand")
 print(f"turning the grid moves log L of K = 2 by up to {np.ptp(settled):.1f} (to ±0.2) thousand")
 
-# %%
+# %% tags=["hide-input"]
 more = max(abs(rise[3]), abs(rise[4]))
 than = "less" if more < np.ptp(settled) else "no less"
 say(f"""
-**Explain.** The second class is worth {rise[2]:.1f} (to ±0.2) thousand. The third and the fourth change log L by {than}
-than turning the grid does. There was nothing left for them to explain.
+**Explain.** The second class is worth {rise[2]:.1f} (to ±0.2) thousand. The third and the fourth
+change log L by {than} than turning the grid does. There was nothing left for them to explain.
 
-Such a change can even be a fall, as you may see with another seed. The best that K + 1 maps can do is never worse than
-the best of K. But EM climbs to a nearby optimum, not to the best one. And with more classes it takes longer: after eight
-iterations the small ones are still on the move.
+Such a change can even be a fall, as you may see with another seed. The best that K + 1 maps can do
+is never worse than the best of K. But EM climbs to a nearby optimum, not to the best one. And with
+more classes it takes longer: after eight iterations the small ones are still on the move.
 """)
 
 # %% [markdown]
@@ -815,7 +822,7 @@ def judged(maps, images, sigma2):
 
 
 def three_judges(experiment, n):
-    """The share of n particles put right by maps that hold them, by maps made without them, and by the oracle."""
+    """The share of n particles put right: by maps with them, by maps without them, by the oracle."""
     sigma2, every = experiment.sigma2, experiment.truth.subset_of(np.arange(n))
     odd, even = (every.subset_of(np.arange(first, n, 2)) for first in (0, 1))
     known = oracle(every, experiment.specimens, sigma2).argmax(axis=1)

@@ -24,7 +24,7 @@
 # %%
 import numpy as np
 
-from cryoedu.course import carry_on, check, hint, progress
+from cryoedu.course import carry_on, check, hint, progress, say
 from cryoedu.datasets import load
 from cryoedu.figures import image_grid, show
 from cryoedu.figures.fourier import curves, planes
@@ -166,8 +166,8 @@ pictures = {"protein": image, "ribosome, projected": ribosome.density.sum(axis=0
 amplitudes = [np.abs(transform(picture)) for picture in pictures.values()]
 
 show(planes([np.log10(a / a.max()) for a in amplitudes], list(pictures), images=list(pictures.values()),
-            pixel_size=[pixel_size, ribosome.pixel_size, pixel_size], scale="log₁₀ amplitude", limits=(-4, 0),
-            rings=(30, 12),
+            pixel_size=[pixel_size, ribosome.pixel_size, pixel_size], scale="log₁₀ amplitude",
+            limits=(-4, 0), rings=(30, 12),
             alt="Particles: strong in the middle, weak at the edge. Noise: the same everywhere."))
 
 # %% [markdown]
@@ -620,17 +620,19 @@ u = np.hypot(k[:, None], k) / (patch * 2.0)
 azimuth = np.degrees(np.arctan2(k[:, None], k))
 fits = (u > 1 / 20) & (u < 1 / 5)
 
-for name, direction in (("U", 40), ("V", 130)):
+off = []
+for name, direction, true in (("U", 40, 15_200), ("V", 130, 13_400)):
     sector = fits & (np.abs((azimuth - direction + 90) % 180 - 90) < 15)      # a wedge, 30° wide
     trials = np.arange(8_000, 25_001, 50)
     match = [correlation(my_ctf(u[sector], df, wavelength(300), 2.7, 0.1, 60.0) ** 2, spectrum[sector])
              for df in trials]
+    off.append(100 * abs(trials[np.argmax(match)] / true - 1))
     print(f"{name}: best match at {trials[np.argmax(match)]:6} Å (correlation {max(match):.2f})")
 
-# %% [markdown]
-# **Explain.** Within half a per cent, from nothing but rings. (Each sector is 30° wide, and the defocus changes inside
-# it: that pulls the two values a little towards each other.) This is one of the first things that is done with every
-# micrograph.
+# %% tags=["hide-input"]
+say(f"""**Explain.** They are {off[0]:.1f} % (to ±0.4) and {off[1]:.1f} % (to ±0.4) off, from nothing
+but rings. (Each sector is 30° wide, and the defocus changes inside it: that pulls the two values a
+little towards each other.) This is one of the first things that is done with every micrograph.""")
 
 # %% [markdown]
 # ## 7. What the CTF takes away

@@ -32,8 +32,7 @@ from cryoedu.figures import image_grid, show
 from cryoedu.figures.noise import filter_map, power_curves
 from cryoedu.geometry.fourier import components, gather
 from cryoedu.geometry.grids import search_2d
-from cryoedu.inference.jobs import mean_image, random_subsets
-from cryoedu.inference.loop import refine, start_model
+from cryoedu.inference import mean_image, random_subsets, refine, start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import white
 from cryoedu.microscope.realspace import rotate
@@ -371,7 +370,7 @@ bench
 #
 # The first image was chosen to make the point. What about all of them?
 
-# %%
+# %% tags=["hide-input"]
 plain, weighed = bench.leads(0) > 0, bench.leads(LEARNED) > 0    # right without and with the filter
 both, gained, lost = plain & weighed, weighed & ~plain, plain & ~weighed
 say(f"""Of the {len(plain)} images, {both.sum()} (to ±2) are right with and without the learned filter,
@@ -565,7 +564,7 @@ for s in (1, 3, 5, 8, 12, 19):
 # much noise. It takes the average of many images to bring the weights up to one, and then this same filter becomes the
 # **Wiener filter** of lesson 9.
 
-# %%
+# %% tags=["hide-input"]
 ratio = error(chosen["optimal"]) / error(chosen["best band"])
 say(f"The error of the optimal filter is {ratio:.0%} (to ±2) of that of the best band.")
 

@@ -32,7 +32,7 @@ from cryoedu.figures import image_grid, show
 from cryoedu.figures.regularisation import (
     plane_through_zero, rounds, shell_curves, shrinking, ssnr_maps)
 from cryoedu.geometry.grids import search_2d, search_3d
-from cryoedu.inference.loop import refine, start_model
+from cryoedu.inference import refine, start_model
 from cryoedu.microscope.experiment import simulate
 
 progress(9)
@@ -180,7 +180,7 @@ for name, V in {"truth": truth, "5 iterations": V5, "20 iterations": V20}.items(
 rises = np.sum(np.diff(gains["no prior"]) > 0)
 print(f"\nlog L rises in {rises} of {len(no_prior) - 1} steps")
 
-# %%
+# %% tags=["hide-input"]
 course, climbs = alike["no prior"], "every step" if rises == 19 else f"{rises} of 19 steps"
 say(f"""The likelihood climbs in {climbs}. The average is closest to the truth after
 {np.argmax(course) + 1} (to ±1) iterations, with a correlation of {max(course):.2f} (to ±0.01),
@@ -676,6 +676,7 @@ for name, V in final.items():
     print(f"{name:9} correlation {likeness(V):.2f}   contrast {contrast(V):.2f}   "
           f"right to {words(curve, length, 0.5)}")
 
+# %% tags=["hide-input"]
 best = max(with_prior, key=lambda T: alike[f"T = {T}"][-1])
 say(f"Of the three, T = {best} ends closest to the truth.")
 
@@ -810,7 +811,7 @@ show(image_grid([truth / top, *(V / top for V in shown.values())], size=1.75, li
 # round by round it grows. It ends with a better *reported* resolution and a worse map. With independent halves the FSC
 # cannot be fooled that way, so the filter is right.
 
-# %%
+# %% tags=["hide-input"]
 own = likeness(results["independent halves"][0])
 say(f"""The map of the independent halves has a correlation of {own:.2f} (to ±0.01) with the truth.
 The best that we saw in section 2, before the drift, had {max(course):.2f} (to ±0.01).
@@ -828,7 +829,7 @@ Here nobody had to know when to stop.""")
 # **Predict.** Which of the two keeps its promise?
 
 # %%
-from cryoedu.inference.model import low_pass
+from cryoedu.geometry.fourier import low_pass
 
 ribosome = load("ribosome-80S", box=32, pixel_size=11.0)
 experiment3d = simulate(ribosome, 400, seed=9, snr=0.05, progress=False)

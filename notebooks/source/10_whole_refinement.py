@@ -42,10 +42,8 @@ from cryoedu.figures.runs import class_averages, directions, fsc_curves, map_vie
 from cryoedu.geometry.fourier import shellwise
 from cryoedu.geometry.grids import search_2d, search_3d
 from cryoedu.geometry.masks import solvent_mask
-from cryoedu.inference.gold import Sampling, gold_standard
-from cryoedu.inference.initial import stochastic_gradient_descent
-from cryoedu.inference.jobs import classify2d, classify3d
-from cryoedu.inference.loop import opening
+from cryoedu.inference import (Sampling, classify2d, classify3d, gold_standard, opening,
+                               stochastic_gradient_descent)
 from cryoedu.inference.model import signal_power
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
@@ -139,8 +137,9 @@ averages = iteration.model.maps
 
 show(class_averages(averages[largest], [f"class {k + 1}: {counts[k]}" for k in largest],
                     pixel_size=particles.pixel_size, columns=4),
-     alt="The averages of the classes, each with the number of its particles, the largest class first. Most show a bright "
-         "particle before a dark background. What ice attracted shows rings and clouds.")
+     alt="The averages of the classes, each with the number of its particles, the largest class first. "
+         "Most show a bright particle before a dark background. What ice attracted shows rings and "
+         "clouds.")
 
 # %% [markdown]
 # **Explain.** Each average shows the views that one reference attracted. What ice attracted is different: rings and clouds,
@@ -219,7 +218,8 @@ order = [whole, 1 - whole]
 classes = iteration.posterior.classes
 show(map_views(iteration.model.maps[order], [f"class {k + 1}: {np.sum(classes == k)}" for k in order],
                pixel_size=particles.pixel_size),
-     alt="Slices and projections of the maps of both classes, the heavier one first. The other lacks a part of it.")
+     alt="Slices and projections of the maps of both classes, the heavier one first. The other lacks "
+         "a part of it.")
 
 # %%
 table = contingency(classes[kind < 2], kind[kind < 2])
@@ -235,16 +235,17 @@ print(f"mass of the lighter class: {mass[1 - whole] / mass[whole]:.2f} (to ±0.0
 #
 # Some particles are in the wrong class. Did they know? Γ of a class says how sure a particle is of it.
 
-# %%
+# %% tags=["hide-input"]
 chosen_gamma = iteration.posterior.class_probability.max(axis=1)
 misplaced = (kind < 2) & ((classes == whole) != (kind == 0))
 sure = np.mean(chosen_gamma[misplaced] > 0.9)
 say(f"Of the {misplaced.sum()} (to ±{2 * few}) misplaced particles half give more than "
-    f"{np.median(chosen_gamma[misplaced]):.2f} (to ±0.1) of Γ to the wrong class, and {sure:.0%} (to ±10) give it more "
-    f"than 0.9. The median of all others is {np.median(chosen_gamma[~misplaced]):.3f} (to ±0.01). So "
+    f"{np.median(chosen_gamma[misplaced]):.2f} (to ±0.1) of Γ to the wrong class, and "
+    f"{sure:.0%} (to ±10) give it more than 0.9. The median of all others is "
+    f"{np.median(chosen_gamma[~misplaced]):.3f} (to ±0.01). So "
     + ("many" if sure > 0.2 else "some" if sure else "none")
-    + " of the misplaced are *sure and wrong*, as in lesson 6: Γ compares the two maps of this moment, on this grid. It "
-    "does not know that better maps would tell another story.")
+    + " of the misplaced are *sure and wrong*, as in lesson 6: Γ compares the two maps of this moment, "
+    "on this grid. It does not know that better maps would tell another story.")
 
 # %% [markdown]
 # ## 5. Refinement, in two halves
@@ -294,21 +295,24 @@ for step in gold_standard(chosen, iteration.model.maps[whole],
 # %%
 frequencies = np.arange(box // 2 + 1) / (box * pixel_size)
 show(fsc_curves(frequencies, {f"iteration {n}": fsc_after[n] for n in (1, 3, step.number)}),
-     alt="FSC of the halves after the first, the third and the last iteration. Each curve falls later than the one before.")
+     alt="FSC of the halves after the first, the third and the last iteration. Each curve falls later "
+         "than the one before.")
 
 # %%
 show(map_views([initial, step.model.maps[0]], ["initial model", "refined"], pixel_size=pixel_size))
 
 # %%
 show(directions(step.posterior.angles),
-     alt="A map of all directions of view. Particles were seen from everywhere, from some sides more often than from others.")
+     alt="A map of all directions of view. Particles were seen from everywhere, from some sides more "
+         "often than from others.")
 
-# %%
+# %% tags=["hide-input"]
 steps = 15 / 2 ** step.state["halvings"]  # degrees between neighbouring orientations, in each iteration
-say(f"The halves agree further and further: to {resolution_text(fsc_after[1], pixel_size)} (to ±2) after the first "
-    f"iteration, to {resolution_text(step.fsc, pixel_size)} (to ±1) after the last. So finer shells are used, which "
-    "makes the orientations better, and so on. Where an iteration brings no further shell, the next one samples the "
-    f"orientations twice as finely: every {steps[0]:.1f}° at first, every {steps[-1]:.1f}° (to ±2) in the end.")
+say(f"The halves agree further and further: to {resolution_text(fsc_after[1], pixel_size)} (to ±2) "
+    f"after the first iteration, to {resolution_text(step.fsc, pixel_size)} (to ±1) after the last. So "
+    "finer shells are used, which makes the orientations better, and so on. Where an iteration brings "
+    "no further shell, the next one samples the orientations twice as finely: "
+    f"every {steps[0]:.1f}° at first, every {steps[-1]:.1f}° (to ±2) in the end.")
 
 # %% [markdown]
 # **Explain.** The first curves fall to 0 at once where their shells end: nothing finer had been looked at. Find the steps in
@@ -357,19 +361,20 @@ fsc = np.where(after, corrected(curves.masked, np.where(after, curves.randomised
 
 show(fsc_curves(frequencies, {"whole boxes": curves.unmasked, "masked": curves.masked,
                               "masked, random phases": curves.randomised, "corrected": fsc}),
-     alt="Four FSC curves. That of the masked halves lies above that of the whole boxes. With random phases it falls "
-         "steeply where they begin.")
+     alt="Four FSC curves. That of the masked halves lies above that of the whole boxes. With random "
+         "phases it falls steeply where they begin.")
 
 # %%
 for name, curve in (("whole boxes", curves.unmasked), ("masked", curves.masked), ("corrected", fsc)):
     print(f"{name:12} {resolution_text(curve, pixel_size)} (to ±1.5) at FSC = 0.143")
 
-# %%
+# %% tags=["hide-input"]
 by_mask = curves.inflation  # the highest point of the curve with random phases, beyond where they begin
-say("The mask takes away noise, so the masked curve is higher than that of the whole boxes. The curve with random "
-    "phases says how much of that is the mask's own doing. Beyond the shells where the phases become random it does not "
-    f"exceed {by_mask:.2f} (to ±0.06). "
-    + ("That is little, because the mask is soft and wide: the correction is small." if by_mask < 0.15 else
+say("The mask takes away noise, so the masked curve is higher than that of the whole boxes. The curve "
+    "with random phases says how much of that is the mask's own doing. Beyond the shells where the "
+    f"phases become random it does not exceed {by_mask:.2f} (to ±0.06). "
+    + ("That is little, because the mask is soft and wide: the correction is small."
+       if by_mask < 0.15 else
        "That is much: a good part of the masked correlation there is the mask's own.")
     + " The corrected curve is the one to report.")
 
@@ -412,7 +417,8 @@ tried = {"refined": final}
 for b_factor in (0, 500, 3000):
     weights = sharpening_weights(frequencies, fsc, b_factor)
     tried[f"B = {b_factor}"] = shellwise(mean, weights, 3) * mask
-    print(f"B = {b_factor:4} Å²: detail of 17 Å is made {np.exp(b_factor / 4 / 17**2):4.1f} times as strong")
+    stronger = np.exp(b_factor / 4 / 17**2)
+    print(f"B = {b_factor:4} Å²: detail of 17 Å is made {stronger:4.1f} times as strong")
 show(map_views(list(tried.values()), list(tried), pixel_size=pixel_size))
 
 # %% [markdown]
@@ -422,15 +428,17 @@ show(map_views(list(tried.values()), list(tried), pixel_size=pixel_size))
 # %%
 strength = np.sqrt(signal_power(np.stack(list(tried.values()))) / signal_power(states[0].density[None]))
 strength /= strength[:, 6:7]  # shell 6: 352 Å / 6 = 59 Å
-show(draw_curves(frequencies, dict(zip(tried, strength)), ylabel="strength / that of the truth", limits=(0, 2), points=True,
-                 alt="That of the refined map falls the most. With B = 0 it falls less, with B = 500 it stays the nearest "
-                     "to 1, and with B = 3000 it leaves the picture at the top."))
+show(draw_curves(frequencies, dict(zip(tried, strength)), ylabel="strength / that of the truth",
+                 limits=(0, 2), points=True,
+                 alt="That of the refined map falls the most. With B = 0 it falls less, with B = 500 "
+                     "it stays the nearest to 1, and with B = 3000 it leaves the picture at the top."))
 
-# %%
+# %% tags=["hide-input"]
 at = dict(zip(tried, strength[:, 20]))  # shell 20: 17.6 Å
-say(f"At 17.6 Å the refined map has {at['refined']:.2f} (to ±0.1) of the truth's strength, and the weighted mean "
-    f"{at['B = 0']:.2f} (to ±0.1). With the right $B$ this becomes {at['B = 500']:.2f} (to ±0.15): what the envelope took "
-    f"is given back. With the wrong one it is {at['B = 3000']:.1f} (to ±1), far too much.")
+say(f"At 17.6 Å the refined map has {at['refined']:.2f} (to ±0.1) of the truth's strength, and the "
+    f"weighted mean {at['B = 0']:.2f} (to ±0.1). With the right $B$ this becomes "
+    f"{at['B = 500']:.2f} (to ±0.15): what the envelope took is given back. With the wrong "
+    f"one it is {at['B = 3000']:.1f} (to ±1), far too much.")
 
 # %% [markdown]
 # **Explain.** With the right $B$ the inner detail has more contrast. At 17 Å the envelope itself had not taken much, a third.
@@ -477,17 +485,20 @@ show(map_views([aligned, truth], ["refined, turned", "truth"], pixel_size=pixel_
 # %%
 map_viewer([aligned, truth], pixel_size=pixel_size, names=["refined", "truth"], level=2.2)
 
-# %%
+# %% tags=["hide-input"]
 nyquist = 2 * pixel_size  # what a curve that never falls counts as
-reported, true = (resolution(curve, pixel_size, threshold=t) or nyquist for curve, t in ((fsc, 0.143), (in_mask, 0.5)))
+reported = resolution(fsc, pixel_size, threshold=0.143) or nyquist
+true = resolution(in_mask, pixel_size, threshold=0.5) or nyquist
 in_box = resolution(step.fsc, pixel_size) or nyquist
-say(("This time the hand is **wrong**: the map is a mirror image of the truth, and was mirrored before it was compared."
+say(("This time the hand is **wrong**: the map is a mirror image of the truth, and was mirrored before "
+     "it was compared."
      if score.alignment.mirrored else
      "This time the hand is **right**: the map could be turned onto the truth as it was.")
-    + "\n\nThe resolution of the halves in a mask, and the true one in a mask that was made in the same way, differ by "
-    f"{abs(reported - true):.1f} Å (to ±1.5). That is what the two halves are for. Note how much the *number* depends on "
-    f"what is counted: the same map has {reported:.1f} Å (to ±1.5) in its mask and {in_box:.1f} Å (to ±1) in the whole "
-    "box. A resolution without a word on the mask says little.")
+    + "\n\nThe resolution of the halves in a mask, and the true one in a mask that was made in the "
+    f"same way, differ by {abs(reported - true):.1f} Å (to ±1.5). That is what the two halves are for. "
+    "Note how much the *number* depends on what is counted: the same map has "
+    f"{reported:.1f} Å (to ±1.5) in its mask and {in_box:.1f} Å (to ±1) in the whole box. A resolution "
+    "without a word on the mask says little.")
 
 # %% [markdown]
 # **Explain.** The hand was decided by chance in section 3, and nothing since could change it: every projection of the map fits

@@ -21,7 +21,7 @@
 # %%
 import numpy as np
 
-from cryoedu.course import carry_on, check, hint, progress
+from cryoedu.course import carry_on, check, hint, progress, say
 from cryoedu.datasets.portraits import portrait
 from cryoedu.figures import image_grid, show
 from cryoedu.figures.phases import amplitudes_and_phases, error_curves
@@ -322,13 +322,17 @@ def end_of(which, start):
     return "object" if upright > 0.99 else "twin" if turned > 0.99 else "neither"
 
 
-for which, name in enumerate(last.objects):
-    print(f"{name:30}", ", ".join(end_of(which, start) for start in range(4)))
+ends = {name: [end_of(which, start) for start in range(4)] for which, name in enumerate(last.objects)}
+for name, reached in ends.items():
+    print(f"{name:30}", ", ".join(reached))
 
-# %% [markdown]
-# **Explain.** With a known outline all four starts succeed, and the twin is gone: it would not fit into the outline.
-# With the square alone most of them fail, even with the better method. **What we know beforehand decides whether the
-# search succeeds.** In practice one runs many starts and keeps the one with the smallest error.
+# %% tags=["hide-input"]
+_, known, square = ends.values()
+say(f"""**Explain.** With a known outline {known.count("object")} of four starts succeed, and
+{"a twin turns up" if "twin" in known else "the twin is gone: it would not fit into the outline"}.
+With the square alone {square.count("neither")} of four fail, even with the better method. **What we
+know beforehand decides whether the search succeeds.** In practice one runs many starts and keeps
+the one with the smallest error.""")
 
 # %% [markdown]
 # ## 6. Is an error of 0 a proof?
@@ -341,22 +345,27 @@ for which, name in enumerate(last.objects):
 # smaller window? And the correlation with the face?
 
 # %%
+alike, misfit = {}, {}
 for n in (64, 40, 36, 32):
     edge = (n - 32) // 2
     small, allowed = np.zeros((n, n)), np.zeros((n, n), dtype=bool)
     small[edge:edge + 32, edge:edge + 32], allowed[edge:edge + 32, edge:edge + 32] = face, True
     ends = [find_phases(np.abs(np.fft.fft2(small)), allowed, seed) for seed in starts]
     one, errors = min(ends, key=lambda end: end[1][-1])
-    best = max(correlation(one, small), correlation(one[::-1, ::-1], small))
+    alike[n] = max(correlation(one, small), correlation(one[::-1, ::-1], small))
+    misfit[n] = errors[-1]
     print(f"window {n} × {n}: about {n * n // 2:4} amplitudes for 1024 pixels   "
-          f"error {errors[-1]:.2f}   correlation {best:.2f}")
+          f"error {misfit[n]:.2f}   correlation {alike[n]:.2f}")
+
+# %% tags=["hide-input"]
+say(f"""**Explain.** Even the largest of the four errors is {max(misfit.values()):.2f} (to ±0.01). But
+the smaller the window, the less the picture has to do with the face: the correlation falls from
+{alike[64]:.1f} (to ±0.1) to {alike[32]:.1f} (to ±0.2). There are fewer measured numbers than
+unknown pixels, so many densities fit perfectly, and we found one of them. A perfect fit proves
+something only if there are many more data than unknowns. This trap is called *overfitting*;
+lessons 3 and 9 are about it.""")
 
 # %% [markdown]
-# **Explain.** The error is 0.00 in every window. But the smaller the window, the less the picture has to do with the
-# face: in the last one it is simply wrong. There are fewer measured numbers than unknown pixels, so many densities fit
-# perfectly, and we found one of them. A perfect fit proves something only if there are many more data than unknowns.
-# This trap is called *overfitting*; lessons 3 and 9 are about it.
-#
 # It is also the reason why this does not simply work for crystals: a crystal repeats itself without empty space around
 # the molecules, and gives too few amplitudes. Crystallographers bring in other knowledge: heavy atoms, or a similar
 # molecule.

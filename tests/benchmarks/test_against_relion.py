@@ -12,10 +12,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from cryoedu.files.star import write_tables
 from cryoedu.geometry.euler import matrix_to_euler, random_rotations
+from cryoedu.microscope import write_map
 from cryoedu.microscope.specimen import Specimen
-from cryoedu.particles import Particles, write_map, write_particles
-from cryoedu.particles.tables import write_tables
+from cryoedu.particles import Particles, write_particles
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

@@ -6,6 +6,7 @@ import inspect
 import json
 import linecache
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -197,6 +198,19 @@ def test_a_loop_without_an_end_is_stopped_and_leaves_no_thread(cell, monkeypatch
     assert message.state == "wrong" and "stopped after" in message.text
     assert time.monotonic() - began < 20 and threading.active_count() == threads
     assert carry_on("3.2") is lesson03.posterior
+
+
+def test_a_server_that_was_started_in_the_background_has_the_time_limit_too(monkeypatch):
+    """A shell lets what it starts with '&' ignore Ctrl-C, and its children inherit that."""
+    monkeypatch.setattr(limits, "PROCESSOR_SECONDS", 0.3)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        ends = time.monotonic() + 10
+        with pytest.raises(limits.TooLong):
+            limits.limited(lambda: [None for _ in iter(lambda: time.monotonic() < ends, False)])
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_while_an_answer_is_judged_is_the_learners_own():

@@ -1,11 +1,11 @@
-"""Portraits: from a package that is installed anyway, of a free licence, ready to be a reference."""
+"""Portraits: of a free licence, small, ready to be a reference."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from cryoedu.datasets.portraits import PORTRAITS, portrait
+from cryoedu.datasets.portraits import PORTRAITS, portrait, resized
 from cryoedu.errors import InputError
 
 
@@ -28,3 +28,15 @@ def test_the_two_differ():
 def test_what_there_is_not_is_said(name, box, says):
     with pytest.raises(InputError, match=says):
         portrait(name, box)
+
+
+def test_what_shrinks_is_blurred_first():
+    """Stripes finer than the new pixels would become stripes of another width."""
+    x = np.arange(120) / 120
+    slope = np.broadcast_to(x, (120, 120))
+    shrunk = resized(slope, (20, 30))
+    assert shrunk.shape == (20, 30)
+    np.testing.assert_allclose(shrunk[:, 4:-4], np.broadcast_to((np.arange(30) * 4 + 1.5)[4:-4] / 120, (20, 22)),
+                               atol=1e-9)
+    stripes = np.broadcast_to(np.arange(120) % 5 == 0, (120, 120)).astype(float)
+    assert np.ptp(resized(stripes, (30, 30))[5:-5, 5:-5]) < 0.15

@@ -12,10 +12,11 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from cryoedu.figures import displays as D
+from cryoedu.files.mrc import write_stack
 from cryoedu.inference.model import Model, signal_power
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.specimen import Specimen
-from cryoedu.particles import CTFParameters, ImageStack, Optics, Particles, write_stack
+from cryoedu.particles import CTFParameters, ImageStack, Optics, Particles
 from cryoedu.validation.masked import MaskedFSC
 
 N, PIXEL = 16, 5.0

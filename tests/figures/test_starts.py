@@ -23,9 +23,10 @@ from cryoedu.figures.starts import (
     verdict,
 )
 from cryoedu.geometry.euler import euler_to_matrix
+from cryoedu.geometry.fourier import low_pass
 from cryoedu.geometry.turning import mirrored, turned
-from cryoedu.inference.loop import start_model
-from cryoedu.inference.model import Iteration, low_pass, unseen
+from cryoedu.inference.model import Iteration, unseen
+from cryoedu.inference.start import start_model
 from cryoedu.microscope.experiment import simulate
 
 DIAMETER = 310.0

@@ -11,13 +11,17 @@ from cryoedu.errors import InputError
 from cryoedu.geometry.euler import angular_distance, euler_to_matrix, matrix_to_euler
 from cryoedu.geometry.fourier import fourier, inverse, shells
 from cryoedu.geometry.grids import Search, search_2d, search_3d, shift_subdivision, subdivision
+from cryoedu.inference import adaptive as search_module
+from cryoedu.inference import following, kernels
 from cryoedu.inference.adaptive import Adaptive, adaptive_expectation
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
+from cryoedu.inference.em import refine
 from cryoedu.inference.expectation import expectation
 from cryoedu.inference.gridsums import Inserter, deblurred
-from cryoedu.inference.loop import refine, start_model
 from cryoedu.inference.maximisation import data_weight, mirrored_plane
+from cryoedu.inference.points import family_bytes
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.start import start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.projection import half_shape
@@ -229,15 +233,68 @@ def test_refinement_with_four_levels_comes_closer_than_its_coarse_grid():
     assert fsc(fine.model.maps[0], truth)[1:8].min() > fsc(coarse.model.maps[0], truth)[1:8].min()
 
 
-def test_sums_run_under_the_strict_array_standard():
+@pytest.mark.parametrize("room", [10**6, 1], ids=["room for all", "room for few"])
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_compiled_loops_say_what_the_array_standard_says(ndim, room, monkeypatch):
+    """Two bodies of one search: a GPU must not find other poses than the CPU."""
     import array_api_strict
 
-    experiment = simulate(Specimen(blobs(2, 1), PIXEL), 3, seed=1, snr=0.5, progress=False)
+    specimens = [Specimen(blobs(ndim, k), PIXEL) for k in range(2)]
+    experiment = simulate(specimens, 3, seed=1, snr=0.5, defocus=(8e3, 1.2e4), shift_sigma=2.0, progress=False)
+    model = start_model(experiment.particles, np.stack([s.density for s in experiment.specimens]))
+    options = {"shift_range": PIXEL, "shift_step": PIXEL}
+    search = search_2d(30, **options) if ndim == 2 else search_3d(0, **options)
+    space = FourierSpace(BOX, ndim, PIXEL, 5)
+    monkeypatch.setattr(following, "PIECE", 2**14)
+    monkeypatch.setattr(search_module, "FEWEST", room)
+    monkeypatch.setattr(search_module, "REUSED", 10**6 // room)
+    (mine, sums), (theirs, others) = (
+        adaptive_expectation(experiment.particles, model, search, Adaptive(2, diameter=60.0), space, xp=xp,
+                             budget=10**9)
+        for xp in (np, array_api_strict))
+    for name in ("log_evidence", "class_probability", "angles", "shifts", "max_probability", "overlap", "energy"):
+        np.testing.assert_allclose(getattr(mine, name), getattr(theirs, name), rtol=1e-4, atol=1e-4, err_msg=name)
+    for name in ("inserted", "weights", "dc", "squares"):
+        a, b = np.asarray(getattr(sums, name)), np.asarray(getattr(others, name))
+        np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max(), err_msg=name)
+
+
+@pytest.mark.parametrize("room", [1, 3, 50])
+def test_however_much_room_points_have_they_get_the_same_sums(room, monkeypatch):
+    """Points that find no room are inserted at once, and those that do when it is full: no image may be lost, nor
+    counted twice."""
+    experiment = simulate(Specimen(blobs(3, 1), PIXEL), 40, seed=1, snr=0.1, noise=coloured, progress=False)
     model = start_model(experiment.particles, experiment.specimens[0].density[None])
-    space = FourierSpace(BOX, 2, PIXEL, BOX // 2)
-    results = [adaptive_expectation(experiment.particles, model, search_2d(30), Adaptive(), space, xp=xp, budget=10**9)
-               for xp in (np, array_api_strict)]
-    np.testing.assert_allclose(np.asarray(results[1][1].weights), results[0][1].weights, rtol=1e-4, atol=1e-6)
+    search, space = search_3d(0), FourierSpace(BOX, 3, PIXEL, 4)
+
+    def look():
+        return adaptive_expectation(experiment.particles, model, search, Adaptive(2, diameter=60.0), space, xp=np,
+                                    budget=10**9)
+
+    whole, sums = look()
+    monkeypatch.setattr(search_module, "FEWEST", room * family_bytes(space, 8, True))
+    monkeypatch.setattr(search_module, "REUSED", 10**9)
+    monkeypatch.setattr(search_module, "BLOCK", 7)
+    found, again = look()
+    np.testing.assert_allclose(found.log_evidence, whole.log_evidence, atol=1e-4)
+    np.testing.assert_allclose(found.overlap, whole.overlap, rtol=1e-4, atol=1e-4)
+    for name in ("inserted", "weights", "dc"):
+        a, b = getattr(again, name), getattr(sums, name)
+        np.testing.assert_allclose(a, b, atol=2e-6 * np.abs(b).max(), err_msg=name)
+    np.testing.assert_allclose(again.squares, sums.squares, rtol=1e-6)
+
+
+def test_the_exponential_of_the_kernels_is_the_exponential():
+    x = np.linspace(-74.9, 0, 20_001, dtype=np.float32)
+    gamma, of_points, of_shifts, log_evidence = kernels.weigh(
+        np.zeros((1, 4), np.float32), np.zeros(4, np.float32), x, np.zeros(1, np.float32), 64,
+        np.zeros(len(x), np.int64), np.zeros((1, 4), np.float32), np.eye(3)[None],
+        np.zeros((1, 1, 1, 2), np.float32), np.zeros(0, np.int64), np.zeros((0, 3, 3)), np.zeros(2), np.zeros(2), 2)
+    exact = np.exp(x.astype(np.float64))
+    np.testing.assert_allclose(gamma[:, 0], exact / exact.sum(), rtol=2e-6)
+    np.testing.assert_allclose(log_evidence, np.log(exact.sum()), rtol=1e-6)
+    np.testing.assert_array_equal(of_points, gamma[:, 0])
+    np.testing.assert_allclose(of_shifts, 1, rtol=1e-6)
 
 
 @pytest.mark.parametrize("options", [{"assignment": MAXIMUM_CROSS_CORRELATION}, {"space": "real"}])

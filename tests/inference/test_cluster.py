@@ -15,20 +15,21 @@ from commandline import cryoedu
 
 distributed = pytest.importorskip("distributed", reason="the extra is not installed: pip install 'cryoedu[cluster]'")
 
-from cryoedu.checkpoints import read_checkpoint  # noqa: E402
 from cryoedu.errors import InputError  # noqa: E402
 from cryoedu.geometry.grids import local_search, search_2d, search_3d  # noqa: E402
 from cryoedu.geometry.masks import soft_sphere  # noqa: E402
 from cryoedu.inference import cluster as clusters  # noqa: E402
 from cryoedu.inference.adaptive import Adaptive  # noqa: E402
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION  # noqa: E402
-from cryoedu.inference.crossfit import cross_fit  # noqa: E402
-from cryoedu.inference.gold import Sampling, gold_standard  # noqa: E402
-from cryoedu.inference.jobs import classify2d, classify3d, classify3d_in_folds  # noqa: E402
-from cryoedu.inference.loop import refine, start_model  # noqa: E402
+from cryoedu.inference.crossfit import classify3d_in_folds, cross_fit  # noqa: E402
+from cryoedu.inference.em import classify2d, classify3d, refine  # noqa: E402
+from cryoedu.inference.gold import gold_standard  # noqa: E402
+from cryoedu.inference.settings import Sampling  # noqa: E402
+from cryoedu.inference.start import start_model  # noqa: E402
 from cryoedu.particles import read_particles  # noqa: E402
 from cryoedu.particles.resampling import resample  # noqa: E402
 from cryoedu.particles.stack import ImageStack  # noqa: E402
+from cryoedu.runs.checkpoints import read_checkpoint  # noqa: E402
 
 SPACE = search_3d(0, shift_range=PIXEL, shift_step=PIXEL)
 
@@ -197,17 +198,17 @@ def test_progress_counts_blocks_to_the_end(client, particles, blobs):
 @pytest.mark.parametrize(("first", "second"), [(False, True), (True, False)], ids=["to a cluster", "off a cluster"])
 def test_a_run_goes_on_with_and_without_a_cluster(first, second, client, star, tmp_path, monkeypatch):
     """Begun on a laptop, continued where there are more machines; or the other way round."""
-    monkeypatch.setattr("cryoedu.report.write_report", lambda folder: folder)
+    monkeypatch.setattr("cryoedu.runs.report.write_report", lambda folder: folder)
     job = ["classify3d", star, "--k", 2, "--reference", star.with_name("map.mrc"), "--healpix-order", 0,
            "--offset-range", 6, "--strict-highres", 16, "--array-library", "numpy"]
     where = ["--cluster", client.scheduler.address]
     assert cryoedu(*job, "--iter", 4, "--o", tmp_path / "whole") == ""
     ended = RuntimeError("as if it was stopped")
     with monkeypatch.context() as patch, pytest.raises(RuntimeError):
-        from cryoedu import runs
+        from cryoedu.runs import output
 
-        write = runs.write_iteration
-        patch.setattr(runs, "write_iteration", lambda iteration, *a, **k: write(iteration, *a, **k)
+        write = output.write_iteration
+        patch.setattr(output, "write_iteration", lambda iteration, *a, **k: write(iteration, *a, **k)
                       if iteration.number < 3 else (_ for _ in ()).throw(ended))
         cryoedu(*job, "--iter", 4, "--o", tmp_path / "parts", *(where if first else []))
     assert read_checkpoint(tmp_path / "parts" / "run_checkpoint.npz").number == 2

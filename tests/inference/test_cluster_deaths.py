@@ -18,14 +18,14 @@ from commandline import cryoedu, heed_ctrl_c
 
 pytest.importorskip("distributed", reason="the extra is not installed: pip install 'cryoedu[cluster]'")
 
-from cryoedu.checkpoints import read_checkpoint
 from cryoedu.errors import InputError
 from cryoedu.geometry.grids import search_3d
 from cryoedu.inference import cluster as clusters
-from cryoedu.inference.loop import refine
+from cryoedu.inference.em import refine
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles import read_particles, write_particles
+from cryoedu.runs.checkpoints import read_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -173,7 +173,7 @@ def test_ctrl_c_ends_workers_too_and_leaves_a_run_that_goes_on(tmp_path):
     star, out, whole = write_stack(tmp_path), tmp_path / "out", tmp_path / "whole"
     job = ["classify3d", star, "--k", 2, "--reference", star.with_name("map.mrc"), "--healpix-order", 1,
            "--offset-range", 6, "--iter", 12, "--array-library", "numpy"]
-    command = [sys.executable, "-c", "from cryoedu.cli import main; main()", *map(str, job), "--o", str(out)]
+    command = [sys.executable, "-c", "from cryoedu.commands.app import main; main()", *map(str, job), "--o", str(out)]
     with subprocess.Popen([*command, "--cluster", "2"], start_new_session=True, text=True, stderr=subprocess.PIPE,
                           stdout=subprocess.PIPE, preexec_fn=heed_ctrl_c) as process:
         while not (out / "run_it002_data.star").exists():

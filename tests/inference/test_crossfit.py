@@ -14,9 +14,9 @@ from cryoedu.geometry.masks import soft_sphere
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
 from cryoedu.inference.blocks import as_columns, prepare
 from cryoedu.inference.crossfit import agreed, confirmed, cross_fit
-from cryoedu.inference.jobs import seeds_from_subsets
+from cryoedu.inference.em import refine, seeds_from_subsets
 from cryoedu.inference.local import local_expectation
-from cryoedu.inference.loop import opening, refine
+from cryoedu.inference.loop import opening
 from cryoedu.inference.oracle import oracle
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.experiment import simulate

@@ -12,13 +12,14 @@ from cryoedu.geometry.euler import euler_to_matrix
 from cryoedu.geometry.fourier import components, gather, scatter, shift_phases
 from cryoedu.inference import defocus
 from cryoedu.inference.defocus import model_of, refine_defocus
-from cryoedu.inference.loop import start_model
+from cryoedu.inference.start import start_model
+from cryoedu.microscope import write_map
 from cryoedu.microscope.ctf import ctf_components
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.projection import project
 from cryoedu.microscope.specimen import Specimen
-from cryoedu.particles import write_map, write_particles
+from cryoedu.particles import write_particles
 from cryoedu.particles.particles import CTFParameters
 
 BOX, PIXEL = 32, 3.0
@@ -125,7 +126,7 @@ def test_premultiplied_images_say_what_bare_ones_say():
 
 def test_a_map_of_any_grey_scale_and_filter_serves():
     """Sharpened, filtered, on another scale: each shell is fitted, and what is left is the noise."""
-    from cryoedu.inference.model import low_pass
+    from cryoedu.geometry.fourier import low_pass
 
     particles, model, _ = problem(80, sigma=0.0)
     made = model_of(particles, 7.3 * low_pass(model.maps, PIXEL, 12.0) + 2.0 * model.maps, **QUIET)
@@ -173,7 +174,7 @@ def test_bad_input_is_a_sentence():
 def test_from_a_shell(tmp_path):
     from typer.testing import CliRunner
 
-    from cryoedu.cli import app
+    from cryoedu.commands.app import app
     from cryoedu.particles import read_particles
 
     particles, model, error = problem(40)

@@ -14,8 +14,10 @@ from cryoedu.geometry.grids import LocalSearch, search_3d
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.inference import gold
 from cryoedu.inference.adaptive import Adaptive
-from cryoedu.inference.gold import Sampling, gold_standard, halves_of, next_stage
-from cryoedu.inference.loop import noise_power, refine, start_model
+from cryoedu.inference.em import refine
+from cryoedu.inference.gold import gold_standard, halves_of, next_stage
+from cryoedu.inference.settings import Sampling
+from cryoedu.inference.start import noise_power, start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.specimen import Specimen
@@ -154,7 +156,7 @@ def test_going_on_gives_the_same_bits(experiment):
     few = experiment.particles.subset_of(np.arange(40))
     whole = list(refined(few, iterations=4))
     at = whole[1]
-    rest = list(refined(few, iterations=4, number_from=3, parts=at.parts, state=at.state))
+    rest = list(refined(few, iterations=4, after=at))
     assert [t.number for t in rest] == [t.number for t in whole[2:]]
     np.testing.assert_array_equal(rest[-1].model.maps, whole[-1].model.maps)
     np.testing.assert_array_equal(rest[-1].posterior.angles, whole[-1].posterior.angles)

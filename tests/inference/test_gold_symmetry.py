@@ -81,7 +81,7 @@ def test_going_on_gives_the_same_bits(d2, turns):
     search = search_3d(1, shift_range=10, shift_step=10)
     at = turns[2]
     again = list(gold_standard(d2.particles, d2.specimens[0].density, search, symmetry="D2", iterations=5,
-                               number_from=4, model=at.model, parts=at.parts, state=at.state, **QUICK))
+                               after=at, **QUICK))
     assert [turn.number for turn in again] == [turn.number for turn in turns[3:]]
     for one, other in zip(turns[3:], again, strict=True):
         np.testing.assert_array_equal(one.model.maps, other.model.maps)

@@ -13,9 +13,9 @@ from cryoedu.geometry.grids import Search, local_search, perturbed
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
 from cryoedu.inference.expectation import expectation
 from cryoedu.inference.local import heavy, local_expectation
-from cryoedu.inference.loop import start_model
 from cryoedu.inference.oracle import oracle
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.start import start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.specimen import Specimen

@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 
 from cryoedu.errors import InputError
+from cryoedu.geometry.fourier import low_pass
 from cryoedu.geometry.grids import search_2d, search_3d
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
-from cryoedu.inference.loop import hidden_parts, noise_power, opening, refine, start_model
-from cryoedu.inference.model import low_pass, signal_power
+from cryoedu.inference.em import refine
+from cryoedu.inference.loop import opening
+from cryoedu.inference.model import Checkpoint, signal_power
+from cryoedu.inference.mstep import hidden_parts
+from cryoedu.inference.start import noise_power, start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.specimen import Specimen
@@ -73,7 +77,7 @@ def test_a_loop_goes_on_from_a_model_as_if_it_had_not_stopped():
     search = search_2d(20, shift_range=5, shift_step=5)
     options = {"iterations": 4, "radii": [4, 6, 8, 10], "perturb_seed": 7, "array_library": "numpy"}
     whole = list(refine(experiment.particles, start, search, **options))
-    rest = list(refine(experiment.particles, whole[1].model, search, number_from=3, **options))
+    rest = list(refine(experiment.particles, start, search, after=whole[1], **options))
     assert [i.number for i in rest] == [3, 4]
     for once, again in zip(whole[2:], rest):
         np.testing.assert_array_equal(once.model.maps, again.model.maps)
@@ -88,8 +92,8 @@ def test_a_loop_goes_on_with_a_class_that_lost_all_its_particles():
     model = replace(start_model(experiment.particles, np.stack([image, 0 * image])), class_weights=np.array([1.0, 0.0]))
     with pytest.raises(InputError, match="reference 2 is zero everywhere"):
         refine(experiment.particles, model, search_2d(20), array_library="numpy")
-    (last,) = refine(experiment.particles, model, search_2d(20), iterations=3, number_from=3, tau2_fudge=2.0,
-                     array_library="numpy")
+    (last,) = refine(experiment.particles, model, search_2d(20), iterations=3, after=Checkpoint(2, [model]),
+                     tau2_fudge=2.0, array_library="numpy")
     assert last.model.class_weights[1] == pytest.approx(0, abs=1e-6) and np.isfinite(last.model.maps).all()
 
 
@@ -112,7 +116,7 @@ def test_a_known_tau2_shrinks_by_the_wiener_factor():
     from cryoedu.geometry.fourier import fourier, shells
     from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
     from cryoedu.inference.expectation import expectation
-    from cryoedu.inference.loop import maximisation
+    from cryoedu.inference.mstep import maximisation
     from cryoedu.inference.spaces import FourierSpace
 
     rng = np.random.default_rng(0)
@@ -312,7 +316,7 @@ def test_the_first_noise_needs_little_memory_and_does_not_depend_on_how_the_imag
     tracemalloc.stop()
     assert peak < images.nbytes
     assert power[0, -20:] == pytest.approx(expected, rel=0.02)
-    monkeypatch.setattr("cryoedu.inference.loop.POWER_BLOCK", images.size)
+    monkeypatch.setattr("cryoedu.inference.start.POWER_BLOCK", images.size)
     np.testing.assert_allclose(power, noise_power(particles, space), rtol=1e-9)
 
 

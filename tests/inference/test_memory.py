@@ -19,8 +19,8 @@ from cryoedu.geometry.euler import matrix_to_euler, random_rotations
 from cryoedu.geometry.grids import local_search, search_3d
 from cryoedu.inference import adaptive, expectation, local, reconstruction
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
-from cryoedu.inference.loop import start_model
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.start import start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.specimen import Specimen
 

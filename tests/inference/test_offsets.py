@@ -13,11 +13,12 @@ from cryoedu.geometry.fourier import components, gather, shift_phases
 from cryoedu.geometry.grids import Search, local_search, search_2d, shift_subdivision, subdivision
 from cryoedu.inference.adaptive import Adaptive, adaptive_expectation
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
+from cryoedu.inference.em import refine
 from cryoedu.inference.expectation import expectation
 from cryoedu.inference.local import local_expectation
-from cryoedu.inference.loop import refine, start_model
 from cryoedu.inference.offsets import distances2, log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.start import start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.projection import project
 from cryoedu.microscope.specimen import Specimen

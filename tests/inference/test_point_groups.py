@@ -13,19 +13,19 @@ import pytest
 
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import euler_to_matrix, matrix_to_euler, random_rotations
+from cryoedu.geometry.fourier import low_pass
 from cryoedu.geometry.grids import search_2d, search_3d
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.geometry.symmetry import asymmetric_unit, symmetrised_rotations, symmetry_operators
 from cryoedu.geometry.turning import turned
 from cryoedu.inference.adaptive import Adaptive, adaptive_expectation
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
+from cryoedu.inference.em import classify3d, refine
 from cryoedu.inference.expectation import expectation
 from cryoedu.inference.gridsums import Inserter
-from cryoedu.inference.jobs import classify3d
-from cryoedu.inference.loop import refine, start_model
-from cryoedu.inference.model import low_pass
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.start import start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.specimen import Specimen
@@ -169,7 +169,7 @@ def test_the_start_is_symmetrised_once_and_a_run_goes_on_as_if_it_had_not_stoppe
     options = {"iterations": 3, "symmetry": group, "perturb_seed": 5, "array_library": "numpy"}
     whole = list(refine(experiment.particles, start, search_3d(0), **options))
     assert asymmetry(lopsided, group) > 0.5 and asymmetry(whole[0].before.maps[0], group) < 0.02
-    (last,) = refine(experiment.particles, whole[1].model, search_3d(0), number_from=3, **options)
+    (last,) = refine(experiment.particles, start, search_3d(0), after=whole[1], **options)
     np.testing.assert_array_equal(last.model.maps, whole[2].model.maps)
 
 

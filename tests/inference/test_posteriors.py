@@ -12,8 +12,9 @@ from cryoedu.datasets import load
 from cryoedu.errors import InputError
 from cryoedu.geometry.grids import search_2d, search_3d
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
-from cryoedu.inference.loop import refine, start_model
+from cryoedu.inference.em import refine
 from cryoedu.inference.posteriors import turned_back, whole_posterior
+from cryoedu.inference.start import start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.realspace import rotate, shift
 

@@ -11,9 +11,10 @@ from cryoedu.errors import InputError
 from cryoedu.geometry.fourier import fourier, radial_mean, shells
 from cryoedu.inference import reconstruction
 from cryoedu.inference.reconstruction import reconstruct
+from cryoedu.microscope import read_map
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.specimen import Specimen
-from cryoedu.particles import read_map, read_particles
+from cryoedu.particles import read_particles
 from cryoedu.validation.fsc import fsc, resolution
 
 RELION = Path(__file__).parents[1] / "data" / "relion"

@@ -17,11 +17,12 @@ from cryoedu.geometry.fourier import components, gather, scatter, shift_phases
 from cryoedu.geometry.grids import Search, search_2d, search_3d, shift_subdivision, subdivision
 from cryoedu.inference.adaptive import Adaptive, adaptive_expectation
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
+from cryoedu.inference.em import refine
 from cryoedu.inference.expectation import expectation
-from cryoedu.inference.loop import refine, start_model
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.inference.scales import estimated_scales, micrograph_groups, scaled
 from cryoedu.inference.spaces import FourierSpace, RealSpace
+from cryoedu.inference.start import start_model
 from cryoedu.microscope.ctf import ctf_components
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.projection import project
@@ -211,23 +212,24 @@ def test_scales_stand_in_the_files_and_survive_a_checkpoint(tmp_path):
     """rlnGroupScaleCorrection, micrograph by micrograph, as RELION shows it; and a resumed run goes on with them."""
     import starfile
 
-    from cryoedu.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+    from cryoedu.inference.model import Checkpoint
     from cryoedu.particles import write_particles
     from cryoedu.particles.star import read_particles
-    from cryoedu.runs import write_iteration
+    from cryoedu.runs.checkpoints import read_checkpoint, write_checkpoint
+    from cryoedu.runs.output import write_iteration
 
     particles, model, _, group = micrographs(2, 40)
     write_particles(particles, tmp_path / "particles.star")
     particles = read_particles(tmp_path / "particles.star")
     options = {"scale": True, "iterations": 3, "array_library": "numpy"}
     _, second, third = refine(particles, model, search_2d(30), **options)
-    write_iteration(second, particles, tmp_path / "run_it002", tau2_fudge=None)
+    write_iteration(second, particles, tmp_path / "run_it002")
     table = starfile.read(tmp_path / "run_it002_model.star")["model_groups"]
     np.testing.assert_allclose(table["rlnGroupScaleCorrection"], second.model.scales, rtol=1e-5)
     assert table["rlnGroupName"].tolist() == [f"mic{g}.mrc" for g in range(5)]
     assert table["rlnGroupNrParticles"].tolist() == np.bincount(group).tolist()
     write_checkpoint(Checkpoint(2, [second.model]), tmp_path / "run_checkpoint.npz")
-    again = read_checkpoint(tmp_path / "run_checkpoint.npz").model
-    (resumed,) = refine(particles, again, search_2d(30), number_from=3, **options)
+    at = read_checkpoint(tmp_path / "run_checkpoint.npz")
+    (resumed,) = refine(particles, model, search_2d(30), after=at, **options)
     np.testing.assert_array_equal(resumed.model.scales, third.model.scales)
     np.testing.assert_array_equal(resumed.model.maps, third.model.maps)

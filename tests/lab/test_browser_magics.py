@@ -8,7 +8,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 LOAD = """%load_ext cryoedu
 from cryoedu.datasets import load
-from cryoedu.inference.jobs import start_model
+from cryoedu.inference.start import start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.particles.particles import CTFParameters
 from cryoedu.validation.masked import masked_fsc

@@ -14,20 +14,20 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cryoedu.status import Status, recorded, status_of, write_status
+from cryoedu.runs.status import Status, recorded, status_of, write_status
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PANEL = "#cryoedu-runs"
 HERE = Path(__file__).parents[2]
-SCRIPT = """from cryoedu.background import start
+SCRIPT = """from cryoedu.commands.background import start
 print(start("classify2d", "sim/particles_data.star", o="runs/job001", k=3, psi_step=15, offset_range=4, iter=400))"""
 HOSTILE = "<img src=x onerror=console.error(1)>"
 
 
 def cryoedu(folder, *arguments):
-    subprocess.run([sys.executable, "-m", "cryoedu.cli", *arguments], cwd=folder, check=True, capture_output=True,
-                   env={**os.environ, "PYTHONPATH": str(HERE)})
+    subprocess.run([sys.executable, "-m", "cryoedu.commands.app", *arguments], cwd=folder, check=True,
+                   capture_output=True, env={**os.environ, "PYTHONPATH": str(HERE)})
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,10 @@ import pytest
 from matplotlib.image import imread
 
 from cryoedu.datasets import load
+from cryoedu.datasets.portraits import resized
 from cryoedu.figures.surface import shaded
-from cryoedu.particles.mrc import write_map, write_stack
+from cryoedu.files.mrc import write_stack
+from cryoedu.microscope.specimen import write_map
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -164,10 +166,8 @@ def test_a_map_s_slices_follow_the_crosshair(viewer, folder):
 
 def outline(picture):
     """Which pixels are not background, cut to what is there, as 40 × 40 of them."""
-    from skimage.transform import resize
-
     rows, columns = (np.flatnonzero(picture.any(axis=axis)) for axis in (1, 0))
-    return resize(picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(float), (40, 40))
+    return resized(picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(float), (40, 40))
 
 
 def test_the_surface_is_where_the_density_is_and_turns_with_keys(viewer, folder):

@@ -18,7 +18,7 @@ from plugins import Ask, get, server
 from cryoedu.errors import InputError
 from cryoedu.lab import files, images, rows, tables
 from cryoedu.lab.files import open_mrc, pixels
-from cryoedu.particles.mrc import write_map
+from cryoedu.microscope.specimen import write_map
 
 ASKED = {"mrc/statistics": "a.map", "mrc/plane": "a.map", "mrc/gallery": "a.map", "mrc/volume": "a.map",
          "star": "a.star", "star/rows": "a.star"}

@@ -98,11 +98,11 @@ def test_the_server_stays_small(running):
         assert get(url, address, path="sub/particles.mrcs")[0] == 200
     assert get(url, "star/rows", path="particles.star", sort=4)[0] == 200
     loaded = {part for mapped in psutil.Process(process).memory_maps() for part in Path(mapped.path).parts}
-    assert "numpy" in loaded and not loaded & {"scipy", "pandas", "matplotlib", "llvmlite", "numba", "skimage", "gemmi"}
+    assert "numpy" in loaded and not loaded & {"scipy", "pandas", "matplotlib", "llvmlite", "numba", "gemmi"}
 
 
 def test_importing_the_extension_computes_nothing():
-    heavy = ["scipy", "matplotlib", "numba", "pandas", "skimage", "cupy", "IPython", "anywidget"]
+    heavy = ["scipy", "matplotlib", "numba", "pandas", "cupy", "IPython", "anywidget"]
     code = ("import sys, importlib; from cryoedu import lab; "
             "[importlib.import_module(f'cryoedu.lab.{name}').HANDLERS for name in lab.MODULES]; "
             f"print([m for m in {heavy} if m in sys.modules])")

@@ -13,8 +13,8 @@ import pytest
 from plugins import Ask
 
 from cryoedu.errors import InputError
+from cryoedu.files.star import read_tables
 from cryoedu.lab import rows, tables
-from cryoedu.particles.tables import read_tables
 
 RELION = Path(__file__).parents[1] / "data" / "relion"
 

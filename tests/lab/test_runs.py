@@ -18,7 +18,8 @@ from plugins import TOKEN, get, server, unpacked
 
 from cryoedu.errors import InputError
 from cryoedu.lab import runs
-from cryoedu.status import STATUS, Status, write_status
+from cryoedu.runs.names import STATUS
+from cryoedu.runs.status import Status, write_status
 
 MAP = Path(__file__).parents[1] / "data" / "relion" / "map.mrc"
 

@@ -201,7 +201,7 @@ def test_what_is_written_is_what_was_made(tmp_path):
         np.testing.assert_allclose(read.ctf.defocus_u, made.truth.ctf.defocus_u, rtol=1e-6)
         np.testing.assert_allclose(read.ctf.astigmatism_angle, made.truth.ctf.astigmatism_angle, atol=1e-4)
         np.testing.assert_allclose(read.ctf.b_factor, 20.0)
-    from cryoedu.particles.mrc import read_map
+    from cryoedu.microscope.specimen import read_map
 
     for k, s in enumerate(made.specimens, start=1):
         back = read_map(path.parent / f"truth_class{k:03d}.mrc")

@@ -53,6 +53,16 @@ def test_the_students_notebook_is_the_one_its_source_gives(path):
     assert B.BEGIN not in built and B.END not in built
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
+def test_words_are_not_read_before_they_are_due(path):
+    """The code of a cell that explains a run gives the answer away before the learner has predicted anything."""
+    for cell in B.student_notebook(path).cells:
+        if cell.cell_type == "code" and re.search(r"^say\(", cell.source, flags=re.MULTILINE):
+            assert cell.metadata.get("jupyter", {}).get("source_hidden"), cell.source
+            shows = r"^\s*(show|print|check|\w+ = carry_on)\("
+            assert not re.search(shows, cell.source, flags=re.MULTILINE), cell.source
+
+
 @pytest.mark.notebook
 def test_a_notebook_that_was_changed_by_hand_is_found(small):
     B.build(small)

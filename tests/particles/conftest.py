@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cryoedu.particles import write_stack
+from cryoedu.files.mrc import write_stack
 
 
 def star_text(rows="000001@a.mrcs 1 10000 9000 30\n000002@a.mrcs 1 11000 9500 40\n",

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from cryoedu.errors import InputError
-from cryoedu.particles import read_particles, write_stack
+from cryoedu.files.mrc import write_stack
+from cryoedu.particles import read_particles
 
 
 def noise(count, n=4, seed=0):

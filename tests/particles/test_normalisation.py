@@ -69,7 +69,7 @@ def test_what_cannot_be_normalised_is_a_sentence():
 def test_a_shell_is_warned_once_and_can_normalise(tmp_path):
     from typer.testing import CliRunner
 
-    from cryoedu.cli import app
+    from cryoedu.commands.app import app
 
     particles = replace(uneven(), angles=np.zeros((60, 3)))
     write_particles(particles, tmp_path / "p.star")

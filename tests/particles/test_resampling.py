@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from cryoedu.errors import InputError
+from cryoedu.files.mrc import write_stack
 from cryoedu.geometry.fourier import resize
-from cryoedu.particles import Optics, Particles, read_particles, resample, write_particles, write_stack
+from cryoedu.particles import Optics, Particles, read_particles, resample, write_particles
 from cryoedu.particles.resampling import ResampledImages, as_on_disk, interpolation_matrix
 
 

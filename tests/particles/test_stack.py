@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryoedu.errors import InputError
-from cryoedu.particles import ImageStack, Optics, Particles, check_images, write_stack
-from cryoedu.particles.mrc import read_header
+from cryoedu.files.mrc import read_header, write_stack
+from cryoedu.particles import ImageStack, Optics, Particles, check_images
 
 MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 

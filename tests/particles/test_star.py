@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryoedu.errors import InputError
-from cryoedu.particles import CTFParameters, ImageStack, Optics, Particles, read_particles, write_particles, write_stack
-from cryoedu.particles.tables import read_tables
+from cryoedu.files.mrc import write_stack
+from cryoedu.files.star import read_tables
+from cryoedu.particles import CTFParameters, ImageStack, Optics, Particles, read_particles, write_particles
 
 RELION = Path(__file__).parents[1] / "data" / "relion"
 

@@ -33,7 +33,7 @@ widget = ccf_board(load("protein2d", box=40), snr=0.3)
     "class_explorer": """
 from cryoedu.datasets import load_particles
 from cryoedu.geometry.grids import search_3d
-from cryoedu.inference.jobs import classify3d
+from cryoedu.inference.em import classify3d
 from cryoedu.widgets.class_explorer import class_explorer
 made = load_particles("ribosome-particles", count=80, box=16, pixel_size=22.0, progress=False)
 run = classify3d(made.particles, made.specimens[0].density, 4, search_3d(0), seed=1, iterations=3)
@@ -89,7 +89,7 @@ widget = slice_explorer(load("ribosome-80S", box=32))
     "stepper2d": """
 from cryoedu.datasets import load
 from cryoedu.geometry.grids import search_2d
-from cryoedu.inference.jobs import align2d
+from cryoedu.inference.em import align2d
 from cryoedu.microscope.experiment import simulate
 from cryoedu.widgets.stepper import em_stepper
 protein = load("protein2d", box=24)
@@ -100,7 +100,7 @@ widget = em_stepper(job, made.particles, search_2d(10), truth=made.truth)
     "stepper2d_classes": """
 from cryoedu.datasets import load
 from cryoedu.geometry.grids import search_2d
-from cryoedu.inference.jobs import classify2d
+from cryoedu.inference.em import classify2d
 from cryoedu.microscope.experiment import simulate
 from cryoedu.widgets.stepper import em_stepper
 made = simulate(load("protein2d", box=24), 150, seed=1, snr=0.5, shift_sigma=8.0, progress=False)
@@ -111,7 +111,7 @@ widget = em_stepper(job, made.particles, search, chosen=[3, 7, 9])
     "stepper3d": """
 from cryoedu.datasets import load
 from cryoedu.geometry.grids import search_3d
-from cryoedu.inference.jobs import classify3d
+from cryoedu.inference.em import classify3d
 from cryoedu.microscope.experiment import simulate
 from cryoedu.widgets.stepper import em_stepper
 ribosome = load("ribosome-80S", box=16)

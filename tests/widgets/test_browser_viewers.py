@@ -7,9 +7,9 @@ import time
 
 import numpy as np
 import pytest
-from skimage.transform import resize
 
 from cryoedu.datasets import load
+from cryoedu.datasets.portraits import resized
 from cryoedu.figures.surface import shaded
 from cryoedu.microscope.realspace import project_by_sums
 
@@ -43,7 +43,7 @@ def surface(page):
 def cut(mask):
     """A mask cut to what is there, at one size."""
     rows, columns = (np.flatnonzero(mask.any(axis=a)) for a in (1, 0))
-    return resize(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(float), (40, 40))
+    return resized(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(float), (40, 40))
 
 
 def test_the_surface_is_turned_as_the_projections_are(lab):

@@ -11,8 +11,8 @@ import pytest
 from cryoedu.datasets import load
 from cryoedu.errors import InputError
 from cryoedu.geometry.grids import search_2d, search_3d
-from cryoedu.inference.jobs import align2d, classify2d
-from cryoedu.inference.loop import refine, start_model
+from cryoedu.inference.em import align2d, classify2d, refine
+from cryoedu.inference.start import start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.widgets import stepper as module
 from cryoedu.widgets.page import pixels

@@ -1,0 +1,48 @@
+"""The expectation step, as its `Stage` asks for it: on all of a grid, from there to finer steps around what counts, or
+around known poses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryoedu.geometry.grids import LocalSearch
+from cryoedu.inference.adaptive import adaptive_expectation
+from cryoedu.inference.assignment import Assignment
+from cryoedu.inference.expectation import Tick, expectation
+from cryoedu.inference.local import local_expectation
+from cryoedu.inference.loop import Expectation, Expecter, Found, Part, Stage, State
+from cryoedu.inference.model import Model
+from cryoedu.inference.spaces import FourierSpace
+from cryoedu.particles.particles import Particles
+
+
+def searched(assignment: Assignment, xp: ModuleType, budget: int) -> Expecter:
+    """The expectation step of one part as its `Stage` says: on all of a grid, from there to finer steps around what
+    counts, or around known poses."""
+    def expect(particles: Particles, rows: NDArray[np.int64], model: Model, stage: Stage, space: FourierSpace,
+               state: State, tick: Tick) -> Found:
+        if isinstance(stage.search, LocalSearch):
+            return local_expectation(particles, model, stage.search.of(rows), space, assignment, xp=xp, budget=budget,
+                                     tick=tick)
+        if stage.adaptive is None:
+            return expectation(particles, model, stage.search, space, assignment, xp=xp, budget=budget,
+                               contrast=stage.contrast, tick=tick)
+        return adaptive_expectation(particles, model, stage.search, stage.adaptive, space, xp=xp, budget=budget,
+                                    tick=tick)
+
+    return expect
+
+
+def in_turn(expect: Expecter) -> Expectation:
+    """``expect`` of one part after the other."""
+    def each(parts: Sequence[Part], stage: Stage, space: FourierSpace, state: State, tick: Tick) -> list[Found]:
+        def share_of(part: int) -> Tick:
+            return lambda share: tick((part + share) / len(parts))
+
+        return [expect(*part, stage, space, state, share_of(f)) for f, part in enumerate(parts)]
+
+    return each

@@ -1,0 +1,155 @@
+"""The inner loops of the adaptive search on the CPU, compiled: one image before the points that it follows.
+
+Each function has its body for other array libraries, which says the same in whole arrays, in
+`cryoedu.inference.following` and `points`. Here nothing of an image leaves the fast memory that need not, the
+interpreter is left alone, so that other threads go on, and slices are read where they stand.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from cryoedu.microscope.slices import extract_alone
+
+FAST = {"reassoc", "contract", "nsz", "arcp"}  # sums may be taken in any order, which wide registers need
+ROWS = 64  # whose sums are taken in single precision
+
+
+@njit(inline="always")
+def _exp(x: Any) -> Any:
+    """e to the power of x ≤ 0, float32, to 3e-7 of itself: a polynomial (Cephes), which goes into wide registers as the
+    library's function does not."""
+    f = np.float32
+    x = max(x, f(-75.0))  # beyond, a share of it would be too small for float32, and computing with those takes long
+    n = np.floor(x * f(1.44269504) + f(0.5))
+    r = x - n * f(0.693359375) + n * f(2.12194440e-4)
+    p = ((((f(1.9875691500e-4) * r + f(1.3981999507e-3)) * r + f(8.3334519073e-3)) * r + f(4.1665795894e-2)) * r
+         + f(1.6666665459e-1)) * r + f(5.0000001201e-1)
+    return (p * r * r + r + f(1.0)) * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def moved(b: Any, shifts: Any, kx: Any, ky: Any, box: int) -> Any:
+    """An image (2 J,) moved by each of ``shifts`` (S, 2) pixels: (S, 2 J)."""
+    most = int(max(np.abs(kx).max(), np.abs(ky).max()))
+    out = np.empty((len(shifts), len(b)), np.float32)
+    along = np.empty((2, 2 * most + 1, 2), np.float32)
+    for s in range(len(shifts)):
+        for axis in range(2):
+            for k in range(-most, most + 1):
+                angle = -2 * np.pi / box * shifts[s, axis] * k
+                along[axis, k + most, 0], along[axis, k + most, 1] = np.cos(angle), np.sin(angle)
+        for j in range(len(kx)):
+            x, y = along[0, int(kx[j]) + most], along[1, int(ky[j]) + most]
+            re, im = x[0] * y[0] - x[1] * y[1], x[0] * y[1] + x[1] * y[0]
+            out[s, 2 * j] = b[2 * j] * re - b[2 * j + 1] * im
+            out[s, 2 * j + 1] = b[2 * j] * im + b[2 * j + 1] * re
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _read(point: int, child: int, slots: Any, table: Any, turns: Any, source: Any, classes: Any, parents: Any, kx: Any,
+          ky: Any, padding: int, out: Any) -> None:
+    """The slice (1, 1, 2 J) of child ``child`` of a family: from its slot in the table, or anew."""
+    if slots[point] >= 0:
+        out[0, 0] = table[slots[point] * len(turns) + child]
+    else:
+        k, axes = classes[point], np.zeros((1, 2, 3))
+        for i in range(2):
+            for j in range(3):
+                for m in range(3):
+                    axes[0, i, j] += padding * turns[child, i, m] * parents[point, m, j]
+        extract_alone(source[k : k + 1], axes, kx, ky, out)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def weigh(images: Any, pairs: Any, of_families: Any, of_shifts: Any, piece: int, slots: Any, table: Any, turns: Any,
+          source: Any, classes: Any, parents: Any, kx: Any, ky: Any, padding: int) -> Any:
+    """Γ (H, S) of an image, moved by each shift (S, 2 J), before the H = F · T children of families; its sums over
+    shifts (H,) and over points (S,), and log evidence.
+
+    pairs: (2 J,) CTF²/σ² of each real number.  of_families: (F,) and of_shifts: (S,) log priors.
+    """
+    shifts, reals, split = len(images), len(pairs), len(turns)
+    points = len(slots) * split
+    gamma = np.empty((points, shifts), np.float32)
+    dc = images[:, :2].copy()
+    images[:, :2] = 0.0  # it is not scored
+    scratch = np.empty((min(piece, points), reals), np.float32)
+    energy = np.empty(len(scratch), np.float32)
+    top = np.float32(-np.inf)
+    for first in range(0, points, piece):
+        size = min(piece, points - first)
+        for i in range(size):
+            family, child = divmod(first + i, split)
+            _read(family, child, slots, table, turns, source, classes, parents, kx, ky, padding,
+                  scratch[i].reshape(1, 1, reals))
+            total = np.float32(0.0)
+            for j in range(2, reals):
+                total += pairs[j] * scratch[i, j] * scratch[i, j]
+            energy[i] = np.float32(0.5) * total - of_families[family]
+        np.dot(scratch[:size], images.T, gamma[first : first + size])
+        for i in range(size):
+            for s in range(shifts):
+                score = gamma[first + i, s] - energy[i] + of_shifts[s]
+                gamma[first + i, s] = score
+                top = max(top, score)
+    images[:, :2] = dc
+    over_shifts, over_points, evidence = np.empty(points, np.float32), np.zeros(shifts), 0.0
+    for h in range(points):
+        of_point = np.float32(0.0)
+        for s in range(shifts):
+            weight = _exp(gamma[h, s] - top)
+            gamma[h, s] = weight
+            of_point += weight
+            over_points[s] += weight
+        over_shifts[h] = of_point
+        evidence += float(of_point)
+    share = np.float32(1 / evidence)
+    for h in range(points):
+        over_shifts[h] *= share
+        for s in range(shifts):
+            gamma[h, s] *= share
+    return gamma, over_shifts, over_points / evidence, top + np.log(evidence)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def summed(gamma: Any, images: Any, pairs: Any, children: Any, slots: Any, table: Any, turns: Any, source: Any,
+           classes: Any, parents: Any, kx: Any, ky: Any, padding: int) -> Any:
+    """Numerators (M, 2 J) of some ``children`` (M,) of families, and the sums of each real number (2 J,) of Γ B A and
+    Γ C |A|²; Γ (M, S), images (S, 2 J)."""
+    reals, split = len(pairs), len(turns)
+    numerator = np.empty((len(children), reals), np.float32)
+    overlap, energy = np.zeros(reals), np.zeros(reals)
+    some_overlap, some_energy = np.empty(reals, np.float32), np.empty(reals, np.float32)
+    row = np.empty((1, 1, reals), np.float32)
+    for first in range(0, len(children), ROWS):
+        last = min(first + ROWS, len(children))
+        np.dot(gamma[first:last], images, numerator[first:last])
+        some_overlap[:], some_energy[:] = 0.0, 0.0
+        for i in range(first, last):
+            _read(children[i] // split, children[i] % split, slots, table, turns, source, classes, parents, kx, ky,
+                  padding, row)
+            weight, a, n = gamma[i].sum(), row[0, 0], numerator[i]
+            for j in range(reals):
+                some_overlap[j] += n[j] * a[j]
+                some_energy[j] += weight * a[j] * a[j]
+        overlap += some_overlap
+        energy += some_energy
+    return numerator, overlap, energy * pairs
+
+
+@njit(nogil=True, cache=True)
+def add_rows(numerators: Any, totals: Any, rows: Any, numerator: Any, weights: Any, c: Any) -> None:
+    """Add to rows of ``numerators`` (R, 2 J) those of ``numerator`` (M, 2 J), and to ``totals`` (R, J) their weights
+    (M,) of c (J,); negative rows are left out."""
+    for i in range(len(rows)):
+        if rows[i] >= 0:
+            to, total, weight = numerators[rows[i]], totals[rows[i]], weights[i]
+            for j in range(len(to)):
+                to[j] += numerator[i, j]
+            for j in range(len(total)):
+                total[j] += weight * c[j]
