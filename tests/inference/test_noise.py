@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from cryoedu.geometry.fourier import fourier, radial_mean, shells, shellwise
 from cryoedu.geometry.grids import search_3d
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.geometry.symmetry import symmetrise
-from cryoedu.inference import gold
 from cryoedu.inference.gold import gold_standard
 from cryoedu.inference.settings import Sampling
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured, white
 from cryoedu.microscope.specimen import Specimen
-from cryoedu.validation.fsc import fsc, resolution
+from cryoedu.validation.fsc import resolution
 
 BOX, PIXEL, COUNT = 24, 5.0, 200
 SHARED = 3  # shells to 40 Å, of the reference as of the halves

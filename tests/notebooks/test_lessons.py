@@ -14,8 +14,8 @@ from cryoedu.course import build as B
 
 pytestmark = [pytest.mark.notebook, pytest.mark.slow]
 LESSONS = [p for p in B.sources() if B.has_solutions(p)]
-# MB of a kernel's own; what it takes in time is in benchmarks/lessons.md. Pages of libraries are left out: the kernels of
-# a classroom share them, and how many are mapped hangs on what else the machine has read (llvmlite alone: 43 or 104 MB).
+# MB of a kernel's own; what it takes in time is in benchmarks/lessons.md. Pages of libraries are left out: the kernels
+# of a classroom share them, and how many are mapped hangs on what the machine has read (llvmlite alone: 43 or 104 MB).
 MOST = {"10_whole_refinement": 830}
 MOST_OF_OTHERS = 330
 USAGE = """
