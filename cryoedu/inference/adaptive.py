@@ -26,15 +26,17 @@ from cryoedu.errors import InputError
 from cryoedu.geometry.euler import Floats, matrix_to_euler
 from cryoedu.geometry.grids import Search, shift_subdivision, subdivision
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
-from cryoedu.inference.blocks import as_columns, as_memory_allows, half_as_many, prepare
+from cryoedu.inference.blocks import as_columns, as_memory_allows, half_as_many, least_block, prepare
 from cryoedu.inference.expectation import Tick, Visit, residuals, visits
 from cryoedu.inference.following import seen, summed
 from cryoedu.inference.gridsums import GridSums, Inserter
+from cryoedu.inference.memory import room_beside_grid, transforming
 from cryoedu.inference.model import Model, Posterior, unseen
-from cryoedu.inference.offsets import distances2, log_class_prior, log_shift_prior, prior_centres
 from cryoedu.inference.points import FEWEST, PIECE, REUSED, Grid, Keys, Points, family_bytes
+from cryoedu.inference.priors import distances2, log_class_prior, log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
+from cryoedu.threads import workers
 
 LIGHTEST = 0.1  # of what may be lost: how much of it may go to hypotheses that are too light to be listed
 BLOCK = 256  # images that are read at a time, at the most
@@ -109,27 +111,33 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
                          tick: Tick = lambda share: None) -> tuple[Posterior, GridSums]:
     """The expectation step of a maximum-likelihood refinement from the coarse grid ``search`` to its finest level."""
     count, coarse = len(particles), adaptive.space(0, space, search.angular_step)
+    least = least_adaptive(search, adaptive, space, model.classes, xp)
+    free = room_beside_grid(space, model.classes, budget, least)
+    for_coarse = max(free // 4, least // 2)
+    free -= for_coarse
     half = space.sliceable(xp.asarray(model.maps))
     sigma2 = model.sigma2[:, space.bins]
-    inserter = Inserter(space, model.classes, xp, search.symmetry)
+    inserter = Inserter(space, model.classes, xp, search.symmetry, free // 8)
     centres = prior_centres(particles)
     centres = np.zeros((count, 2)) if centres is None else centres
     posterior, best = unseen(count, model.classes), np.zeros((count, 3, 3))
     squares, power = np.zeros(sigma2.shape), np.zeros(sigma2.shape)
     shift_square = 0.0
-    size = int(max(min(budget // 8 // (64 * len(space.bins)), BLOCK), 1))
+    size = int(max(min(free // 16 // (64 * len(space.bins) + 20 * space.box**2), BLOCK), 1))
     levels: list[_Level] = []
-    at_once = max(budget // 8 // (16 * model.classes * len(search.angles)), 1)  # images whose candidates are listed
+    at_once = max(free // 16 // (16 * model.classes * len(search.angles)), 1)  # images whose candidates are listed
     for among in np.array_split(np.arange(count), -(-count // at_once)):
         before, more, done = int(among[0]), len(among), 0
 
         def listed(share: float, before: int = before, more: int = more) -> None:
             tick((before + 0.5 * share * more) / count)
 
-        started = _significant(particles, model, search, adaptive, coarse, among, xp, budget, listed)
+        started = _significant(particles, model, search, adaptive, coarse, among, xp, budget, budget - for_coarse,
+                               listed)
         if not levels:
             asked = sum(len(image.families) for image in started.values()) * count // more
-            levels.extend(_levels(half, search, adaptive, space, model.classes, asked, budget // 2, inserter))
+            levels.extend(_levels(half, search, adaptive, space, model.classes, asked, free // 2, inserter,
+                                  int(np.clip(free // 16 // (4 * workers(xp)), 2**14, PIECE))))
         for group in range(len(particles.optics)):
             rows = among[particles.optics_group[among] == group]
             while len(rows):
@@ -141,7 +149,7 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
                 b, c = as_columns(block.b[:, 0, :], space, xp), xp.broadcast_to(block.c, (len(some), len(space.bins)))
                 power[group] += block.power
                 every = _follow(b, c, [started[i] for i in some], centres[some], levels, model, search, adaptive, xp,
-                                budget // 8)
+                                free // 8)
                 for k, found, overlap, energy in every:
                     i, over_shifts = some[k], found.gamma.sum(axis=1)
                     squares[group] += (energy - 2 * overlap) * sigma2[group]
@@ -163,11 +171,18 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
     return posterior, inserter.sums(binned, counts, shift_square, log_likelihood)
 
 
+def least_adaptive(search: Search, adaptive: Adaptive, space: FourierSpace, classes: int, xp: ModuleType) -> int:
+    """Bytes that the search needs beside what is held all the time; half of them for the coarse pass."""
+    coarse = adaptive.space(0, space, search.angular_step)
+    return 2 * (least_block(coarse, classes, len(search.shifts), xp) + transforming(coarse, classes))
+
+
 def _levels(half: Array, search: Search, adaptive: Adaptive, space: FourierSpace, classes: int, asked: int,
-            budget: int, inserter: Inserter) -> list[_Level]:
+            budget: int, inserter: Inserter, piece: int) -> list[_Level]:
     """How to come from the coarse grid to the finest level.
 
     asked: families that all images together ask for on the first one.  budget: bytes for points that are kept.
+    piece: bytes of slices that are looked at together.
     """
     levels, parents = [], Grid(search.rotations)
     for level in range(1, adaptive.levels + 1):
@@ -176,13 +191,14 @@ def _levels(half: Array, search: Search, adaptive: Adaptive, space: FourierSpace
         at, last = adaptive.space(level, space, search.angular_step), level == adaptive.levels
         each = family_bytes(at, len(turns), last)
         room = int(min(max(asked // REUSED, FEWEST // each), classes * len(parents), budget // adaptive.levels // each))
-        levels.append(_Level(Points(half, parents, turns, at, room, inserter if last else None), steps))
+        levels.append(_Level(Points(half, parents, turns, at, room, piece, inserter if last else None), steps))
         parents = parents.finer(turns)
     return levels
 
 
 def _significant(particles: Particles, model: Model, search: Search, adaptive: Adaptive, space: FourierSpace,
-                 among: NDArray[np.int64], xp: ModuleType, budget: int, tick: Tick) -> dict[int, _Candidates]:
+                 among: NDArray[np.int64], xp: ModuleType, budget: int, beside: int,
+                 tick: Tick) -> dict[int, _Candidates]:
     """For each of the particles ``among`` all the orientations and shifts of the coarse grid that hold its weight."""
     kept: dict[int, list[tuple[NDArray[np.int32], NDArray[np.float32]]]] = {int(i): [] for i in among}
     shift_weight = {i: np.zeros(len(search.shifts)) for i in kept}
@@ -194,7 +210,7 @@ def _significant(particles: Particles, model: Model, search: Search, adaptive: A
                 to_numpy(xp.sum(visit.gamma, axis=2)))
 
     for rows, lot, weights, of_shifts in visits(particles, model, search, space, MAXIMUM_LIKELIHOOD, margins, xp=xp,
-                                                budget=budget, among=among, tick=tick):
+                                                budget=budget, beside=beside, among=among, tick=tick):
         for i, of_image, of_shift in zip(rows, weights, of_shifts, strict=True):
             columns = np.flatnonzero(of_image >= least)
             k, orientation = np.divmod(columns, lot.stop - lot.start)
@@ -251,7 +267,7 @@ def _follow(b: Array, c: Array, starts: Sequence[_Candidates], centres: Floats, 
         for _, batch in groupby(range(len(states)), key=_in_batches(each, budget)):
             some = list(batch)
             points.ask(np.unique(np.concatenate([states[i].families for i in some])))
-            most = int(max(budget // (max(each[i] for i in some) + PIECE), 1))
+            most = int(max(budget // max(each[i] for i in some), 1))
             looked = list(as_memory_allows(look, some, xp, most=most, ahead=1))
             yield from _summed([x for x in looked if isinstance(x, _Found)], some, c, points, xp) if last else ()
             following.extend(x for x in looked if isinstance(x, _Candidates))
@@ -261,7 +277,7 @@ def _follow(b: Array, c: Array, starts: Sequence[_Candidates], centres: Floats, 
 def _summed(looked: Sequence[_Found], some: Sequence[int], c: Array, points: Points,
             xp: ModuleType) -> Iterator[tuple[int, _Found, Floats, Floats]]:
     """The sums of images ``some`` are added to the points; yields as `_follow`."""
-    size = max(PIECE // (8 * len(points.space.bins)), 1)
+    size = max(points.piece // (8 * len(points.space.bins)), 1)
     pieces = [(k, slice(first, first + size)) for k, found in enumerate(looked)
               for first in range(0, len(found.keys), size)]
 

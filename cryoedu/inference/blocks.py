@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cryoedu.arrays import Array, attempt, is_cupy, on_gpu, to_numpy
 from cryoedu.errors import InputError
+from cryoedu.inference.memory import room
 from cryoedu.inference.model import Floats
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.ctf import ctf_components
@@ -62,27 +63,42 @@ class Block:
     power: Floats
 
 
-def block_sizes(space: FourierSpace, classes: int, orientations: int, shifts: int, budget: int,
-                xp: ModuleType) -> tuple[int, int, int]:
+def block_sizes(space: FourierSpace, classes: int, orientations: int, shifts: int, budget: int, xp: ModuleType,
+                beside: int = 0) -> tuple[int, int, int]:
     """Images in a block, orientations to hold at once and blocks under way at a time (one in each thread), within
     ``budget`` bytes: half for predictions and their sums, half for the blocks.
 
+    beside: bytes of the budget that other things take.
     Raises InputError if not even one image with one orientation fits.
     """
-    columns, threads = len(space.bins), workers(xp)
-    reals = columns * space.unknowns
-    each_orientation = 4 * classes * ((4 + threads) * reals + (1 + threads) * columns)
-    lot = min(orientations, budget // 2 // each_orientation)
-    each_image = 4 * shifts * (4 * reals + 3 * classes * max(lot, 1)) + 24 * columns
-    rows = LARGEST_BLOCK if on_gpu(xp) else max(FAST_SCORES // (classes * max(lot, 1)), FEWEST_ROWS)
+    threads, each_orientation = workers(xp), each_orientation_of(space, classes, xp)
+    need = least_block(space, classes, shifts, xp)
+    budget = room(budget, beside, need, "one image with its hypotheses", "fewer shifts")
+    of_image = each_image_of(space, classes, 0, shifts)
+    lot = min(orientations, budget // 2 // each_orientation, (budget // 2 - of_image) // (12 * shifts * classes))
+    each_image = each_image_of(space, classes, lot, shifts)
+    rows = LARGEST_BLOCK if on_gpu(xp) else max(FAST_SCORES // (classes * lot), FEWEST_ROWS)
     wanted = max(min(rows, LARGEST_BLOCK) // shifts, 1)
     threads = min(threads, budget // 2 // each_image)
-    images = min(budget // 2 // each_image // max(threads, 1), wanted)
-    if lot < 1 or images < 1:
-        need = 2 * max(each_orientation, 4 * shifts * (4 * reals + 3 * classes) + 24 * columns)
-        raise InputError(f"a memory budget of {budget / 1e6:.0f} MB cannot hold one image with its hypotheses: give at "
-                         f"least {max(need / 1e6, 16):.0f} MB, or search fewer shifts")
+    images = min(budget // 2 // each_image // threads, wanted)
     return int(images), int(lot), int(threads)
+
+
+def least_block(space: FourierSpace, classes: int, shifts: int, xp: ModuleType) -> int:
+    """Bytes for one image with one orientation."""
+    return 2 * max(each_orientation_of(space, classes, xp), each_image_of(space, classes, 1, shifts))
+
+
+def each_orientation_of(space: FourierSpace, classes: int, xp: ModuleType) -> int:
+    """Bytes that an orientation takes, with what every thread adds up for it."""
+    threads, columns = workers(xp), len(space.bins)
+    return 4 * classes * columns * ((4 + threads) * space.unknowns + 1 + threads)
+
+
+def each_image_of(space: FourierSpace, classes: int, lot: int, shifts: int) -> int:
+    """Bytes that an image takes before ``lot`` orientations."""
+    columns = len(space.bins)
+    return 4 * shifts * (4 * columns * space.unknowns + 3 * classes * lot) + 24 * columns + 20 * space.box**2
 
 
 def block_size(each: int, budget: int, xp: ModuleType) -> int:

@@ -35,9 +35,9 @@ from cryoedu.arrays import Array, library, on_gpu, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.files.images import Images
 from cryoedu.geometry.grids import LocalSearch
-from cryoedu.inference import offsets
+from cryoedu.inference import priors
 from cryoedu.inference.assignment import Assignment
-from cryoedu.inference.estep import in_turn, searched
+from cryoedu.inference.estep import searched, within
 from cryoedu.inference.expectation import Sums, Tick
 from cryoedu.inference.gridsums import GridSums
 from cryoedu.inference.loop import Expectation, Found, Part, Stage, State, joined
@@ -65,7 +65,7 @@ def looking(assignment: Assignment, compute: Compute) -> Expectation:
     """The expectation step of `searched` for all parts: on the workers of a cluster, or here, one after the other."""
     if compute.cluster is not None:
         return on_workers(compute.cluster, assignment, compute.memory, compute.array_library)
-    return in_turn(searched(assignment, compute.xp, compute.budget))
+    return within(compute.budget, assignment, compute.xp)
 
 
 def on_workers(cluster: Workers, assignment: Assignment, memory: str | int | None, array_library: str) -> Expectation:
@@ -193,7 +193,7 @@ def cut(count: int) -> list[NDArray[np.int64]]:
 
 def _without_metadata(particles: Particles, rows: NDArray[np.int64]) -> Particles:
     """The particles of ``rows`` as they travel: without what no expectation asks for."""
-    needed = {name: values for name, values in particles.extra.items() if name in offsets.COLUMNS}
+    needed = {name: values for name, values in particles.extra.items() if name in priors.COLUMNS}
     return replace(particles, angles=None, classes=None, subset=None, scale=None, extra=needed).subset_of(rows)
 
 

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoedu.geometry.grids import LocalSearch
-from cryoedu.inference.adaptive import adaptive_expectation
+from cryoedu.inference.adaptive import adaptive_expectation, least_adaptive
 from cryoedu.inference.assignment import Assignment
+from cryoedu.inference.blocks import least_block
 from cryoedu.inference.expectation import Tick, expectation
-from cryoedu.inference.local import local_expectation
+from cryoedu.inference.local import least_local, local_expectation
 from cryoedu.inference.loop import Expectation, Expecter, Found, Part, Stage, State
+from cryoedu.inference.memory import reading_grid, room_beside_parts, transforming
 from cryoedu.inference.model import Model
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
@@ -35,6 +37,25 @@ def searched(assignment: Assignment, xp: ModuleType, budget: int) -> Expecter:
                                     tick=tick)
 
     return expect
+
+
+def within(budget: int, assignment: Assignment, xp: ModuleType) -> Expectation:
+    """The expectation step of `searched` for one part after the other, of which the sums are kept: ``budget`` bytes for
+    it all, and for solving for the maps."""
+    def each(parts: Sequence[Part], stage: Stage, space: FourierSpace, state: State, tick: Tick) -> Sequence[Found]:
+        classes, search = parts[0][2].classes, stage.search
+        orientations = None
+        if isinstance(search, LocalSearch):
+            least = reading_grid(space, classes) + least_local(search, space, classes)
+        elif stage.adaptive is None:
+            least = transforming(space, classes) + least_block(space, classes, len(search.shifts), xp)
+            orientations = len(search.angles)
+        else:
+            least = reading_grid(space, classes) + least_adaptive(search, stage.adaptive, space, classes, xp)
+        left = room_beside_parts(space, classes, budget, len(parts), least, orientations)
+        return in_turn(searched(assignment, xp, left))(parts, stage, space, state, tick)
+
+    return each
 
 
 def in_turn(expect: Expecter) -> Expectation:

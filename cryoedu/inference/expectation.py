@@ -51,8 +51,9 @@ from cryoedu.inference.blocks import (
 )
 from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.maximisation import Equations, data_weight
+from cryoedu.inference.memory import SLICES, slice_sums, transforming
 from cryoedu.inference.model import Floats, Model, Posterior
-from cryoedu.inference.offsets import distances2, log_class_prior, log_shift_prior, prior_centres
+from cryoedu.inference.priors import distances2, log_priors, log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
 from cryoedu.threads import in_threads
@@ -86,15 +87,27 @@ class Sums:
 
         An image of a symmetric map counts as often as the group has operators, against a prior of each component.
         """
-        rotations = symmetrised_rotations(search.rotations, search.symmetry)
-        mates, xp = len(rotations) // len(search.angles), namespace(self.numerator)
-        numerator, denominator = (part if mates == 1 else xp.concat([part] * mates, axis=1)
-                                  for part in (self.numerator, self.denominator))
+        rotations, xp = symmetrised_rotations(search.rotations, search.symmetry), namespace(self.numerator)
+        classes, orientations, columns = self.denominator.shape
+        size = max(SLICES // (8 * classes * columns), 1)
+
+        def over_lots(look: Callable[[Array, Array, Floats], Array]) -> Array:
+            """What ``look`` makes of numerators, denominators and their rotations, summed over all of them."""
+            total = None
+            for first in range(0, len(rotations), size):
+                some = slice(first, min(first + size, len(rotations)))
+                at = xp.asarray(np.arange(some.start, some.stop) % orientations)
+                numerator, denominator = (part if some == slice(0, orientations) else xp.take(part, at, axis=1)
+                                          for part in (self.numerator, self.denominator))
+                total = _plus(total, look(numerator, denominator, rotations[some]))
+            return total
 
         def curvature(maps: Array) -> Array:
-            return space.backproject(denominator * space.project(maps, rotations), rotations)
+            return over_lots(lambda _, weights, turned:
+                             space.backproject(weights * space.project(maps, turned), turned))
 
-        return Equations(space.backproject(numerator, rotations), data_weight(space, rotations, denominator), curvature)
+        return Equations(over_lots(lambda numerator, _, turned: space.backproject(numerator, turned)),
+                         over_lots(lambda _, weights, turned: data_weight(space, turned, weights)), curvature)
 
     def on_grid(self, space: FourierSpace, search: Search) -> GridSums:
         """The same sums with the slices inserted, which can be added to those of other particles."""
@@ -161,8 +174,11 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
     centres = np.zeros((len(particles), 2)) if centres is None else centres
     squares, power = np.zeros(sigma2.shape), np.zeros(sigma2.shape)
     shift_square = 0.0
-    numerators: list[Array] = []
-    denominators: list[Array] = []
+    orientations, columns = len(search.angles), len(space.bins)
+    held = slice_sums(space, model.classes, orientations)
+    numerators = xp.empty((model.classes, orientations, columns), dtype=xp.complex64 if space.unknowns == 2
+                          else xp.float32)
+    denominators = xp.empty(numerators.shape, dtype=xp.float32)
 
     def products(visit: Visit) -> _Told:
         block, over_shifts = visit.block, xp.sum(visit.gamma, axis=1)
@@ -174,7 +190,7 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
                      over_shifts.T @ c, block.power, shift_square, to_numpy(visit.evidence), to_numpy(per_class),
                      *_best(visit, model.classes, xp), _contrast(visit, over_shifts, space, xp) if contrast else None)
 
-    every = visits(particles, model, search, space, assignment, products, xp=xp, budget=budget, tick=tick)
+    every = visits(particles, model, search, space, assignment, products, xp=xp, budget=budget, beside=held, tick=tick)
     with closing(every):  # its threads too, if Ctrl-C comes while nobody waits for them
         for lot, of_lot in groupby(every, key=lambda told: told.predicted.lot.start):
             numerator, denominator = None, None
@@ -188,28 +204,29 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
                     power[group] += told.power if lot == 0 else 0.0
                 squares[group] += _fit(mine, weight, predicted, sigma2[group], space, xp)
                 numerator, denominator = _plus(numerator, mine), _plus(denominator, weight)
-            shape = (model.classes, -1, len(space.bins))
-            numerators.append(xp.reshape(as_columns(numerator, space, xp), shape))
-            denominators.append(xp.reshape(denominator, shape))
+            at, shape = predicted.lot, (model.classes, -1, columns)
+            numerators[:, at, :] = xp.reshape(as_columns(numerator, space, xp), shape)
+            denominators[:, at, :] = xp.reshape(denominator, shape)
     posterior = tally.posterior(search)
     sizes = np.bincount(particles.optics_group, minlength=len(particles.optics)).astype(np.float64)
     binned, counts, log_likelihood = residuals(squares, power, sizes, sigma2, posterior, space, assignment)
-    return posterior, Sums(xp.concat(numerators, axis=1), xp.concat(denominators, axis=1), binned, counts, shift_square,
-                           log_likelihood)
+    return posterior, Sums(numerators, denominators, binned, counts, shift_square, log_likelihood)
 
 
 def visits(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment,
-           then: Callable[[Visit], T], *, xp: ModuleType, budget: int, among: NDArray[np.int64] | None = None,
+           then: Callable[[Visit], T], *, xp: ModuleType, budget: int, beside: int = 0,
+           among: NDArray[np.int64] | None = None,
            tick: Tick = lambda share: None) -> Generator[T]:
     """``then`` of every block's Γ: lots of orientations outermost, then noise groups, then blocks of images.
 
-    among: rows of the particles that are looked at; None means all.
+    beside: bytes of the budget that others hold.  among: rows of the particles that are looked at; None means all.
 
     ``then`` may run more than once on an image, where memory runs out in it, and must only return; what is yielded
     holds every image once for each lot.
     """
     orientations = len(search.angles)
-    images, size, threads = block_sizes(space, model.classes, orientations, len(search.shifts), budget, xp)
+    beside += transforming(space, model.classes)
+    images, size, threads = block_sizes(space, model.classes, orientations, len(search.shifts), budget, xp, beside)
     among = np.arange(len(particles)) if among is None else among
     members = [among[particles.optics_group[among] == group] for group in range(len(particles.optics))]
     joined = np.full(len(particles), -np.inf, dtype=np.float32)
@@ -248,8 +265,9 @@ def visits(particles: Particles, model: Model, search: Search, space: FourierSpa
             lot = slice(start, min(start + size, orientations))
             predicted = attempt(xp, _predict, model, search, lot, space, xp)
             if predicted is None:
-                budget //= 2
-                fewer, size, threads = block_sizes(space, model.classes, orientations, len(search.shifts), budget, xp)
+                budget = beside + (budget - beside) // 2
+                fewer, size, threads = block_sizes(space, model.classes, orientations, len(search.shifts), budget, xp,
+                                                   beside)
                 images = min(images, fewer)
                 continue
             alone = lot == slice(0, orientations)  # one lot is all: one visit tells everything
@@ -286,13 +304,6 @@ def residuals(squares: Floats, power: Floats, sizes: Floats, sigma2: Floats, pos
     binned: Floats = np.stack([np.bincount(space.bins, row, space.bin_count) for row in left]).astype(np.float64)
     counts: Floats = np.outer(sizes, np.bincount(space.bins, minlength=space.bin_count).astype(np.float64))
     return binned, counts, log_likelihood
-
-
-def log_priors(model: Model, search: Search) -> Floats:
-    """log P(k, φ, s) (S, K): class weights, uniform orientations, Gaussian shifts, normalised over the grid."""
-    classes = log_class_prior(model.class_weights)
-    shifts = log_shift_prior(distances2(search.shifts, np.zeros((1, 2))), model.offset_sigma)[0]
-    return np.asarray(shifts[:, None] + classes[None, :] - np.log(len(search.angles)))
 
 
 def _predict(model: Model, search: Search, lot: slice, space: FourierSpace, xp: ModuleType) -> Predictions:

@@ -16,7 +16,7 @@ from cryoedu.geometry.euler import Floats
 from cryoedu.geometry.fourier import shift_phases
 from cryoedu.inference import kernels
 from cryoedu.inference.blocks import as_reals
-from cryoedu.inference.points import PIECE, Keys, Points
+from cryoedu.inference.points import Keys, Points
 from cryoedu.microscope.projection import PADDING
 
 
@@ -86,9 +86,9 @@ def _pairs(c: Array) -> Array:
 
 
 def _piece(points: Points) -> int:
-    """Points whose slices take `PIECE` bytes at most, in whole families."""
+    """How many points are looked at together, in whole families."""
     split = len(points.turns)
-    return max(PIECE // (8 * len(points.space.bins) * split), 1) * split
+    return max(points.piece // (8 * len(points.space.bins) * split), 1) * split
 
 
 def _pieces(rows: int, size: int) -> list[slice]:

@@ -27,6 +27,7 @@ from cryoedu.inference.maximisation import Equations, mirrored_plane
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import (
     PADDING,
+    by_class,
     half_shape,
     padded_fourier,
     padded_fourier_adjoint,
@@ -100,15 +101,21 @@ class GridSums:
         shape = half_shape(box, ndim, most=weights.shape[-1] - 1)
         # as often as components stand in the full transform, by halves: each independent one counts once
         twice = multiplicity(box * PADDING, 1)[: weights.shape[-1]]
-        counted = deblurred(weights, box) * xp.asarray(twice / 2, dtype=weights.dtype)
+        each = len(self.dc), math.prod(self.inserted.shape[1:])
+        factor = xp.asarray(twice / 2, dtype=weights.dtype)
+        counted = by_class(lambda k: deblurred(weights[k, ...], box) * factor, *each)
 
         def curvature(maps: Array) -> Array:
-            mean = weight * xp.sum(maps, axis=tuple(range(1, ndim + 1)), keepdims=True)
-            return padded_fourier_adjoint(counted * padded_fourier(maps, shape, PADDING), box, PADDING) + mean
+            def of(k: slice) -> Array:
+                half = counted[k, ...] * padded_fourier(maps[k, ...], shape, PADDING)
+                return padded_fourier_adjoint(half, box, PADDING)
 
-        precision = _on_own_grid(weights, box, ndim)
+            return by_class(of, *each) + weight * xp.sum(maps, axis=tuple(range(1, ndim + 1)), keepdims=True)
+
+        gradient = by_class(lambda k: transform_adjoint(self.inserted[k, ...], box, ndim), *each)
+        precision = by_class(lambda k: _on_own_grid(weights[k, ...], box, ndim), *each)
         precision.reshape(len(precision), -1)[:, 0] += 2 * self.dc[:, 1]  # DC has no mate: see `mirrored_plane`
-        return Equations(transform_adjoint(self.inserted, box, ndim) + numerator, precision, curvature)
+        return Equations(gradient + numerator, precision, curvature)
 
 
 class Inserter:
@@ -116,9 +123,12 @@ class Inserter:
 
     A batch finds the volume in the fast memory, and has a sum of its own: one slice is small beside the sum of
     millions, where its last digits would be lost.
+
+    room: bytes for slices that wait, and for volumes of several threads.
     """
 
-    def __init__(self, space: FourierSpace, classes: int, xp: ModuleType, symmetry: str = "C1") -> None:
+    def __init__(self, space: FourierSpace, classes: int, xp: ModuleType, symmetry: str = "C1",
+                 room: int = 2**40) -> None:
         self.shape = half_shape(space.box, space.ndim, most=reach(space.parts))
         shape = (classes, *self.shape)
         self.space, self.xp, self.operators = space, xp, symmetry_operators(symmetry)
@@ -126,13 +136,14 @@ class Inserter:
         self.inserted, self.weights = xp.zeros(shape, dtype=xp.complex64), xp.zeros(shape, dtype=xp.float32)
         self.batch = tuple(where.zeros((1, *self.shape), dtype=kind) for kind in (np.complex64, np.float32))
         self.dc, self.held = np.zeros((classes, 2)), 0
+        self.most = max(min(BATCH * math.prod(self.shape), room // 24), 1)  # components
         self.waiting: list[list[tuple[Array, Array, Floats]]] = [[] for _ in range(classes)]
 
     def add(self, k: int, numerator: Array, denominator: Array, rotations: Floats) -> None:
         """Slices (M, J) of class ``k``, their weights (M, J) and rotations (M, 3, 3)."""
         self.waiting[k].append((numerator, denominator, rotations))
         self.held += denominator.shape[0] * denominator.shape[1]
-        if self.held >= BATCH * math.prod(self.shape):
+        if self.held >= self.most:
             self.flush()
 
     def flush(self) -> None:

@@ -24,13 +24,14 @@ from cryoedu.inference.assignment import Assignment
 from cryoedu.inference.blocks import Loaded, absolute2, as_columns, as_reals, block_size, in_pieces, load, prepared
 from cryoedu.inference.expectation import Tick, residuals
 from cryoedu.inference.gridsums import GridSums, Inserter
+from cryoedu.inference.memory import room_beside_grid
 from cryoedu.inference.model import Model, Posterior, unseen
-from cryoedu.inference.offsets import log_class_prior, log_shift_prior, prior_centres
+from cryoedu.inference.priors import log_class_prior, log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import PADDING
 from cryoedu.microscope.slices import extract
 from cryoedu.particles.particles import Particles
-from cryoedu.threads import in_threads
+from cryoedu.threads import in_threads, workers
 
 LEFT_OUT = 1e-3  # of a particle's weight: how much the lightest slices may hold together that do not enter the sums
 
@@ -58,14 +59,14 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
     """One expectation step over all particles, each around its own pose."""
     half = space.sliceable(xp.asarray(model.maps))
     sigma2 = model.sigma2[:, space.bins]
-    inserter = Inserter(space, model.classes, xp, search.symmetry)
-    count, classes, steps = len(particles), model.classes, len(search.shifts)
+    count, classes = len(particles), model.classes
     posterior = unseen(count, classes)
     squares, power = np.zeros(sigma2.shape), np.zeros(sigma2.shape)
     shift_square, done = 0.0, 0
-    hypotheses = classes * len(search.turns)
-    each = 24 * len(space.bins) * (hypotheses + steps) + 16 * steps * hypotheses
-    size = block_size(each, budget, xp)
+    least = least_local(search, space, classes)
+    each, free = least // 4, room_beside_grid(space, classes, budget, least)
+    size, threads = block_size(each, free, xp), max(min(free // 4 // each, workers(xp)), 1)
+    inserter = Inserter(space, classes, xp, search.symmetry, free // 4)
 
     def look(loaded: Loaded, group: int) -> _Looked:
         return _look(particles, loaded, group, model, search, half, space, assignment, xp)
@@ -82,7 +83,7 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
         def work(loaded: list[Loaded], group: int = group) -> list[_Looked]:
             return [found for some in loaded for found in pieces(some, group)]
 
-        for found in chain.from_iterable(in_threads(work, blocks, xp, fetch=fetch, ahead=2)):
+        for found in chain.from_iterable(in_threads(work, blocks, xp, fetch=fetch, most=threads, ahead=2)):
             for name in (f.name for f in fields(Posterior)):
                 getattr(posterior, name)[found.rows] = getattr(found.posterior, name)
             power[group] += found.power
@@ -95,6 +96,13 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
     sizes = np.bincount(particles.optics_group, minlength=len(particles.optics)).astype(np.float64)
     binned, counts, log_likelihood = residuals(squares, power, sizes, sigma2, posterior, space, assignment)
     return posterior, inserter.sums(binned, counts, shift_square, log_likelihood)
+
+
+def least_local(search: LocalSearch, space: FourierSpace, classes: int) -> int:
+    """Bytes that the search needs beside what is held all the time: four times those of an image."""
+    hypotheses, steps = classes * len(search.turns), len(search.shifts)
+    each = 24 * len(space.bins) * (hypotheses + steps) + 16 * steps * hypotheses + 20 * space.box**2
+    return 4 * each
 
 
 def _look(particles: Particles, loaded: Loaded, group: int, model: Model, search: LocalSearch, half: Array,

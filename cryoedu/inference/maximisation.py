@@ -47,9 +47,9 @@ def data_weight(space: FourierSpace, rotations: NDArray[np.float64], denominator
     xp = namespace(denominator)
     parts = space.parts
     weights = space.precision(denominator)
-    zeros = xp.zeros(weights.shape, dtype=xp.complex64 if weights.dtype == xp.float32 else xp.complex128)
-    _, total = insert(zeros, weights, rotations, parts.kx, parts.ky, 1, half_shape(space.box, space.ndim, 1))
-    assert total is not None
+    weights = xp.astype(weights, xp.complex64 if weights.dtype == xp.float32 else xp.complex128)
+    sums, _ = insert(weights, None, rotations, parts.kx, parts.ky, 1, half_shape(space.box, space.ndim, 1))
+    total = xp.real(sums)
     return mirrored_plane(total if space.ndim == 3 else xp.squeeze(total, axis=1), space.ndim)
 
 

@@ -70,7 +70,8 @@ class Points:
     """Some points of a grid, whose families stand in slots.
 
     half: (K, Z, Y, X) the transformed maps.  turns: (T, 3, 3), from ``parents`` to their children.  space: the shells.
-    room: families that find a slot.  inserter: where sums go; None on a level of which none are kept.
+    room: families that find a slot.  piece: bytes of slices that are looked at together.
+    inserter: where sums go; None on a level of which none are kept.
     values, numerators: (slots · T, 2 J).  weights: (slots · T, J).  used: (slots · T,) which hold sums.
     """
 
@@ -79,6 +80,7 @@ class Points:
     turns: Floats
     space: FourierSpace
     room: int
+    piece: int
     inserter: Inserter | None = None
     values: Array = field(init=False)
     numerators: Array = field(init=False)
@@ -109,7 +111,7 @@ class Points:
             new = families
         new = new[: self.room - len(self.keys)]
         split, first = len(self.turns), len(self.keys)
-        size = max(PIECE // (8 * split * len(self.space.bins)), 1)
+        size = max(self.piece // (8 * split * len(self.space.bins)), 1)
         classes = self.parents.classes(new)
         for k in np.unique(classes):
             mine = np.flatnonzero(classes == k)
@@ -163,31 +165,31 @@ class Points:
                         table[int(row), :] += values[i, :]
         if (beyond := np.flatnonzero(rows < 0)).size:
             heavy = xp.asarray(weights[beyond])[:, None] * c[None, :]
-            self._insert(points[beyond], xp.take(numerator, xp.asarray(beyond), axis=0), heavy)
+            self._insert(points[beyond], xp.take(numerator, xp.asarray(beyond), axis=0), heavy,
+                         np.arange(len(beyond)))
 
     def flush(self) -> None:
         """Insert the sums, and forget everything."""
         if self.inserter is not None:
-            xp, split = namespace(self.half), len(self.turns)
-            size = max(PIECE // (8 * split * len(self.space.bins)), 1)
+            split = len(self.turns)
+            size = max(self.inserter.most // (split * len(self.space.bins)), 1)
             for first in range(0, len(self.keys), size):
                 some = slice(first, first + size)
                 rows = (self.places[some, None] * split + np.arange(split)).ravel()
+                points = (self.keys[some, None] * split + np.arange(split)).ravel()
                 used = np.flatnonzero(self.used[rows])
-                at = xp.asarray(rows[used])
-                self._insert((self.keys[some, None] * split + np.arange(split)).ravel()[used],
-                             xp.take(self.numerators, at, axis=0), xp.take(self.weights, at, axis=0))
+                self._insert(points[used], self.numerators, self.weights, rows[used])
             taken = slice(0, len(self.keys) * split)
             self.numerators[taken, :], self.weights[taken, :], self.used[taken] = 0.0, 0.0, False
         self._forget()
 
-    def _insert(self, points: Keys, numerators: Array, weights: Array) -> None:
-        """Into the volumes of their classes; points that are in order stay so."""
+    def _insert(self, points: Keys, numerators: Array, weights: Array, rows: Keys) -> None:
+        """Points (M,), which stand in some rows of these, into the volumes of their classes, in their order."""
         assert self.inserter is not None
         xp, rotations, classes = namespace(self.half), self.grid.rotations(points), self.grid.classes(points)
         for k in np.unique(classes):
             mine = np.flatnonzero(classes == k)
-            at = xp.asarray(mine)
+            at = xp.asarray(rows[mine])
             self.inserter.add(int(k), as_columns(xp.take(numerators, at, axis=0), self.space, xp),
                               xp.take(weights, at, axis=0), rotations[mine])
 

@@ -9,7 +9,7 @@ An image (a 2D reference) is the same with one layer, and its "projections" are 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -19,6 +19,7 @@ from cryoedu.arrays import Array, namespace
 from cryoedu.geometry.fourier import Components
 
 PADDING = 2
+TOGETHER = 2**18  # voxels of small volumes that are worked on together
 
 
 @lru_cache(maxsize=16)
@@ -38,9 +39,26 @@ def transform(maps: Array, padding: int = PADDING, most: int | None = None) -> A
     """
     xp = namespace(maps)
     ndim, box = maps.ndim - 1, maps.shape[-1]
-    corrected = maps * _as(_gridding_correction(box, padding, ndim), maps)
-    half = padded_fourier(corrected, half_shape(box, ndim, padding, most), padding)
+    correction, shape = _as(_gridding_correction(box, padding, ndim), maps), half_shape(box, ndim, padding, most)
+    half = by_class(lambda k: padded_fourier(maps[k, ...] * correction, shape, padding), maps.shape[0],
+                    math.prod(shape))
     return half if ndim == 3 else xp.expand_dims(half, axis=1)
+
+
+def by_class(look: Callable[[slice], Array], classes: int, voxels: int) -> Array:
+    """``look`` of some classes at a time, joined: of one volume of many ``voxels``, or of several small ones, so that
+    what it holds for a while hardly grows with their number."""
+    size = min(max(TOGETHER // voxels, 1), classes)
+    first = look(slice(0, size))
+    if classes == size:
+        return first
+    xp = namespace(first)
+    out = xp.empty((classes, *first.shape[1:]), dtype=first.dtype)
+    out[:size, ...] = first
+    for k in range(size, classes, size):
+        some = slice(k, min(k + size, classes))
+        out[some, ...] = look(some)
+    return out
 
 
 def transform_adjoint(half: Array, box: int, ndim: int, padding: int = PADDING) -> Array:

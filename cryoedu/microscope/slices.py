@@ -72,11 +72,11 @@ def insert_into(sums: Array, totals: Array | None, slices: Array, weights: Array
     if ALONE.get():
         _insert_some(*work, 0, len(axes), _as_reals(sums), totals)
         return
-    with ONE_AT_A_TIME, _threads(values.size) as copies:
+    # each thread has volumes of its own, so that no two write to one voxel; they pay where more is added than they hold
+    with ONE_AT_A_TIME, _threads(min(values.size, 2**17 * (values.size // sums.size))) as copies:
         if copies == 1:
             _insert_some(*work, 0, len(axes), _as_reals(sums), totals)
             return
-        # each thread has its own, so that no two write to one voxel
         each, each_total = (np.zeros((copies, *part.shape), dtype=part.dtype) for part in (sums, totals))
         _insert(*work, _as_reals(each), each_total)
         sums += each.sum(axis=0)

@@ -182,10 +182,12 @@ def test_a_small_memory_budget_changes_nothing(assignment):
     fine = Search(np.random.default_rng(0).uniform(0, 360, (40, 3)), search.shifts, 30.0, PIXEL)
     one, whole = run(particles, model, fine, "fourier", assignment=assignment)
     from cryoedu.inference.blocks import block_sizes
+    from cryoedu.inference.memory import slice_sums, transforming
 
     space = FourierSpace(BOX, 3, PIXEL, BOX // 2)
-    small = 200_000
-    assert block_sizes(space, 2, 40, len(search.shifts), small, np)[1] < 40
+    held = slice_sums(space, 2, 40) + transforming(space, 2)
+    small = held + 200_000
+    assert block_sizes(space, 2, 40, len(search.shifts), small, np, held)[1] < 40
     two, parts = run(particles, model, fine, "fourier", budget=small, assignment=assignment)
     np.testing.assert_allclose(two.class_probability, one.class_probability, atol=1e-5)
     np.testing.assert_array_equal(two.angles, one.angles)
@@ -211,7 +213,7 @@ def test_the_number_of_cores_changes_no_bit(monkeypatch, cores):
     np.testing.assert_array_equal(whole.squares, parts.squares)
 
 
-@pytest.mark.parametrize("memory", [10**9, 10**6])
+@pytest.mark.parametrize("memory", [10**9, 4 * 10**6])
 def test_with_maxcc_a_particle_counts_once_among_equals(memory):
     """Two classes that are one, or two poses that show the same, would each get all of it: a weight of two, or six."""
     particles, model, search = problem(3, ctf=True)

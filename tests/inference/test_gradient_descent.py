@@ -189,11 +189,11 @@ def test_hill_climbing_takes_the_first_that_is_better(tiny):
         np.testing.assert_array_equal(found[i], expected[0])
         np.testing.assert_array_equal(moved[i], expected[1])
         assert correlation(i, found[i], moved[i]) >= now - 1e-5
-    again = climb((found, moved), 3, budget=200_000)
+    again = climb((found, moved), 3, budget=600_000)
     assert stayed < 10 and any((again[0] != found).any(axis=1))
     best = [max(correlation(i, a, s) for a in search.angles for s in search.shifts) for i in range(10)]
     best_at_once, with_shift = first_better(particles, numbers, model, search, angles, shifts, SPACE, seed=(9, 2),
-                                            greedy=True, xp=np, budget=200_000)
+                                            greedy=True, xp=np, budget=600_000)
     for i in range(10):
         most = max(best[i], correlation(i, angles[i], shifts[i]))
         assert correlation(i, best_at_once[i], with_shift[i]) == pytest.approx(most, rel=1e-4)

@@ -91,7 +91,7 @@ def test_blocks_of_any_size_give_the_same(experiment):
     search = local_search(experiment.truth.angles, experiment.truth.shifts, angular_range=10, angular_step=10)
     space = FourierSpace(BOX, 3, PIXEL, BOX // 2)
     few, many = (local_expectation(experiment.particles, model, search, space, MAXIMUM_LIKELIHOOD, xp=np,
-                                   budget=budget)[1] for budget in (10**5, 10**9))
+                                   budget=budget)[1] for budget in (3_000_000, 10**9))
     np.testing.assert_allclose(few.inserted, many.inserted, atol=1e-5 * np.abs(many.inserted).max())
     np.testing.assert_allclose(few.squares, many.squares, rtol=1e-5)
 

@@ -87,7 +87,7 @@ PLACES = {
 
 
 @pytest.mark.parametrize("place", PLACES, ids=PLACES)
-@pytest.mark.parametrize("budget", [10**9, 400_000], ids=["one visit", "two visits"])
+@pytest.mark.parametrize("budget", [10**9, 1_150_000], ids=["one visit", "two visits"])
 @pytest.mark.parametrize("largest", [1, 5])
 def test_wherever_memory_runs_out_every_image_counts_once(problem, monkeypatch, place, budget, largest):
     name, size_of = PLACES[place]

@@ -19,6 +19,7 @@ from cryoedu.inference.adaptive import Adaptive, adaptive_expectation
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
 from cryoedu.inference.em import refine
 from cryoedu.inference.expectation import expectation
+from cryoedu.inference.memory import slice_sums, transforming
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.inference.scales import estimated_scales, micrograph_groups, scaled
 from cryoedu.inference.spaces import FourierSpace, RealSpace
@@ -104,7 +105,8 @@ def test_overlap_energy_and_scales_are_those_of_a_loop(monkeypatch, ndim, ctf, r
     shifts = {"shift_range": PIXEL, "shift_step": PIXEL}
     search = search_2d(60, **shifts) if ndim == 2 else replace(search_3d(0, **shifts), angles=search_3d(0).angles[::4])
     monkeypatch.setattr("cryoedu.threads.cores", lambda: 1)
-    for budget in (10**9, 60_000):
+    held = slice_sums(space, model.classes, len(search.angles)) + transforming(space, model.classes)
+    for budget in (10**9, held + 90_000):
         posterior, _ = expectation(particles, model, search, space, MAXIMUM_LIKELIHOOD, xp=np, budget=budget,
                                    contrast=True)
         overlap, energy = by_loop(particles, model, search, space)

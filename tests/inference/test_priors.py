@@ -16,7 +16,7 @@ from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKE
 from cryoedu.inference.em import refine
 from cryoedu.inference.expectation import expectation
 from cryoedu.inference.local import local_expectation
-from cryoedu.inference.offsets import distances2, log_shift_prior, prior_centres
+from cryoedu.inference.priors import distances2, log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.inference.start import start_model
 from cryoedu.microscope.experiment import simulate
@@ -72,7 +72,7 @@ def test_the_posterior_under_centres_of_their_own_is_that_of_a_loop(monkeypatch)
     spread = sum(gamma[i, :, s].sum() * np.sum((known[i] + SEARCH.shifts[s] - centres[i]) ** 2)
                  for i in range(12) for s in range(len(SEARCH.shifts)))
     monkeypatch.setattr("cryoedu.threads.cores", lambda: 1)
-    for budget in (10**9, 100_000):
+    for budget in (10**9, 150_000):
         found, sums = expectation(particles, model, SEARCH, SPACE, MAXIMUM_LIKELIHOOD, xp=np, budget=budget)
         np.testing.assert_allclose(found.log_evidence, evidence, atol=2e-3)
         np.testing.assert_allclose(found.max_probability, gamma.max(axis=(1, 2)), atol=1e-3)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cryoedu.inference.model import Floats
+from cryoedu.geometry.grids import Search
+from cryoedu.inference.model import Floats, Model
 from cryoedu.particles.particles import Particles
 
 COLUMNS = ("rlnOriginXPriorAngst", "rlnOriginYPriorAngst")
@@ -42,3 +43,10 @@ def log_class_prior(weights: Floats) -> Floats:
     """log P(k) (K,) of class weights, none of which is too small to come back."""
     with np.errstate(divide="ignore"):
         return np.maximum(np.log(weights), LEAST)
+
+
+def log_priors(model: Model, search: Search) -> Floats:
+    """log P(k, φ, s) (S, K): class weights, uniform orientations, Gaussian shifts, normalised over the grid."""
+    classes = log_class_prior(model.class_weights)
+    shifts = log_shift_prior(distances2(search.shifts, np.zeros((1, 2))), model.offset_sigma)[0]
+    return np.asarray(shifts[:, None] + classes[None, :] - np.log(len(search.angles)))
