@@ -55,7 +55,7 @@ MUTANTS = [
     Mutant("gold standard: images are scored beyond what is resolved", "inference/gold.py",
            "known = int(shells_so_far[-1])", "known = None", (NOISE, "shared_and_one_shell")),
     Mutant("gold standard: low shells leak into the next ones' FSC", "inference/gold.py",
-           "s.beyond(stage.known).equations", "s.equations", (NOISE, "shared_and_one_shell")),
+           "s.beyond(stage.known).equations", "s.equations", (GOLD, "measured_apart")),
     Mutant("gold standard: the unmasked FSC for the prior", "inference/gold.py",
            "masked_fsc(one, two, inside, space.pixel_size).true", "correlate(one, two)",
            (GOLD, "prior_is_what")),
