@@ -129,6 +129,17 @@ def test_a_half_s_map_is_its_images_alone(first_turn):
     np.testing.assert_array_equal(before, after)
 
 
+def test_what_images_were_not_scored_by_is_measured_apart(first_turn):
+    """Beyond the shells that the references hold, the FSC is that of maps from components beyond them."""
+    sums, sizes, models, stage, space, *rest = first_turn[2]
+    turn = gold._update(sums, sizes, models, replace(stage, known=4), space, *rest)
+    one, two = (gold._unfiltered(s.beyond(4).equations(space), space, np)[0] for s in sums)
+    apart, together = fsc(one, two), fsc(*turn.state["halves"])
+    np.testing.assert_allclose(turn.fsc[5:8], apart[5:8], atol=1e-6)
+    np.testing.assert_allclose(turn.fsc[:5], together[:5], atol=1e-6)
+    assert np.abs(apart - together)[5:8].max() > 0.05
+
+
 def test_low_frequencies_are_shared(experiment):
     """Coarser than ``join`` the halves are one map, or they would drift apart in orientation."""
     turn = next(refined(experiment.particles, iterations=1, join=BOX * PIXEL / 2))
