@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLD, LOOP = "tests/inference/test_gold.py", "tests/inference/test_loop.py"
+RESOLVED, NOISE = "tests/validation/test_resolved.py", "tests/inference/test_noise.py"
 ADAPTIVE, INITIAL = "tests/inference/test_adaptive.py", "tests/inference/test_gradient_descent.py"
 
 
@@ -41,14 +42,27 @@ MUTANTS = [
            "ssnr = 2 * safe / (1 - safe)", (GOLD, "prior_is_what")),
     Mutant("gold standard: the map of all without its prior", "inference/gold.py", "solve(space, whole, prior,",
            "solve(space, whole, None,", (GOLD, "solved_with")),
-    Mutant("gold standard: one shell more resolved", "inference/gold.py", "float(below[0] if",
-           "float(below[0] + 1 if", (GOLD, "prior_is_what")),
+    Mutant("gold standard: one shell more resolved", "inference/gold.py", "np.asarray(float(resolved))",
+           "np.asarray(float(resolved + 1))", (GOLD, "prior_is_what")),
+    Mutant("resolved: beyond the first gap too", "validation/resolved.py", "int(lost[0]) - 1 if len(lost)",
+           "int(np.flatnonzero(holds)[-1]) if len(lost)", (RESOLVED, "first_gap")),
+    Mutant("resolved: chance counts", "validation/resolved.py", "(curve >= threshold) & (chance < CHANCE)",
+           "(curve >= threshold)", (RESOLVED, "first_gap")),
+    Mutant("resolved: symmetric components count each", "validation/resolved.py", "limit * share / mates",
+           "limit * share", (RESOLVED, "passes_seldom")),
+    Mutant("resolved: a shell is one number, whatever its noise", "validation/resolved.py",
+           "np.maximum(count * left, 1.0))", "1.0 + 0 * count)", (RESOLVED, "passes_seldom")),
+    Mutant("gold standard: images are scored beyond what is resolved", "inference/gold.py",
+           "known = int(shells_so_far[-1])", "known = None", (NOISE, "shared_and_one_shell")),
+    Mutant("gold standard: low shells leak into the next ones' FSC", "inference/gold.py",
+           "s.beyond(stage.known).equations", "s.equations", (GOLD, "measured_apart")),
     Mutant("gold standard: the unmasked FSC for the prior", "inference/gold.py",
-           "masked_fsc(one, two, sphere if mask is None else mask, space.pixel_size).true", "correlate(one, two)",
+           "masked_fsc(one, two, inside, space.pixel_size).true", "correlate(one, two)",
            (GOLD, "prior_is_what")),
-    Mutant("gold standard: a leak, half 2 starts from the map of half 1", "inference/gold.py",
-           "weak_prior(e.weight), xp.asarray(m.maps)", "weak_prior(e.weight), xp.asarray(models[0].maps)",
-           (GOLD, "starts_from")),
+    Mutant("gold standard: a leak, the halves start from a map that they share", "inference/gold.py",
+           "plain = [_unfiltered(e, space, xp) for e in equations]",
+           "plain = [solve(space, e, weak_prior(e.weight), xp.asarray(models[0].maps), 3) for e in equations]",
+           (GOLD, "images_alone")),
     Mutant("twice the signal power", "inference/model.py", "tau2 = 0.5 * radial_mean", "tau2 = radial_mean",
            (LOOP, "white_noise")),
     Mutant("twice the variance of the shifts", "inference/mstep.py", "sums.shift_square / (2 * class_counts.sum())",

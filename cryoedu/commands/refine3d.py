@@ -47,7 +47,8 @@ def refine3d(context: typer.Context, settings: Refine3D) -> None:
     if last is None:
         return
     assert last.fsc is not None
-    typer.echo(f"resolution at FSC = 0.143 between the halves: {resolution_text(last.fsc, particles.pixel_size)}")
+    reached = resolution_text(last.fsc, particles.pixel_size, last=last.resolved)
+    typer.echo(f"resolution at FSC = 0.143 between the halves: {reached}")
     if known is not None and known.angles is not None:
         found = with_posterior(particles, last)
         assert found.angles is not None

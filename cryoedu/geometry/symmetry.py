@@ -71,7 +71,7 @@ def asymmetric_unit(search: Search, group: str) -> Search:
     kept = directions[inside]
     keep = inside.copy()
     limit = np.cos(np.radians(HOLE * search.angular_step))
-    near = np.einsum("dmi,ki->dmk", mates, kept).max(axis=(1, 2))
+    near = np.einsum("dmi,ki->dmk", mates, kept).max(axis=(1, 2), initial=-1.0)
     for d in np.flatnonzero(~inside & (near < limit)):
         if len(extra := directions[keep & ~inside]) == 0 or (mates[d] @ extra.T).max() < limit:
             keep[d] = True

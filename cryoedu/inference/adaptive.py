@@ -35,7 +35,6 @@ from cryoedu.inference.model import Model, Posterior, unseen
 from cryoedu.inference.points import FEWEST, PIECE, REUSED, Grid, Keys, Points, family_bytes
 from cryoedu.inference.priors import distances2, log_class_prior, log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
-from cryoedu.microscope.projection import reach, transform
 from cryoedu.particles.particles import Particles
 from cryoedu.threads import workers
 
@@ -116,7 +115,7 @@ def adaptive_expectation(particles: Particles, model: Model, search: Search, ada
     free = room_beside_grid(space, model.classes, budget, least)
     for_coarse = max(free // 4, least // 2)
     free -= for_coarse
-    half = transform(xp.asarray(model.maps), most=reach(space.parts))
+    half = space.sliceable(xp.asarray(model.maps))
     sigma2 = model.sigma2[:, space.bins]
     inserter = Inserter(space, model.classes, xp, search.symmetry, free // 8)
     centres = prior_centres(particles)

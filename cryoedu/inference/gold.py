@@ -9,6 +9,17 @@ filter of both maps,
 as well as the shells that are used next, and how finely orientations are searched. Coarser than ``join`` Å the halves
 share their map, so that they stay in one frame. When neither resolution nor poses get better, one more iteration takes
 all shells, and the map of all particles is the result.
+
+Images of noise align to whatever they are compared with, and two halves that are compared with the same thing find it
+twice. So a shell counts only by what its own images say of it:
+
+- Each half's map is solved from zero. The last maps go back to one reference.
+- Images are scored up to the last resolved shell alone (`Stage.known`). A map that fills its box does not end where its
+  filter does: strong low shells, which the halves share, would stand in the predictions of the next ones.
+- From there on the FSC is that of maps from the components beyond it (`GridSums.beyond`). Where few slices meet, a map
+  carries low shells into high ones, alike in both halves.
+- A shell is resolved if it and all before it agree, and that cannot be by chance (`resolved_shells`). This is asked
+  anew in each iteration, so that a claim can be taken back. What is not resolved is left out of the maps.
 """
 
 from __future__ import annotations
@@ -21,18 +32,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import to_numpy
+from cryoedu.arrays import Array, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.fourier import low_pass, radial_mean, shellwise
 from cryoedu.geometry.grids import Search, local_search
 from cryoedu.geometry.masks import check_mask, soft_sphere
+from cryoedu.geometry.symmetry import symmetry_operators
 from cryoedu.inference.adaptive import Adaptive
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
 from cryoedu.inference.cluster import looking
 from cryoedu.inference.expectation import Sums, Tick
 from cryoedu.inference.gridsums import GridSums
 from cryoedu.inference.loop import Stage, State, Update, checked, iterate, symmetric, turned_grid
-from cryoedu.inference.maximisation import solve, weak_prior
+from cryoedu.inference.maximisation import Equations, solve, weak_prior
 from cryoedu.inference.model import After, Iteration, Model, Posterior, signal_power
 from cryoedu.inference.mstep import hidden_parts, on_grid
 from cryoedu.inference.settings import HERE, Compute, GoldStandard, Sampling, told
@@ -41,9 +53,11 @@ from cryoedu.inference.start import start_model
 from cryoedu.particles.particles import Particles
 from cryoedu.validation.fsc import fsc as correlate
 from cryoedu.validation.masked import masked_fsc
+from cryoedu.validation.resolved import by_chance, resolved_shells
 
 MARGIN = 5  # shells beyond the resolution that are looked at next, so that it can grow
 LEAST_FSC, MOST_FSC = 1e-3, 0.999
+FROM_NOTHING = 10  # conjugate-gradient steps to a half's map from zero
 
 
 def gold_standard(particles: Particles, reference: NDArray[np.floating], search: Search,
@@ -84,6 +98,7 @@ def gold_standard(particles: Particles, reference: NDArray[np.floating], search:
     starts = ([start_model(half, model.maps) for half in halves]  # not even the first noise is shared
               if after is None else list(after.parts))
     first = min(max(round(box * pixel_size / initial_resolution), 3), box // 2 - 1)
+    mates = len(symmetry_operators(symmetry))
 
     def schedule(number: int, before: State) -> Stage | None:
         return next_stage(number, before, search, sampling, first, box * pixel_size, diameter, seed, iterations,
@@ -93,7 +108,7 @@ def gold_standard(particles: Particles, reference: NDArray[np.floating], search:
                space: FourierSpace, before: State) -> Update:
         sums = [on_grid(s, space, stage.search) for s in found]
         sizes = [len(mine) for mine in rows]
-        new = _update(sums, sizes, models, stage, space, sphere, mask, int(box * pixel_size / join), steps, xp)
+        new = _update(sums, sizes, models, stage, space, sphere, mask, int(box * pixel_size / join), mates, steps, xp)
         return replace(new, state={**new.state, **_progress(new, posterior, stage, search, before)})
 
     return iterate(halves, rows, starts, schedule, update, expect=looking(MAXIMUM_LIKELIHOOD, compute),
@@ -142,12 +157,13 @@ def next_stage(number: int, before: State, search: Search, sampling: Sampling, f
         last = True
     nyquist = int(before["nyquist"])
     radius = nyquist if last else int(min(shells_so_far[-1] + MARGIN, nyquist - 1))  # all shells mean the end
+    known = int(shells_so_far[-1])
     if level < sampling.local_from:
-        return Stage(number, grid, radius, Adaptive(levels=level, diameter=diameter))
+        return Stage(number, grid, radius, Adaptive(levels=level, diameter=diameter), known=known)
     step, shift_step = search.angular_step / 2**level, search.shift_step / 2**level
     around = local_search(before["angles"], before["shifts"], angular_range=sampling.reach * step, angular_step=step,
                           shift_range=sampling.reach * shift_step, shift_step=shift_step)
-    return Stage(number, turned_grid(around, seed, number, symmetry), radius)
+    return Stage(number, turned_grid(around, seed, number, symmetry), radius, known=known)
 
 
 def _progress(new: Update, posterior: Posterior, stage: Stage, search: Search, before: State) -> State:
@@ -161,25 +177,33 @@ def _progress(new: Update, posterior: Posterior, stage: Stage, search: Search, b
 
 
 def _update(sums: Sequence[GridSums], sizes: Sequence[int], models: Sequence[Model], stage: Stage, space: FourierSpace,
-            sphere: NDArray[np.float32], mask: NDArray[np.float32] | None, joined: int, steps: int,
+            sphere: NDArray[np.float32], mask: NDArray[np.float32] | None, joined: int, mates: int, steps: int,
             xp: ModuleType) -> Update:
-    box, soft = space.box, xp.asarray(sphere if mask is None else mask)
+    box, inside = space.box, sphere if mask is None else mask
+    soft, shell = xp.asarray(inside), np.arange(space.box // 2 + 1)
     equations = [s.equations(space) for s in sums]
-    weights = [radial_mean(to_numpy(e.weight), box, 3) for e in equations]
-    plain = [solve(space, e, weak_prior(e.weight), xp.asarray(m.maps), steps)
-             for e, m in zip(equations, models, strict=True)]
-    halves = [to_numpy(maps[0]) for maps in plain]
-    one, two = halves
-    within = masked_fsc(one, two, sphere if mask is None else mask, space.pixel_size).true
-    fsc = within.copy() if mask is not None else correlate(one, two)
-    fsc[space.radius + 1:], within[space.radius + 1:] = 0.0, 0.0  # nothing was looked at there
-    safe = np.clip(within, LEAST_FSC, MOST_FSC)
+    weight = np.mean([radial_mean(to_numpy(e.weight), box, 3)[0] for e in equations], axis=0)
+
+    def compared(maps: Sequence[Array]) -> NDArray[np.float64]:
+        one, two = (to_numpy(m[0]) for m in maps)
+        within = masked_fsc(one, two, inside, space.pixel_size).true
+        chance = by_chance(one, two, np.where(shell <= space.radius, weight, 0.0), mask=inside, mates=mates)
+        return np.stack([correlate(one, two) if mask is None else within, within, chance])
+
+    plain = [_unfiltered(e, space, xp) for e in equations]
+    curves = compared(plain)
+    if stage.known is not None and stage.known < space.radius:
+        apart = compared([_unfiltered(s.beyond(stage.known).equations(space), space, xp) for s in sums])
+        curves = np.where(shell <= stage.known, curves, apart)
+    fsc, within, chance = np.where(shell <= space.radius, curves, [[0.0], [0.0], [1.0]])  # nothing was looked at beyond
+    resolved = resolved_shells(within, chance, shared=min(joined, space.radius))
+    safe = np.where(shell <= resolved, np.clip(within, LEAST_FSC, MOST_FSC), LEAST_FSC)
     ssnr = safe / (1 - safe)
-    tau2 = ssnr / np.maximum(np.mean(weights, axis=0)[0], 1e-30)
+    tau2 = ssnr / np.maximum(weight, 1e-30)
     prior = 1 / np.maximum(tau2, 1e-30)[None]
     filtered = [solve(space, e, prior, shellwise(maps, ssnr / (1 + ssnr), 3), 1) * soft
                 for e, maps in zip(equations, plain, strict=True)]
-    shared = (np.arange(box // 2 + 1) <= joined).astype(np.float64)
+    shared = (shell <= joined).astype(np.float64)
     low = shellwise((filtered[0] + filtered[1]) / 2, shared, 3)
     filtered = [shellwise(maps, 1 - shared, 3) + low for maps in filtered]
     parts = [replace(model, maps=(density := to_numpy(maps).astype(np.float32)), tau2=signal_power(density),
@@ -191,6 +215,13 @@ def _update(sums: Sequence[GridSums], sizes: Sequence[int], models: Sequence[Mod
     joint = replace(parts[0], maps=maps.astype(np.float32), tau2=tau2[None],
                     sigma2=np.mean([m.sigma2 for m in parts], axis=0),
                     offset_sigma=float(np.mean([m.offset_sigma for m in parts])))
-    below = np.flatnonzero(within[1:] < 0.143)
-    resolved = float(below[0] if len(below) else len(within) - 1)  # the last shell above the threshold
-    return Update(joint, 2 * ssnr[None], parts, {"halves": np.stack(halves), "resolved": np.asarray(resolved)}, fsc)
+    state = {"halves": np.stack([to_numpy(m[0]) for m in plain]), "chance": chance,
+             "resolved": np.asarray(float(resolved))}
+    return Update(joint, 2 * ssnr[None], parts, state, fsc)
+
+
+def _unfiltered(equations: Equations, space: FourierSpace, xp: ModuleType) -> Array:
+    """A half's map (1, n, n, n) from its images alone. It starts from zero: a few steps from its last map, which began
+    as the other half's too, would not forget that one."""
+    nothing = xp.zeros((1, *(space.box,) * 3), dtype=xp.float32)
+    return solve(space, equations, weak_prior(equations.weight), nothing, FROM_NOTHING)

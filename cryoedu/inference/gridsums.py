@@ -31,6 +31,7 @@ from cryoedu.microscope.projection import (
     half_shape,
     padded_fourier,
     padded_fourier_adjoint,
+    padded_radius,
     reach,
     transform_adjoint,
     window,
@@ -81,6 +82,15 @@ class GridSums:
         xp = namespace(self.weights)
         return replace(self, inserted=xp.sum(self.inserted, axis=0, keepdims=True),
                        weights=xp.sum(self.weights, axis=0, keepdims=True), dc=self.dc.sum(axis=0, keepdims=True))
+
+    def beyond(self, shell: int) -> GridSums:
+        """The sums of the same particles if their images held nothing up to ``shell``.
+
+        A component is inserted at the nearest points of the padded grid, so that shell + 1 is left out by half.
+        """
+        kept = padded_radius(self.inserted.shape[1:]) > shell + 1
+        kept = namespace(self.weights).asarray(kept, dtype=self.weights.dtype)
+        return replace(self, inserted=self.inserted * kept, dc=self.dc * [0.0, 1.0])
 
     def equations(self, space: FourierSpace) -> Equations:
         """The normal equations; the grid that was searched has no part in them."""

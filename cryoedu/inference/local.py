@@ -28,7 +28,7 @@ from cryoedu.inference.memory import room_beside_grid
 from cryoedu.inference.model import Model, Posterior, unseen
 from cryoedu.inference.priors import log_class_prior, log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
-from cryoedu.microscope.projection import PADDING, reach, transform
+from cryoedu.microscope.projection import PADDING
 from cryoedu.microscope.slices import extract
 from cryoedu.particles.particles import Particles
 from cryoedu.threads import in_threads, workers
@@ -57,7 +57,7 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
                       assignment: Assignment, *, xp: ModuleType, budget: int,
                       tick: Tick = lambda share: None) -> tuple[Posterior, GridSums]:
     """One expectation step over all particles, each around its own pose."""
-    half = transform(xp.asarray(model.maps), most=reach(space.parts))
+    half = space.sliceable(xp.asarray(model.maps))
     sigma2 = model.sigma2[:, space.bins]
     count, classes = len(particles), model.classes
     posterior = unseen(count, classes)

@@ -38,14 +38,16 @@ SPACES = {"fourier": FourierSpace, "real": RealSpace}
 
 @dataclass(frozen=True)
 class Stage:
-    """What iteration ``number`` looks at: hypotheses, shells, how the hypotheses are searched, and whether for contrast
-    too (see `expectation`)."""
+    """What iteration ``number`` looks at: hypotheses, shells, how the hypotheses are searched, whether for contrast too
+    (see `expectation`), and the shells that an adaptive or local search knows of the maps (see `FourierSpace`).
+    """
 
     number: int
     search: Search | LocalSearch
     radius: int
     adaptive: Adaptive | None = None
     contrast: bool = False
+    known: int | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def iterate(parts: Sequence[Particles], rows: Sequence[NDArray[np.int64]], model
         if (stage := schedule(number, state)) is None:
             return
         first = models[0]
-        space = SPACES[space_name](first.box, first.ndim, first.pixel_size, stage.radius)
+        space = SPACES[space_name](first.box, first.ndim, first.pixel_size, stage.radius, stage.known)
         found = expect([(scaled(particles, model.scales), mine, model)
                         for particles, mine, model in zip(parts, rows, models, strict=True)], stage, space, state, tick)
         posterior = found[0][0] if len(parts) == 1 else joined([p for p, _ in found], rows, count)

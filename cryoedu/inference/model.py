@@ -114,6 +114,11 @@ class Iteration:
         """Å of the outermost shell that was used in this iteration."""
         return resolution_of(self.radius, self.model.box, self.model.pixel_size)
 
+    @property
+    def resolved(self) -> int | None:
+        """The last shell on which the halves agree, and not by chance; None where there are no halves."""
+        return int(self.state["resolved"][-1]) if "resolved" in self.state else None
+
 
 @dataclass(frozen=True)
 class Checkpoint:

@@ -25,12 +25,17 @@ LEAST_SHIFT = 1e-6  # pixels: what is less is the rounding of a division
 
 @dataclass(frozen=True)
 class FourierSpace:
-    """Columns are the complex components up to ``radius`` shells; DC is the first and is not scored."""
+    """Columns are the complex components up to ``radius`` shells; DC is the first and is not scored.
+
+    known: shells up to which maps predict images, if fewer. A map that ends at a shell of its own grid does not end
+    there between the grid's points, where slices run: the edges of the box spread it.
+    """
 
     box: int
     ndim: int
     pixel_size: float
     radius: int
+    known: int | None = None
 
     unknowns = 2
     unscored = 1  # leading columns that take no part in the scores: DC, the background of the image
@@ -65,6 +70,14 @@ class FourierSpace:
     def project(self, maps: Array, rotations: NDArray[np.float64]) -> Array:
         """Predicted columns (K, O, J)."""
         return projection.project(maps, rotations, self.parts)
+
+    def sliceable(self, maps: Array) -> Array:
+        """Half volumes of maps (K, n, …) on the padded grid, as far as slices reach, with nothing beyond ``known``."""
+        half = projection.transform(maps, most=projection.reach(self.parts))
+        if self.known is None or self.known >= self.radius:
+            return half
+        kept = projection.padded_radius(half.shape[1:]) <= self.known + 0.5
+        return half * namespace(maps).asarray(kept, dtype=maps.dtype)
 
     def backproject(self, columns: Array, rotations: NDArray[np.float64]) -> Array:
         """Adjoint of `project`: maps (K, n, …)."""

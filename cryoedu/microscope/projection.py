@@ -9,10 +9,11 @@ An image (a 2D reference) is the same with one layer, and its "projections" are 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cryoedu.arrays import Array, namespace
 from cryoedu.geometry.fourier import Components
@@ -143,6 +144,12 @@ def half_shape(box: int, ndim: int, padding: int = PADDING, most: int | None = N
     most = wide // 2 if most is None else min(most, wide // 2)
     full = min(2 * most + 1, wide)
     return (full if ndim == 3 else 1, full, most + 1)
+
+
+def padded_radius(shape: Sequence[int], padding: int = PADDING) -> NDArray[np.float64]:
+    """Distance from the origin, in shells of the maps' own grid, of the points of a half volume of ``shape``."""
+    wide = (np.fft.fftfreq(length, 1 / length) for length in shape[:-1])
+    return np.sqrt(sum(np.square(axis) for axis in np.ix_(*wide, np.arange(shape[-1])))) / padding
 
 
 def window(values: Array, shape: tuple[int, int, int], ndim: int) -> Array:

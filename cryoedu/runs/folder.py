@@ -178,7 +178,8 @@ def history_row(iteration: Iteration, before: Mapping[str, Any], seconds: float)
                 "median_angle_change_degrees": float(np.median(angles)),
                 "rms_shift_change_angstrom": float(np.sqrt(shifts.mean()))}
     if iteration.fsc is not None:
-        row["fsc_resolution_angstrom"] = fsc_resolution(iteration.fsc, model.pixel_size) or 2 * model.pixel_size
+        row["fsc_resolution_angstrom"] = (fsc_resolution(iteration.fsc, model.pixel_size, last=iteration.resolved)
+                                          or 2 * model.pixel_size)
     row |= {f"class_weight_{k + 1}": float(w) for k, w in enumerate(model.class_weights)}
     row |= {f"seconds_{part}": float(value) for part, value in iteration.seconds.items()}
     return row | {"seconds": seconds, **peak_memory()}

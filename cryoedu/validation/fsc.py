@@ -36,13 +36,17 @@ def fsc(first: ArrayLike, second: ArrayLike, *, mask: ArrayLike | None = None) -
     return np.clip(curve, -1.0, 1.0)  # of equal shells rounding makes a little more
 
 
-def resolution(curve: ArrayLike, pixel_size: float, *, threshold: float = 0.143) -> float | None:
+def resolution(curve: ArrayLike, pixel_size: float, *, threshold: float = 0.143,
+               last: int | None = None) -> float | None:
     """Å where the correlation first falls below ``threshold``, interpolated between shells.
 
+    last: shell beyond which it may be chance (`resolved_shells`), and counts for nothing.
     None if it never does: the maps agree "at or beyond Nyquist", which is not a number. 0.143 is for two halves of
     the data, 0.5 for a map against the truth (Rosenthal & Henderson 2003, J Mol Biol 333:721).
     """
-    values = np.asarray(curve, dtype=np.float64)
+    values = np.array(curve, dtype=np.float64)
+    if last is not None:
+        values[last + 1 :] = np.minimum(values[last + 1 :], 0.0)
     below = np.flatnonzero(values[1:] < threshold) + 1
     if len(below) == 0:
         return None
@@ -52,9 +56,9 @@ def resolution(curve: ArrayLike, pixel_size: float, *, threshold: float = 0.143)
     return float(2 * (len(values) - 1) * pixel_size / max(shell, 1e-3))
 
 
-def resolution_text(curve: ArrayLike, pixel_size: float, *, threshold: float = 0.143) -> str:
+def resolution_text(curve: ArrayLike, pixel_size: float, *, threshold: float = 0.143, last: int | None = None) -> str:
     """The resolution in words: "17.9 Å", or "at or beyond Nyquist (10.0 Å)"."""
-    value = resolution(curve, pixel_size, threshold=threshold)
+    value = resolution(curve, pixel_size, threshold=threshold, last=last)
     return f"at or beyond Nyquist ({2 * pixel_size:.1f} Å)" if value is None else f"{value:.1f} Å"
 
 

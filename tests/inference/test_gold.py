@@ -24,6 +24,7 @@ from cryoedu.microscope.specimen import Specimen
 from cryoedu.validation.fsc import fsc, resolution
 from cryoedu.validation.masked import masked_fsc
 from cryoedu.validation.poses import pose_errors
+from cryoedu.validation.resolved import resolved_shells
 
 BOX, PIXEL = 20, 8.0
 SEARCH = search_3d(1, shift_range=16, shift_step=8)
@@ -68,7 +69,7 @@ def test_prior_and_report_follow_from_the_halves(experiment):
     curve = fsc(one, two)
     shown = np.arange(BOX // 2 + 1) <= turn.radius
     np.testing.assert_allclose(turn.fsc, np.where(shown, curve, 0.0), atol=1e-6)
-    assert (turn.ssnr[0][~shown] < 0.01).all()  # twice the least FSC of a half
+    assert (turn.ssnr[0][turn.resolved + 1 :] < 0.01).all()  # twice the least FSC of a half
     assert len(turn.parts) == 2 and turn.model.classes == 1
 
 
@@ -91,7 +92,7 @@ def test_the_prior_is_what_the_halves_say(first_turn):
     one, two = turn.state["halves"]
     sphere = soft_sphere(BOX, PIXEL, min(120, (BOX - 6) * PIXEL))
     within = masked_fsc(one, two, sphere, PIXEL).true
-    safe = np.clip(within, 1e-3, 0.999)
+    safe = np.where(np.arange(len(within)) <= turn.resolved, np.clip(within, 1e-3, 0.999), 1e-3)
     ssnr = safe / (1 - safe)
     used = np.arange(2, turn.radius + 1)
     assert ssnr[used].max() > 3 and ssnr[used].min() < 1  # or a factor in the wrong place would not show
@@ -102,8 +103,8 @@ def test_the_prior_is_what_the_halves_say(first_turn):
     sigma2 = np.mean([noise_power(particles.subset_of(mine))[0] for mine in halves_of(particles, 3)], axis=0)
     weight = len(particles) / 2 / sigma2 * ring / shell
     np.testing.assert_allclose((turn.model.tau2[0] * weight / ssnr)[used[1:-1]], 1, atol=0.25)
-    below = np.flatnonzero(np.where(np.arange(len(within)) > turn.radius, 0, within)[1:] < 0.143)
-    assert turn.state["resolved"][-1] == below[0]  # shell 1 is the first of them
+    shown = np.where(np.arange(len(within)) > turn.radius, 0, within)
+    assert turn.resolved == resolved_shells(shown, turn.state["chance"]) < turn.radius
 
 
 def test_maps_are_solved_with_the_prior_that_the_halves_say(first_turn, monkeypatch):
@@ -119,15 +120,24 @@ def test_maps_are_solved_with_the_prior_that_the_halves_say(first_turn, monkeypa
         np.testing.assert_allclose(prior[0, used], 1 / tau2[0, used])
 
 
-@pytest.mark.parametrize("half", [0, 1])
-def test_a_half_s_map_starts_from_its_own(first_turn, half):
-    """A few steps from the other half's would leave the other half's noise in it."""
+def test_a_half_s_map_is_its_images_alone(first_turn):
+    """A few steps from the last maps would leave in both what these began as, and an FSC of 0.99 where images hold
+    noise."""
     sums, sizes, models, *rest = first_turn[2]
-    other = replace(models[1 - half], maps=models[1 - half].maps + np.float32(0.1) * models[1 - half].maps.max())
-    changed = [models[half], other] if half == 0 else [other, models[half]]
-    before, after = (gold._update(sums, sizes, each, *rest).state["halves"] for each in (models, changed))
-    np.testing.assert_array_equal(before[half], after[half])
-    assert np.abs(before[1 - half] - after[1 - half]).max() > 0
+    others = [replace(model, maps=model.maps[:, ::-1] + np.float32(0.1) * model.maps.max()) for model in models]
+    before, after = (gold._update(sums, sizes, each, *rest).state["halves"] for each in (models, others))
+    np.testing.assert_array_equal(before, after)
+
+
+def test_what_images_were_not_scored_by_is_measured_apart(first_turn):
+    """Beyond the shells that the references hold, the FSC is that of maps from components beyond them."""
+    sums, sizes, models, stage, space, *rest = first_turn[2]
+    turn = gold._update(sums, sizes, models, replace(stage, known=4), space, *rest)
+    one, two = (gold._unfiltered(s.beyond(4).equations(space), space, np)[0] for s in sums)
+    apart, together = fsc(one, two), fsc(*turn.state["halves"])
+    np.testing.assert_allclose(turn.fsc[5:8], apart[5:8], atol=1e-6)
+    np.testing.assert_allclose(turn.fsc[:5], together[:5], atol=1e-6)
+    assert np.abs(apart - together)[5:8].max() > 0.05
 
 
 def test_low_frequencies_are_shared(experiment):
