@@ -119,7 +119,7 @@ settings = {
     "mask": soft_sphere(particles.box, pixel, 310.0),   # nothing outside a sphere of 310 Å
     "tau2_fudge": 4.0,                                  # holds noise back in the maps: lesson 9
     "perturb_seed": 1,                                  # the grid is turned a little in each iteration
-    "memory": "24 MB",
+    "memory": "48 MB",
 }
 
 steps = 60
