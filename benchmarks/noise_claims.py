@@ -53,8 +53,10 @@ def claims(noise: Spectrum, symmetry: str, count: int, box: int, iterations: int
     turns = gold_standard(images, start.density, search_3d(0, shift_range=PIXEL, shift_step=PIXEL), seed=1,
                           initial_resolution=JOIN, join=JOIN, symmetry=symmetry, iterations=iterations,
                           sampling=Sampling(finest=2, local_from=2), array_library="numpy")
-    said = [f"{box * PIXEL / turn.resolved:.0f} Å ({resolution_text(turn.fsc, PIXEL, last=turn.resolved)})"
-            for turn in turns]
+    said = []
+    for turn in turns:
+        assert turn.fsc is not None and turn.resolved is not None
+        said.append(f"{box * PIXEL / turn.resolved:.0f} Å ({resolution_text(turn.fsc, PIXEL, last=turn.resolved)})")
     return said, (time.process_time() - began) / len(said)
 
 

@@ -139,3 +139,8 @@ def test_a_four_fold_ring_is_made_of_one_blob():
     blob = lambda a, b: np.exp(-((x - a) ** 2 + (y - b) ** 2 + (z - 2) ** 2) / 6)  # noqa: E731
     ring = (blob(6, 1) + blob(-1, 6) + blob(-6, -1) + blob(1, -6)) / 4
     np.testing.assert_allclose(symmetrise(blob(6, 1), "C4"), ring, atol=0.003)
+
+
+def test_a_grid_too_coarse_for_the_cell_still_has_a_direction_in_it():
+    """The twelve directions of HEALPix order 0 may all lie outside the cell that is nearest to the fixed direction."""
+    assert len(asymmetric_unit(search_3d(0), "O").angles) > 0
