@@ -167,7 +167,7 @@ def classes_at_true_poses(count: int, stack: str, limit: int | None) -> Experime
 # Of rows that were measured with another search than today's.
 OLDER = ("cryoedu's numbers here are older than its present search, and too good: it followed a hundred "
          "orientations of an image at most, and dropped what weight the others held. Now it follows 99.9 % of the "
-         "weight, as RELION does; at this SNR an image takes four to nine times as long. To be measured again.")
+         "weight, as RELION does; at this SNR an image takes two to four times as long. To be measured again.")
 
 
 def iterations_3d(order: int, count: int) -> Experiment:

@@ -277,7 +277,7 @@ def _follow(b: Array, c: Array, starts: Sequence[_Candidates], centres: Floats, 
 def _summed(looked: Sequence[_Found], some: Sequence[int], c: Array, points: Points,
             xp: ModuleType) -> Iterator[tuple[int, _Found, Floats, Floats]]:
     """The sums of images ``some`` are added to the points; yields as `_follow`."""
-    size = max(points.piece // (8 * len(points.space.bins)), 1)
+    size = points.at_once
     pieces = [(k, slice(first, first + size)) for k, found in enumerate(looked)
               for first in range(0, len(found.keys), size)]
 

@@ -43,13 +43,15 @@ def seen(b: Array, c: Array, points: Points, families: Keys, shifts: Floats, of_
     b, pairs, pixels = b[: len(parts)], _pairs(c[: len(parts)]), -shifts / points.space.pixel_size
     if isinstance(b, np.ndarray):
         images = kernels.moved(as_reals(b, xp), pixels, parts.kx, parts.ky, parts.box)
-        piece = _piece(points)
-        return Seen(images, *kernels.weigh(images, pairs, of_families.astype(np.float32), of_shifts.astype(np.float32),
-                                           piece, *_whereabouts(points, families)))
+        scratch = points.buffer()
+        found = kernels.weigh(images, pairs, of_families.astype(np.float32), of_shifts.astype(np.float32), scratch,
+                              *_whereabouts(points, families))
+        points.spare.append(scratch)
+        return Seen(images, *found)
     images = as_reals(b[None, :] * shift_phases(pixels, parts, b), xp)
     keys = (families[:, None] * split + np.arange(split)).ravel()
     gamma = np.empty((len(keys), len(shifts)), dtype=np.float32)
-    for some in _pieces(len(keys), _piece(points)):
+    for some in _pieces(len(keys), points.at_once):
         flat = points.slices(keys[some])[:, 2:]  # DC is not scored
         match = flat @ images[:, 2:].T
         gamma[some] = to_numpy(match - 0.5 * ((flat * flat) @ pairs[2:])[:, None])
@@ -64,15 +66,16 @@ def seen(b: Array, c: Array, points: Points, families: Keys, shifts: Floats, of_
 def summed(gamma: NDArray[np.float32], images: Array, c: Array, points: Points, families: Keys,
            children: NDArray[np.int64]) -> tuple[Array, Floats, Floats]:
     """What some ``children`` (M,) of ``families``, numbered as in `Seen`, add to the sums: numerators Γ B (M, 2 J),
-    and of each column (J,) the sums of Re Γ B* A and Γ C |A|²."""
+    of no more than are looked at together, and of each column (J,) the sums of Re Γ B* A and Γ C |A|²."""
     split, xp, pairs = len(points.turns), namespace(c), _pairs(c)
     if isinstance(images, np.ndarray):
-        numerator, overlap, energy = kernels.summed(gamma, images, pairs, children, *_whereabouts(points, families))
+        numerator = points.buffer()[: len(children)]
+        overlap, energy = kernels.summed(numerator, gamma, images, pairs, children, *_whereabouts(points, families))
     else:
         weights = xp.asarray(gamma)
         numerator, overlap, energy = weights @ images, np.zeros(pairs.shape[0]), np.zeros(pairs.shape[0])
         keys = families[children // split] * split + children % split
-        for some in _pieces(len(keys), _piece(points)):
+        for some in _pieces(len(keys), points.at_once):
             flat = points.slices(keys[some])
             overlap += to_numpy(xp.sum(numerator[some, :] * flat, axis=0))
             energy += to_numpy(xp.sum(weights[some, :], axis=1) @ (flat * flat) * pairs)
@@ -83,12 +86,6 @@ def _pairs(c: Array) -> Array:
     """C of each real number of a column (2 J,)."""
     xp = namespace(c)
     return xp.reshape(xp.stack([c, c], axis=-1), (-1,))
-
-
-def _piece(points: Points) -> int:
-    """How many points are looked at together, in whole families."""
-    split = len(points.turns)
-    return max(points.piece // (8 * len(points.space.bins) * split), 1) * split
 
 
 def _pieces(rows: int, size: int) -> list[slice]:

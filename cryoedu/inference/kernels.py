@@ -51,42 +51,42 @@ def moved(b: Any, shifts: Any, kx: Any, ky: Any, box: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _read(point: int, child: int, slots: Any, table: Any, turns: Any, source: Any, classes: Any, parents: Any, kx: Any,
-          ky: Any, padding: int, out: Any) -> None:
-    """The slice (1, 1, 2 J) of child ``child`` of a family: from its slot in the table, or anew."""
-    if slots[point] >= 0:
-        out[0, 0] = table[slots[point] * len(turns) + child]
-    else:
-        k, axes = classes[point], np.zeros((1, 2, 3))
-        for i in range(2):
-            for j in range(3):
-                for m in range(3):
-                    axes[0, i, j] += padding * turns[child, i, m] * parents[point, m, j]
-        extract_alone(source[k : k + 1], axes, kx, ky, out)
+def _computed(k: int, turn: Any, parent: Any, source: Any, kx: Any, ky: Any, padding: int, out: Any) -> None:
+    """The slice (2 J,) of map ``k`` at ``turn`` @ ``parent``."""
+    axes = np.zeros((1, 2, 3))
+    for i in range(2):
+        for j in range(3):
+            for m in range(3):
+                axes[0, i, j] += padding * turn[i, m] * parent[m, j]
+    extract_alone(source[k : k + 1], axes, kx, ky, out.reshape(1, 1, len(out)))
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def weigh(images: Any, pairs: Any, of_families: Any, of_shifts: Any, piece: int, slots: Any, table: Any, turns: Any,
+def weigh(images: Any, pairs: Any, of_families: Any, of_shifts: Any, scratch: Any, slots: Any, table: Any, turns: Any,
           source: Any, classes: Any, parents: Any, kx: Any, ky: Any, padding: int) -> Any:
     """Γ (H, S) of an image, moved by each shift (S, 2 J), before the H = F · T children of families; its sums over
     shifts (H,) and over points (S,), and log evidence.
 
     pairs: (2 J,) CTF²/σ² of each real number.  of_families: (F,) and of_shifts: (S,) log priors.
+    scratch: (R, 2 J) to be written over by slices, so many points at a time.
     """
     shifts, reals, split = len(images), len(pairs), len(turns)
-    points = len(slots) * split
+    points, piece = len(slots) * split, len(scratch)
     gamma = np.empty((points, shifts), np.float32)
     dc = images[:, :2].copy()
     images[:, :2] = 0.0  # it is not scored
-    scratch = np.empty((min(piece, points), reals), np.float32)
-    energy = np.empty(len(scratch), np.float32)
+    energy = np.empty(piece, np.float32)
     top = np.float32(-np.inf)
     for first in range(0, points, piece):
         size = min(piece, points - first)
         for i in range(size):
             family, child = divmod(first + i, split)
-            _read(family, child, slots, table, turns, source, classes, parents, kx, ky, padding,
-                  scratch[i].reshape(1, 1, reals))
+            row = slots[family] * split + child
+            if row >= 0:
+                for j in range(reals):
+                    scratch[i, j] = table[row, j]
+            else:
+                _computed(classes[family], turns[child], parents[family], source, kx, ky, padding, scratch[i])
             total = np.float32(0.0)
             for j in range(2, reals):
                 total += pairs[j] * scratch[i, j] * scratch[i, j]
@@ -117,29 +117,32 @@ def weigh(images: Any, pairs: Any, of_families: Any, of_shifts: Any, piece: int,
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def summed(gamma: Any, images: Any, pairs: Any, children: Any, slots: Any, table: Any, turns: Any, source: Any,
-           classes: Any, parents: Any, kx: Any, ky: Any, padding: int) -> Any:
-    """Numerators (M, 2 J) of some ``children`` (M,) of families, and the sums of each real number (2 J,) of Γ B A and
-    Γ C |A|²; Γ (M, S), images (S, 2 J)."""
+def summed(numerator: Any, gamma: Any, images: Any, pairs: Any, children: Any, slots: Any, table: Any, turns: Any,
+           source: Any, classes: Any, parents: Any, kx: Any, ky: Any, padding: int) -> Any:
+    """Fills in the numerators (M, 2 J) of some ``children`` (M,) of families; gives the sums of each real number (2 J,)
+    of Γ B A and Γ C |A|². Γ (M, S), images (S, 2 J)."""
     reals, split = len(pairs), len(turns)
-    numerator = np.empty((len(children), reals), np.float32)
     overlap, energy = np.zeros(reals), np.zeros(reals)
     some_overlap, some_energy = np.empty(reals, np.float32), np.empty(reals, np.float32)
-    row = np.empty((1, 1, reals), np.float32)
+    scratch = np.empty((1, reals), np.float32)
     for first in range(0, len(children), ROWS):
         last = min(first + ROWS, len(children))
         np.dot(gamma[first:last], images, numerator[first:last])
         some_overlap[:], some_energy[:] = 0.0, 0.0
         for i in range(first, last):
-            _read(children[i] // split, children[i] % split, slots, table, turns, source, classes, parents, kx, ky,
-                  padding, row)
-            weight, a, n = gamma[i].sum(), row[0, 0], numerator[i]
+            family, child, weight = children[i] // split, children[i] % split, np.float32(0.0)
+            row, slices = slots[family] * split + child, table
+            for s in range(gamma.shape[1]):
+                weight += gamma[i, s]
+            if row < 0:
+                row, slices = 0, scratch
+                _computed(classes[family], turns[child], parents[family], source, kx, ky, padding, scratch[0])
             for j in range(reals):
-                some_overlap[j] += n[j] * a[j]
-                some_energy[j] += weight * a[j] * a[j]
+                some_overlap[j] += numerator[i, j] * slices[row, j]
+                some_energy[j] += weight * slices[row, j] * slices[row, j]
         overlap += some_overlap
         energy += some_energy
-    return numerator, overlap, energy * pairs
+    return overlap, energy * pairs
 
 
 @njit(nogil=True, cache=True)
@@ -148,8 +151,8 @@ def add_rows(numerators: Any, totals: Any, rows: Any, numerator: Any, weights: A
     (M,) of c (J,); negative rows are left out."""
     for i in range(len(rows)):
         if rows[i] >= 0:
-            to, total, weight = numerators[rows[i]], totals[rows[i]], weights[i]
-            for j in range(len(to)):
-                to[j] += numerator[i, j]
-            for j in range(len(total)):
-                total[j] += weight * c[j]
+            row, weight = rows[i], weights[i]
+            for j in range(numerators.shape[1]):
+                numerators[row, j] += numerator[i, j]
+            for j in range(totals.shape[1]):
+                totals[row, j] += weight * c[j]

@@ -72,6 +72,7 @@ class Points:
     half: (K, Z, Y, X) the transformed maps.  turns: (T, 3, 3), from ``parents`` to their children.  space: the shells.
     room: families that find a slot.  piece: bytes of slices that are looked at together.
     inserter: where sums go; None on a level of which none are kept.
+    spare: memory that is not in use.
     values, numerators: (slots · T, 2 J).  weights: (slots · T, J).  used: (slots · T,) which hold sums.
     """
 
@@ -88,6 +89,7 @@ class Points:
     used: NDArray[np.bool_] = field(init=False)
     keys: Keys = field(init=False)  # of the families that are here, in order, and their slots
     places: Keys = field(init=False)
+    spare: list[Array] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         xp, rows, reals = namespace(self.half), self.room * len(self.turns), 2 * len(self.space.bins)
@@ -97,6 +99,20 @@ class Points:
         self.weights = xp.zeros((summed, reals // 2), dtype=xp.float32)
         self.used = np.zeros(summed, dtype=bool)
         self._forget()
+
+    @property
+    def at_once(self) -> int:
+        """How many points are looked at together, in whole families."""
+        split = len(self.turns)
+        return max(self.piece // (8 * len(self.space.bins) * split), 1) * split
+
+    def buffer(self) -> NDArray[np.float32]:
+        """Memory for the numbers (`at_once`, 2 J) of so many points, which may have served before: to get as much anew
+        takes longer than to fill it. To be put back among the `spare` ones."""
+        try:
+            return self.spare.pop()
+        except IndexError:
+            return np.empty((self.at_once, 2 * len(self.space.bins)), dtype=np.float32)
 
     @property
     def grid(self) -> Grid:
@@ -111,8 +127,7 @@ class Points:
             new = families
         new = new[: self.room - len(self.keys)]
         split, first = len(self.turns), len(self.keys)
-        size = max(self.piece // (8 * split * len(self.space.bins)), 1)
-        classes = self.parents.classes(new)
+        size, classes = self.at_once // split, self.parents.classes(new)
         for k in np.unique(classes):
             mine = np.flatnonzero(classes == k)
             for some in np.split(mine, range(size, len(mine), size)):
@@ -167,6 +182,8 @@ class Points:
             heavy = xp.asarray(weights[beyond])[:, None] * c[None, :]
             self._insert(points[beyond], xp.take(numerator, xp.asarray(beyond), axis=0), heavy,
                          np.arange(len(beyond)))
+        if isinstance(numerator, np.ndarray):
+            self.spare.append(numerator if numerator.base is None else numerator.base)
 
     def flush(self) -> None:
         """Insert the sums, and forget everything."""

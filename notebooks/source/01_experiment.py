@@ -686,7 +686,7 @@ grid = search_3d(2)  # 4,608 orientations, 15° apart
 maps, found = [start[0]], [None]
 for iteration in refine(experiment.particles, start_model(experiment.particles, start), grid,
                         iterations=5, assignment=MAXIMUM_CROSS_CORRELATION, perturb_seed=1,
-                        memory="16 MB"):
+                        memory="80 MB"):
     maps.append(iteration.model.maps[0])
     found.append(iteration.posterior.angles)
 

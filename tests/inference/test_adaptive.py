@@ -287,8 +287,8 @@ def test_however_much_room_points_have_they_get_the_same_sums(room, monkeypatch)
 def test_the_exponential_of_the_kernels_is_the_exponential():
     x = np.linspace(-74.9, 0, 20_001, dtype=np.float32)
     gamma, of_points, of_shifts, log_evidence = kernels.weigh(
-        np.zeros((1, 4), np.float32), np.zeros(4, np.float32), x, np.zeros(1, np.float32), 64,
-        np.zeros(len(x), np.int64), np.zeros((1, 4), np.float32), np.eye(3)[None],
+        np.zeros((1, 4), np.float32), np.zeros(4, np.float32), x, np.zeros(1, np.float32),
+        np.empty((64, 4), np.float32), np.zeros(len(x), np.int64), np.zeros((1, 4), np.float32), np.eye(3)[None],
         np.zeros((1, 1, 1, 2), np.float32), np.zeros(0, np.int64), np.zeros((0, 3, 3)), np.zeros(2), np.zeros(2), 2)
     exact = np.exp(x.astype(np.float64))
     np.testing.assert_allclose(gamma[:, 0], exact / exact.sum(), rtol=2e-6)
