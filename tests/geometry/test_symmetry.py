@@ -139,3 +139,9 @@ def test_a_four_fold_ring_is_made_of_one_blob():
     blob = lambda a, b: np.exp(-((x - a) ** 2 + (y - b) ** 2 + (z - 2) ** 2) / 6)  # noqa: E731
     ring = (blob(6, 1) + blob(-1, 6) + blob(-6, -1) + blob(1, -6)) / 4
     np.testing.assert_allclose(symmetrise(blob(6, 1), "C4"), ring, atol=0.003)
+
+
+def test_a_grid_too_coarse_for_the_cell_still_has_a_direction_in_it():
+    """The twelve directions of HEALPix order 0, turned, may all lie outside the cell around the fixed direction."""
+    for seed in range(6):
+        assert len(asymmetric_unit(perturbed(search_3d(0), np.random.default_rng([1, seed])), "O").angles) > 0
