@@ -53,7 +53,7 @@ MUTANTS = [
     Mutant("resolved: a shell is one number, whatever its noise", "validation/resolved.py",
            "np.maximum(count * left, 1.0))", "1.0 + 0 * count)", (RESOLVED, "passes_seldom")),
     Mutant("gold standard: images are scored beyond what is resolved", "inference/gold.py",
-           "known = int(shells_so_far[-1])", "known = None", (NOISE, "shared_and_one_shell")),
+           'known = int(before.get("measured", shells_so_far[-1:])[-1])', "known = None", (NOISE, "shared_and_one_shell")),
     Mutant("gold standard: low shells leak into the next ones' FSC", "inference/gold.py",
            "s.beyond(stage.known).equations", "s.equations", (GOLD, "measured_apart")),
     Mutant("gold standard: the unmasked FSC for the prior", "inference/gold.py",

@@ -14,12 +14,14 @@ Images of noise align to whatever they are compared with, and two halves that ar
 twice. So a shell counts only by what its own images say of it:
 
 - Each half's map is solved from zero. The last maps go back to one reference.
-- Images are scored up to the last resolved shell alone (`Stage.known`). A map that fills its box does not end where its
-  filter does: strong low shells, which the halves share, would stand in the predictions of the next ones.
+- Images are scored up to the last shell that was measured (`Stage.known`): from there on the halves agree by chance, if
+  they do. A map that fills its box does not end where its filter does: strong low shells, which the halves share, would
+  stand in the predictions of the next ones.
 - From there on the FSC is that of maps from the components beyond it (`GridSums.beyond`). Where few slices meet, a map
   carries low shells into high ones, alike in both halves.
 - A shell is resolved if it and all before it agree, and that cannot be by chance (`resolved_shells`). This is asked
-  anew in each iteration, so that a claim can be taken back. What is not resolved is left out of the maps.
+  anew in each iteration, so that a claim can be taken back. What agrees less than that, but more than by chance, is no
+  claim, and yet signal: maps keep it, held back by the prior. What may be chance is left out of the maps.
 """
 
 from __future__ import annotations
@@ -157,7 +159,7 @@ def next_stage(number: int, before: State, search: Search, sampling: Sampling, f
         last = True
     nyquist = int(before["nyquist"])
     radius = nyquist if last else int(min(shells_so_far[-1] + MARGIN, nyquist - 1))  # all shells mean the end
-    known = int(shells_so_far[-1])
+    known = int(before.get("measured", shells_so_far[-1:])[-1])  # checkpoints of old have none
     if level < sampling.local_from:
         return Stage(number, grid, radius, Adaptive(levels=level, diameter=diameter), known=known)
     step, shift_step = search.angular_step / 2**level, search.shift_step / 2**level
@@ -171,7 +173,8 @@ def _progress(new: Update, posterior: Posterior, stage: Stage, search: Search, b
     resolved = new.state["resolved"]
     level = stage.adaptive.levels if stage.adaptive else round(np.log2(search.angular_step / stage.search.angular_step))
     nyquist = new.model.box // 2
-    return {"resolved": np.append(before.get("resolved", []), resolved), "nyquist": np.asarray(nyquist),
+    return {"resolved": np.append(before.get("resolved", []), resolved),
+            "measured": np.atleast_1d(new.state["measured"]), "nyquist": np.asarray(nyquist),
             "halvings": np.append(before.get("halvings", []), level), "finished": np.asarray(stage.radius == nyquist),
             "angles": posterior.angles, "shifts": posterior.shifts}
 
@@ -197,7 +200,8 @@ def _update(sums: Sequence[GridSums], sizes: Sequence[int], models: Sequence[Mod
         curves = np.where(shell <= stage.known, curves, apart)
     fsc, within, chance = np.where(shell <= space.radius, curves, [[0.0], [0.0], [1.0]])  # nothing was looked at beyond
     resolved = resolved_shells(within, chance, shared=min(joined, space.radius))
-    safe = np.where(shell <= resolved, np.clip(within, LEAST_FSC, MOST_FSC), LEAST_FSC)
+    measured = resolved_shells(within, chance, shared=min(joined, space.radius), threshold=0.0)
+    safe = np.where(shell <= measured, np.clip(within, LEAST_FSC, MOST_FSC), LEAST_FSC)
     ssnr = safe / (1 - safe)
     tau2 = ssnr / np.maximum(weight, 1e-30)
     prior = 1 / np.maximum(tau2, 1e-30)[None]
@@ -216,7 +220,7 @@ def _update(sums: Sequence[GridSums], sizes: Sequence[int], models: Sequence[Mod
                     sigma2=np.mean([m.sigma2 for m in parts], axis=0),
                     offset_sigma=float(np.mean([m.offset_sigma for m in parts])))
     state = {"halves": np.stack([to_numpy(m[0]) for m in plain]), "chance": chance,
-             "resolved": np.asarray(float(resolved))}
+             "resolved": np.asarray(float(resolved)), "measured": np.asarray(float(measured))}
     return Update(joint, 2 * ssnr[None], parts, state, fsc)
 
 

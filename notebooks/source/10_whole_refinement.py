@@ -284,13 +284,14 @@ chosen = replace(chosen, subset=subset)  # in a STAR file: rlnRandomSubset
 # **Predict.** The images cannot show more than 14.7 Å. Where will the halves stop agreeing?
 
 # %% tags=["nbval-ignore-output"]
-fsc_after = {}
+fsc_after, agreed = {}, {}
 for step in gold_standard(chosen, iteration.model.maps[whole],
                           search_3d(2, shift_range=10, shift_step=10), seed=1, diameter=310,
                           sampling=Sampling(finest=3), iterations=12, memory=memory):
     fsc_after[step.number] = step.fsc
+    agreed[step.number] = resolution_text(step.fsc, pixel_size, last=step.resolved)
     print(f"iteration {step.number:2}: shells to {step.resolution:4.1f} Å used, "
-          f"halves agree to {resolution_text(step.fsc, pixel_size)}")
+          f"halves agree to {agreed[step.number]}")
 
 # %%
 frequencies = np.arange(box // 2 + 1) / (box * pixel_size)
@@ -308,14 +309,17 @@ show(directions(step.posterior.angles),
 
 # %% tags=["hide-input"]
 steps = 15 / 2 ** step.state["halvings"]  # degrees between neighbouring orientations, in each iteration
-say(f"The halves agree further and further: to {resolution_text(fsc_after[1], pixel_size)} (to ±2) "
-    f"after the first iteration, to {resolution_text(step.fsc, pixel_size)} (to ±1) after the last. So "
+say(f"The halves agree further and further: to {agreed[1]} (to ±2) "
+    f"after the first iteration, to {agreed[step.number]} (to ±1) after the last. So "
     "finer shells are used, which makes the orientations better, and so on. Where an iteration brings "
     "no further shell, the next one samples the orientations twice as finely: "
     f"every {steps[0]:.1f}° at first, every {steps[-1]:.1f}° (to ±2) in the end.")
 
 # %% [markdown]
-# **Explain.** The first curves fall to 0 at once where their shells end: nothing finer had been looked at. Find the steps in
+# **Explain.** Images of pure noise can be aligned too, and then two halves may agree by accident. So a shell counts only if
+# the halves agree in it and in all coarser ones, and if so much agreement cannot be chance.
+#
+# The first curves fall to 0 at once where their shells end: nothing finer had been looked at. Find the steps in
 # the list that the long cell printed: the same shells for a while, then, with a finer grid, it often goes on. Where no finer
 # grid is left and two iterations bring nothing, one last iteration uses all shells. The picture of the directions shows from
 # where the particles were seen: all directions occur, with some unevenness that is chance. (A picture with few spots would
@@ -466,7 +470,7 @@ print("reported, of the halves in the mask:    "
 print("true, in a mask made in the same way:   "
       f"{resolution_text(in_mask, pixel_size, threshold=0.5)} (to ±1.5) at FSC = 0.5")
 print("reported, of the halves in whole boxes: "
-      f"{resolution_text(step.fsc, pixel_size)} (to ±1) at FSC = 0.143")
+      f"{agreed[step.number]} (to ±1) at FSC = 0.143")
 print("true, in a sphere:                      "
       f"{resolution_text(score.fsc, pixel_size, threshold=0.5)} (to ±1.5) at FSC = 0.5")
 
@@ -489,7 +493,7 @@ map_viewer([aligned, truth], pixel_size=pixel_size, names=["refined", "truth"], 
 nyquist = 2 * pixel_size  # what a curve that never falls counts as
 reported = resolution(fsc, pixel_size, threshold=0.143) or nyquist
 true = resolution(in_mask, pixel_size, threshold=0.5) or nyquist
-in_box = resolution(step.fsc, pixel_size) or nyquist
+in_box = resolution(step.fsc, pixel_size, last=step.resolved) or nyquist
 say(("This time the hand is **wrong**: the map is a mirror image of the truth, and was mirrored before "
      "it was compared."
      if score.alignment.mirrored else

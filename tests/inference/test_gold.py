@@ -69,7 +69,9 @@ def test_prior_and_report_follow_from_the_halves(experiment):
     curve = fsc(one, two)
     shown = np.arange(BOX // 2 + 1) <= turn.radius
     np.testing.assert_allclose(turn.fsc, np.where(shown, curve, 0.0), atol=1e-6)
-    assert (turn.ssnr[0][turn.resolved + 1 :] < 0.01).all()  # twice the least FSC of a half
+    measured = int(turn.state["measured"][-1])
+    assert turn.resolved <= measured <= turn.radius
+    assert (turn.ssnr[0][measured + 1 :] < 0.01).all()  # twice the least FSC of a half
     assert len(turn.parts) == 2 and turn.model.classes == 1
 
 
@@ -92,7 +94,7 @@ def test_the_prior_is_what_the_halves_say(first_turn):
     one, two = turn.state["halves"]
     sphere = soft_sphere(BOX, PIXEL, min(120, (BOX - 6) * PIXEL))
     within = masked_fsc(one, two, sphere, PIXEL).true
-    safe = np.where(np.arange(len(within)) <= turn.resolved, np.clip(within, 1e-3, 0.999), 1e-3)
+    safe = np.where(np.arange(len(within)) <= turn.state["measured"][-1], np.clip(within, 1e-3, 0.999), 1e-3)
     ssnr = safe / (1 - safe)
     used = np.arange(2, turn.radius + 1)
     assert ssnr[used].max() > 3 and ssnr[used].min() < 1  # or a factor in the wrong place would not show

@@ -73,7 +73,7 @@ def test_a_claim_is_taken_back():
     start = reference(2)
     images = simulate(start, COUNT, seed=1, snr=1e-14, progress=False).particles
     first = next(refined(images, start.density))
-    claimed = replace(first, state={**first.state, "resolved": np.array([9.0])})
+    claimed = replace(first, state={**first.state, "resolved": np.array([9.0]), "measured": np.array([9.0])})
     second = next(refined(images, start.density, after=claimed))
     assert second.radius == BOX // 2 - 1
     assert second.resolved <= SHARED + 1
