@@ -55,6 +55,8 @@ MUTANTS = [
     Mutant("gold standard: images are scored beyond what is resolved", "inference/gold.py",
            'known = int(before.get("measured", shells_so_far[-1:])[-1])', "known = None",
            (NOISE, "shared_and_one_shell")),
+    Mutant("gold standard: what is not claimed is thrown away", "inference/gold.py", "np.where(shell <= measured,",
+           "np.where(shell <= resolved,", (GOLD, "too_little_for_a_claim")),
     Mutant("gold standard: low shells leak into the next ones' FSC", "inference/gold.py",
            "s.beyond(stage.known).equations", "s.equations", (GOLD, "measured_apart")),
     Mutant("gold standard: the unmasked FSC for the prior", "inference/gold.py",

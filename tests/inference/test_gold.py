@@ -122,6 +122,15 @@ def test_maps_are_solved_with_the_prior_that_the_halves_say(first_turn, monkeypa
         np.testing.assert_allclose(prior[0, used], 1 / tau2[0, used])
 
 
+def test_what_is_too_little_for_a_claim_is_kept_and_looked_at(first_turn, monkeypatch):
+    """Cut at the claim, the map of lesson 10's ribosome ended at 21.6 Å instead of 18.3, and fewer poses were right."""
+    monkeypatch.setattr(gold, "resolved_shells", lambda *a, threshold=0.143, **b: 4 if threshold else 6)
+    found = gold._update(*first_turn[2])
+    assert found.state["resolved"] == 4 and found.state["measured"] == 6
+    assert (found.ssnr[0, 5:7] > 0.2).all() and found.ssnr[0, 7] < 0.01
+    assert stage_after(progress([3, 4], [1, 1]) | {"measured": np.array([6.0])}).known == 6
+
+
 def test_a_half_s_map_is_its_images_alone(first_turn):
     """A few steps from the last maps would leave in both what these began as, and an FSC of 0.99 where images hold
     noise."""
