@@ -46,5 +46,5 @@ def test_nothing_is_loaded_from_elsewhere(book):
 
 def test_the_reference_holds_what_the_package_offers(book):
     pages = "".join(p.read_text(encoding="utf-8") for p in (book / "reference").glob("*.html"))
-    for name in ("inference.loop.refine", "microscope.experiment.simulate", "validation.fsc.fsc"):
+    for name in ("inference.em.refine", "microscope.experiment.simulate", "validation.fsc.fsc"):
         assert f'id="cryoedu.{name}"' in pages
