@@ -14,12 +14,12 @@ from cryoedu.runs.checkpoints import write_checkpoint
 from cryoedu.runs.folder import differences, history_row, open_folder, write_history
 
 
-def iteration(number: int = 2, fsc=None):
+def iteration(number: int = 2, fsc=None, resolved: int | None = None):
     posterior = SimpleNamespace(max_probability=np.array([0.5, 1.0]), classes=np.array([0, 1]),
                                 angles=np.array([[0.0, 0, 350], [0, 0, 90]]), shifts=np.array([[3.0, 4.0], [0, 0]]))
     model = SimpleNamespace(pixel_size=5.0, offset_sigma=3.0, class_weights=np.array([0.25, 0.75]))
     return SimpleNamespace(number=number, log_likelihood=-5.0, resolution=20.0, posterior=posterior, model=model,
-                           seconds={"expectation": 1.0}, fsc=fsc)
+                           seconds={"expectation": 1.0}, fsc=fsc, resolved=resolved)
 
 
 def test_changes_are_measured_on_the_circle_and_against_the_iteration_before(tmp_path):
@@ -34,6 +34,8 @@ def test_changes_are_measured_on_the_circle_and_against_the_iteration_before(tmp
     assert "changed_classes" not in first and "fsc_resolution_angstrom" not in first
     halves = history_row(iteration(1, np.array([1, 1, 0.243, 0.043, 0.0])), {}, 2.0)  # 0.143: shell 2.5
     assert halves["fsc_resolution_angstrom"] == pytest.approx(40 / 2.5)
+    chance = history_row(iteration(1, np.array([1, 1, 0.243, 0.243, 0.243]), resolved=1), {}, 2.0)
+    assert 40 / 2 < chance["fsc_resolution_angstrom"] < 40  # what may be chance is no resolution
     write_history([first, row], tmp_path / "h.csv")
     table = pd.read_csv(tmp_path / "h.csv")
     assert table["class_weight_2"].tolist() == [0.75, 0.75] and np.isnan(table["changed_classes"][0])
