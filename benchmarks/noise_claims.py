@@ -96,10 +96,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     least = asked.box * PIXEL / (shared + 1)
     lines += ["", f"To hold: nothing finer than shell {shared + 1}, {least:.0f} Å. For comparison: on 1,200 images of "
               "white noise of 48 px at 5 Å, RELION 3.1 went to 18 Å and took that back, to 34 Å at "
-              "iteration 6; cryoedu, before claims were held against chance, to Nyquist (10 Å), where it stayed.", "",
+              "iteration 6; cryoedu, before claims were held against chance, to Nyquist (10 Å), where it stayed. "
+              "(Both were measured by hand: no command here makes them.)", "",
               "## What a map carries beyond its images", "",
               f"`reconstruct`, {asked.count:,} images of noise that end at shell {END}, at known poses: power of a "
-              "shell against that of shell 5. RELION 3.1's were measured on a set like it.", "",
+              "shell against that of shell 5. RELION 3.1's were measured by hand, on other such images.", "",
               "| shell | " + " | ".join(map(str, SHOWN)) + " |", "|---|" + "---|" * len(SHOWN)]
     power = carried(asked.count, asked.box)
     lines += ["| cryoedu | " + " | ".join(f"{100 * power[s]:.2f} %" for s in SHOWN) + " |",
