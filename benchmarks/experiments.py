@@ -179,7 +179,7 @@ def iterations_3d(order: int, count: int) -> Experiment:
         f"cryoedu classify3d particles.star --o {{out}} --reference true_class001.mrc --ini-high 60 --k 2 "
         f"--iter {count} --healpix-order {order} --oversampling 1 --offset-range 25 --offset-step 10 --tau2-fudge 4 "
         "--particle-diameter 310 --random-seed {seed}", judge_classes,
-        remark="To reach: 20 times as fast. cryoedu's finer step goes from image to image here as in the gold-standard "
+        remark="To reach: 20 times as fast. cryoedu's finer step went from image to image here as in the gold-standard "
         "refinement above. Classes are not to be expected of so few iterations at an SNR of 0.1. " + OLDER)
 
 
@@ -202,7 +202,7 @@ EXPERIMENTS = {
         remark="To reach: 20 times as fast, resolution and poses at least as good, and no better resolution reported "
         "than there is, which is where the map agrees with the true one. From 7.5° on RELION looks only around the "
         "last pose; by default it would search all orientations at that step too, which takes much longer. cryoedu's "
-        "search of all orientations goes from image to image, where Python's interpreter lets one thread at a time "
+        "search of all orientations went from image to image, where Python's interpreter lets one thread at a time "
         "through. " + OLDER),
     "classes_true_poses_2000": classes_at_true_poses(2000, "trimmed_64", None),
     "classes_true_poses_2000_at_30A": classes_at_true_poses(2000, "trimmed_64", 30),
