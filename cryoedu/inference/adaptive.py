@@ -8,7 +8,7 @@ How many are kept hangs on the images alone. At an SNR of 0.03 it may be nearly 
 be dropped is weight of the posterior, and the rest would be too sure.
 
 Only hypotheses that hold weight on the last level are summed, first at the points of the finest grid (`Points`), from
-there on the padded grid (`GridSums`), where the normal equations are a convolution.
+there on the padded grid (`VolumeSums`), where the normal equations are a convolution.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
 from cryoedu.inference.blocks import as_columns, as_memory_allows, half_as_many, least_block, prepare
 from cryoedu.inference.expectation import Tick, Visit, residuals, visits
 from cryoedu.inference.following import seen, summed
-from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.memory import room_beside_grid, transforming
 from cryoedu.inference.model import Model, Posterior, unseen
 from cryoedu.inference.points import FEWEST, PIECE, REUSED, Grid, Keys, Points, family_bytes
 from cryoedu.inference.priors import distances2, log_class_prior, log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.sums import Inserter, VolumeSums
 from cryoedu.particles.particles import Particles
 from cryoedu.threads import workers
 
@@ -108,7 +108,7 @@ class _Found:
 
 def adaptive_expectation(particles: Particles, model: Model, search: Search, adaptive: Adaptive, space: FourierSpace, *,
                          xp: ModuleType, budget: int,
-                         tick: Tick = lambda share: None) -> tuple[Posterior, GridSums]:
+                         tick: Tick = lambda share: None) -> tuple[Posterior, VolumeSums]:
     """The expectation step of a maximum-likelihood refinement from the coarse grid ``search`` to its finest level."""
     count, coarse = len(particles), adaptive.space(0, space, search.angular_step)
     least = least_adaptive(search, adaptive, space, model.classes, xp)

@@ -38,12 +38,12 @@ from cryoedu.geometry.grids import LocalSearch
 from cryoedu.inference import priors
 from cryoedu.inference.assignment import Assignment
 from cryoedu.inference.estep import searched, within
-from cryoedu.inference.expectation import Sums, Tick
-from cryoedu.inference.gridsums import GridSums
+from cryoedu.inference.expectation import Tick
 from cryoedu.inference.loop import Expectation, Found, Part, Stage, State, joined
 from cryoedu.inference.model import Model, Posterior
 from cryoedu.inference.settings import Compute
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.sums import SliceSums, VolumeSums
 from cryoedu.machine import memory_budget
 from cryoedu.particles.particles import Particles
 from cryoedu.threads import one_thread
@@ -262,7 +262,7 @@ def _means(memory: str | int | None, array_library: str) -> tuple[ModuleType, in
     from dask.sizeof import sizeof
     from distributed import get_worker
 
-    sizeof.register((Posterior, Sums, GridSums), lambda found: sum(map(sizeof, vars(found).values())))
+    sizeof.register((Posterior, SliceSums, VolumeSums), lambda found: sum(map(sizeof, vars(found).values())))
     xp, worker = library(array_library), get_worker()
     budget = memory_budget(memory, xp)
     if memory is None:
@@ -272,9 +272,9 @@ def _means(memory: str | int | None, array_library: str) -> tuple[ModuleType, in
     return xp, budget
 
 
-def _moved(sums: Sums | GridSums, to: Callable[[Array], Array]) -> Sums | GridSums:
+def _moved(sums: SliceSums | VolumeSums, to: Callable[[Array], Array]) -> SliceSums | VolumeSums:
     """The sums with their large arrays elsewhere: in another library, or on the host."""
-    if isinstance(sums, Sums):
+    if isinstance(sums, SliceSums):
         return replace(sums, numerator=to(sums.numerator), denominator=to(sums.denominator))
     return replace(sums, inserted=to(sums.inserted), weights=to(sums.weights))
 

@@ -41,8 +41,7 @@ from cryoedu.geometry.masks import check_mask
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
 from cryoedu.inference.cluster import looking
 from cryoedu.inference.em import seeds_from_subsets
-from cryoedu.inference.expectation import Sums, Tick
-from cryoedu.inference.gridsums import GridSums
+from cryoedu.inference.expectation import Tick
 from cryoedu.inference.loop import (
     Stage,
     State,
@@ -56,9 +55,10 @@ from cryoedu.inference.loop import (
 )
 from cryoedu.inference.maximisation import Equations, solve, weak_prior
 from cryoedu.inference.model import After, Floats, Iteration, Model, Posterior, signal_power
-from cryoedu.inference.mstep import hidden_parts, on_grid
+from cryoedu.inference.mstep import hidden_parts
 from cryoedu.inference.settings import HERE, Compute, CrossFit, MaskOf, told, turned_by
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.sums import SliceSums, VolumeSums
 from cryoedu.particles.particles import Particles
 
 FOCUS = 0.65  # of the resolution: the neighbourhood in which differences are compared
@@ -95,9 +95,9 @@ def cross_fit(particles: Particles, model: Model, search: Search | LocalSearch, 
         grid = turned_grid(search, settings.perturb_seed, number, symmetry)
         return Stage(number, grid, turn_of(radii, number), settings.adaptive)
 
-    def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], at: Stage,
+    def update(found: Sequence[SliceSums | VolumeSums], posterior: Posterior, models: Sequence[Model], at: Stage,
                space: FourierSpace, state: State) -> Update:
-        sums = [on_grid(s, space, at.search) for s in found]
+        sums = [s.on_grid(space) for s in found]
         counts = posterior.class_probability.sum(axis=0)
         least = max(1.0 - 2.0 * at.number / settings.iterations, 0.0)
         return _update(sums, counts, models, at.search, space, mask_of, fixed, least, settings.steps,
@@ -130,7 +130,7 @@ def _always(mask: NDArray[np.floating] | None, model: Model) -> MaskOf:
     return lambda density: np.asarray(fixed, dtype=np.float32)
 
 
-def _update(sums: Sequence[GridSums], counts: Floats, models: Sequence[Model], search: Search | LocalSearch,
+def _update(sums: Sequence[VolumeSums], counts: Floats, models: Sequence[Model], search: Search | LocalSearch,
             space: FourierSpace, mask_of: MaskOf, fixed: Collection[str], least: float, steps: int,
             xp: ModuleType) -> Update:
     total = reduce(add, sums)
@@ -175,7 +175,7 @@ def agreed(first: NDArray[np.floating], second: NDArray[np.floating], width: flo
     return np.clip(common / np.maximum(power, 1e-12 * power.max() + 1e-300), 0.0, 1.0)
 
 
-def separate(sums: GridSums, maps: Array, mask: Array, space: FourierSpace, steps: int) -> tuple[Array, Array]:
+def separate(sums: VolumeSums, maps: Array, mask: Array, space: FourierSpace, steps: int) -> tuple[Array, Array]:
     """The map of all particles (1, n, …) and each class's difference from it (K, n, …), within ``mask``.
 
     maps: (K, n, …), where the solution starts.

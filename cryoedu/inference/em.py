@@ -22,8 +22,7 @@ from cryoedu.geometry.grids import LocalSearch, Search
 from cryoedu.geometry.masks import check_mask
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
 from cryoedu.inference.cluster import looking
-from cryoedu.inference.expectation import Sums, Tick
-from cryoedu.inference.gridsums import GridSums
+from cryoedu.inference.expectation import Tick
 from cryoedu.inference.loop import (
     Stage,
     State,
@@ -41,6 +40,7 @@ from cryoedu.inference.scales import estimated_scales, micrograph_groups, scaled
 from cryoedu.inference.settings import EM, HERE, Compute, MaskOf, told, turned_by
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.inference.start import mean_image, noise_power, random_subsets, start_model
+from cryoedu.inference.sums import SliceSums, VolumeSums
 from cryoedu.particles.particles import Particles
 
 
@@ -84,7 +84,7 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, set
         grid = turned_grid(search, settings.perturb_seed, number, symmetry)
         return Stage(number, grid, turn_of(radii, number), adaptive, settings.scale)
 
-    def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], at: Stage,
+    def update(found: Sequence[SliceSums | VolumeSums], posterior: Posterior, models: Sequence[Model], at: Stage,
                where: FourierSpace, state: State) -> Update:
         counts = posterior.class_probability.sum(axis=0)
         new, ssnr = maximisation(found[0], counts, models[0], at.search, where, settings.tau2_fudge, mask, fixed,

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import chain, groupby
 from types import ModuleType
 from typing import TypeVar
@@ -36,7 +36,6 @@ from numpy.typing import NDArray
 
 from cryoedu.arrays import Array, attempt, namespace, to_numpy
 from cryoedu.geometry.grids import Search
-from cryoedu.geometry.symmetry import symmetrised_rotations
 from cryoedu.inference.assignment import Assignment
 from cryoedu.inference.blocks import (
     Block,
@@ -49,72 +48,16 @@ from cryoedu.inference.blocks import (
     load,
     prepared,
 )
-from cryoedu.inference.gridsums import GridSums, Inserter
-from cryoedu.inference.maximisation import Equations, data_weight
-from cryoedu.inference.memory import SLICES, slice_sums, transforming
+from cryoedu.inference.memory import slice_sums, transforming
 from cryoedu.inference.model import Floats, Model, Posterior
 from cryoedu.inference.priors import distances2, log_priors, log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.sums import SliceSums
 from cryoedu.particles.particles import Particles
 from cryoedu.threads import in_threads
 
 Tick = Callable[[float], None]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Sums:
-    """What the maximisation needs, summed over all particles.
-
-    numerator, denominator: (K, O, J), on the array library's device.
-    squares: (G, bins) Σ Γ |X - CTF A|², and counts: (G, bins) how many columns stand behind it.
-    shift_square: Å², Σ Γ |s|².  log_likelihood: of the particles under the model.
-    """
-
-    numerator: Array
-    denominator: Array
-    squares: Floats
-    counts: Floats
-    shift_square: float
-    log_likelihood: float
-
-    def __add__(self, other: Sums) -> Sums:
-        """The sums of both lots of particles, which were shown the same grid."""
-        return Sums(*(getattr(self, part.name) + getattr(other, part.name) for part in fields(Sums)))
-
-    def equations(self, space: FourierSpace, search: Search) -> Equations:
-        """The normal equations of the maps, slice by slice of ``search``, each at all poses that show the same.
-
-        An image of a symmetric map counts as often as the group has operators, against a prior of each component.
-        """
-        rotations, xp = symmetrised_rotations(search.rotations, search.symmetry), namespace(self.numerator)
-        classes, orientations, columns = self.denominator.shape
-        size = max(SLICES // (8 * classes * columns), 1)
-
-        def over_lots(look: Callable[[Array, Array, Floats], Array]) -> Array:
-            """What ``look`` makes of numerators, denominators and their rotations, summed over all of them."""
-            total = None
-            for first in range(0, len(rotations), size):
-                some = slice(first, min(first + size, len(rotations)))
-                at = xp.asarray(np.arange(some.start, some.stop) % orientations)
-                numerator, denominator = (part if some == slice(0, orientations) else xp.take(part, at, axis=1)
-                                          for part in (self.numerator, self.denominator))
-                total = _plus(total, look(numerator, denominator, rotations[some]))
-            return total
-
-        def curvature(maps: Array) -> Array:
-            return over_lots(lambda _, weights, turned:
-                             space.backproject(weights * space.project(maps, turned), turned))
-
-        return Equations(over_lots(lambda numerator, _, turned: space.backproject(numerator, turned)),
-                         over_lots(lambda _, weights, turned: data_weight(space, turned, weights)), curvature)
-
-    def on_grid(self, space: FourierSpace, search: Search) -> GridSums:
-        """The same sums with the slices inserted, which can be added to those of other particles."""
-        inserter = Inserter(space, len(self.numerator), namespace(self.denominator), search.symmetry)
-        for k in range(len(self.numerator)):
-            inserter.add(k, self.numerator[k, ...], self.denominator[k, ...], search.rotations)
-        return inserter.sums(self.squares, self.counts, self.shift_square, self.log_likelihood)
 
 
 @dataclass(frozen=True)
@@ -163,7 +106,7 @@ class _Told:
 
 def expectation(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment, *,
                 xp: ModuleType, budget: int, contrast: bool = False,
-               tick: Tick = lambda share: None) -> tuple[Posterior, Sums]:
+               tick: Tick = lambda share: None) -> tuple[Posterior, SliceSums]:
     """One expectation step over all particles; ``tick`` is called with the share of the work done (0 to 1).
 
     contrast: also find each particle's overlap with its predictions, which takes one matrix product more.
@@ -210,7 +153,8 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
     posterior = tally.posterior(search)
     sizes = np.bincount(particles.optics_group, minlength=len(particles.optics)).astype(np.float64)
     binned, counts, log_likelihood = residuals(squares, power, sizes, sigma2, posterior, space, assignment)
-    return posterior, Sums(numerators, denominators, binned, counts, shift_square, log_likelihood)
+    return posterior, SliceSums(numerators, denominators, binned, counts, shift_square, log_likelihood,
+                                search.rotations, search.symmetry)
 
 
 def visits(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment,

@@ -17,8 +17,8 @@ twice. So a shell counts only by what its own images say of it:
 - Images are scored up to the last shell that was measured (`Stage.known`): from there on the halves agree by chance, if
   they do. A map that fills its box does not end where its filter does: strong low shells, which the halves share, would
   stand in the predictions of the next ones.
-- From there on the FSC is that of maps from the components beyond it (`GridSums.beyond`). Where few slices meet, a map
-  carries low shells into high ones, alike in both halves.
+- From there on the FSC is that of maps from the components beyond it (`VolumeSums.beyond`). Where few slices meet, a
+  map carries low shells into high ones, alike in both halves.
 - A shell is resolved if it and all before it agree, and that cannot be by chance (`resolved_shells`). This is asked
   anew in each iteration, so that a claim can be taken back. What agrees less than that, but more than by chance, is no
   claim, and yet signal: maps keep it, held back by the prior. What may be chance is left out of the maps.
@@ -43,15 +43,15 @@ from cryoedu.geometry.symmetry import symmetry_operators
 from cryoedu.inference.adaptive import Adaptive
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
 from cryoedu.inference.cluster import looking
-from cryoedu.inference.expectation import Sums, Tick
-from cryoedu.inference.gridsums import GridSums
+from cryoedu.inference.expectation import Tick
 from cryoedu.inference.loop import Stage, State, Update, checked, iterate, symmetric, turned_grid
 from cryoedu.inference.maximisation import Equations, solve, weak_prior
 from cryoedu.inference.model import After, Iteration, Model, Posterior, signal_power
-from cryoedu.inference.mstep import hidden_parts, on_grid
+from cryoedu.inference.mstep import hidden_parts
 from cryoedu.inference.settings import HERE, Compute, GoldStandard, Sampling, told
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.inference.start import start_model
+from cryoedu.inference.sums import SliceSums, VolumeSums
 from cryoedu.particles.particles import Particles
 from cryoedu.validation.fsc import fsc as correlate
 from cryoedu.validation.masked import masked_fsc
@@ -106,9 +106,9 @@ def gold_standard(particles: Particles, reference: NDArray[np.floating], search:
         return next_stage(number, before, search, sampling, first, box * pixel_size, diameter, seed, iterations,
                           symmetry)
 
-    def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], stage: Stage,
+    def update(found: Sequence[SliceSums | VolumeSums], posterior: Posterior, models: Sequence[Model], stage: Stage,
                space: FourierSpace, before: State) -> Update:
-        sums = [on_grid(s, space, stage.search) for s in found]
+        sums = [s.on_grid(space) for s in found]
         sizes = [len(mine) for mine in rows]
         new = _update(sums, sizes, models, stage, space, sphere, mask, int(box * pixel_size / join), mates, steps, xp)
         return replace(new, state={**new.state, **_progress(new, posterior, stage, search, before)})
@@ -179,9 +179,9 @@ def _progress(new: Update, posterior: Posterior, stage: Stage, search: Search, b
             "angles": posterior.angles, "shifts": posterior.shifts}
 
 
-def _update(sums: Sequence[GridSums], sizes: Sequence[int], models: Sequence[Model], stage: Stage, space: FourierSpace,
-            sphere: NDArray[np.float32], mask: NDArray[np.float32] | None, joined: int, mates: int, steps: int,
-            xp: ModuleType) -> Update:
+def _update(sums: Sequence[VolumeSums], sizes: Sequence[int], models: Sequence[Model], stage: Stage,
+            space: FourierSpace, sphere: NDArray[np.float32], mask: NDArray[np.float32] | None, joined: int, mates: int,
+            steps: int, xp: ModuleType) -> Update:
     box, inside = space.box, sphere if mask is None else mask
     soft, shell = xp.asarray(inside), np.arange(space.box // 2 + 1)
     equations = [s.equations(space) for s in sums]

@@ -20,14 +20,14 @@ from cryoedu.errors import InputError
 from cryoedu.geometry.grids import Search, perturbed
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
 from cryoedu.inference.estep import in_turn, searched
-from cryoedu.inference.expectation import Sums, Tick
-from cryoedu.inference.gridsums import GridSums
+from cryoedu.inference.expectation import Tick
 from cryoedu.inference.loop import Stage, State, Update, iterate, turn_of
 from cryoedu.inference.model import After, Iteration, Model, Posterior, signal_power
 from cryoedu.inference.mstep import maximisation
 from cryoedu.inference.settings import HERE, Compute, GradientDescent, told
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.inference.start import checked_start, random_start
+from cryoedu.inference.sums import SliceSums, VolumeSums
 from cryoedu.particles.particles import Particles
 
 
@@ -80,12 +80,12 @@ def stochastic_gradient_descent(
         return Stage(number, drawn(number)[0], turn_of(shells, number))
 
     def expect(every: Particles, rows: NDArray[np.int64], at: Model, stage: Stage, space: FourierSpace, before: State,
-               ticked: Tick) -> tuple[Posterior, Sums | GridSums]:
+               ticked: Tick) -> tuple[Posterior, SliceSums | VolumeSums]:
         batch = drawn(stage.number)[1]
         found, sums = look(every.subset_of(batch), batch, at, stage, space, before, ticked)
         return _updated(before, batch, found), replace(sums, log_likelihood=sums.log_likelihood * (count / len(batch)))
 
-    def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], stage: Stage,
+    def update(found: Sequence[SliceSums | VolumeSums], posterior: Posterior, models: Sequence[Model], stage: Stage,
                space: FourierSpace, before: State) -> Update:
         (sums,), (at,), batch = found, models, drawn(stage.number)[1]
         fudge = None if tau2_fudge is None else tau2_fudge * count / len(batch)  # the prior belongs to all of them

@@ -25,15 +25,15 @@ from cryoedu.geometry.euler import Floats, angular_distance, euler_to_matrix
 from cryoedu.geometry.grids import Search, local_search
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
 from cryoedu.inference.estep import in_turn
-from cryoedu.inference.expectation import Sums, Tick, Visit, visits
-from cryoedu.inference.gridsums import GridSums
+from cryoedu.inference.expectation import Tick, Visit, visits
 from cryoedu.inference.local import local_expectation
 from cryoedu.inference.loop import Stage, State, Update, iterate, turn_of, turned_grid
 from cryoedu.inference.model import After, Iteration, Model, Posterior, signal_power
-from cryoedu.inference.mstep import maximisation, on_grid
+from cryoedu.inference.mstep import maximisation
 from cryoedu.inference.settings import HERE, Compute, HillClimbing, told
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.inference.start import checked_start, random_angles, random_start, random_subsets
+from cryoedu.inference.sums import SliceSums, VolumeSums
 from cryoedu.particles.particles import Particles
 
 FOLDS = 4  # of the particles, each of which is compared with a map that it had no part in
@@ -89,19 +89,19 @@ def stochastic_hill_climbing(
         return Stage(number, turned_grid(turn_of(searches, number), seed, number), turn_of(shells, number))
 
     def expect(part: Particles, mine: NDArray[np.int64], at: Model, stage: Stage, space: FourierSpace, before: State,
-               ticked: Tick) -> tuple[Posterior, GridSums]:
+               ticked: Tick) -> tuple[Posterior, VolumeSums]:
         assert isinstance(stage.search, Search)
         poses = first_better(part, mine, at, stage.search, before["angles"][mine], before["shifts"][mine], space,
                              seed=(seed, stage.number), greedy=settings.greedy, xp=xp, budget=budget, tick=ticked)
         return local_expectation(part, at, local_search(*poses), space, MAXIMUM_CROSS_CORRELATION, xp=xp,
                                  budget=budget)
 
-    def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], stage: Stage,
+    def update(found: Sequence[SliceSums | VolumeSums], posterior: Posterior, models: Sequence[Model], stage: Stage,
                space: FourierSpace, before: State) -> Update:
-        sums = [on_grid(s, space, stage.search) for s in found]
+        sums = [s.on_grid(space) for s in found]
         total = reduce(add, sums)
 
-        def best(mine: GridSums, at: Model, fixed: Collection[str]) -> tuple[Model, Floats]:
+        def best(mine: VolumeSums, at: Model, fixed: Collection[str]) -> tuple[Model, Floats]:
             return maximisation(mine, np.array([count]), at, stage.search, space, settings.tau2_fudge, ball, fixed,
                                 steps, xp)
 

@@ -1,7 +1,7 @@
 """The expectation step around poses that are nearly known: a few turns and shifts for every particle.
 
 Every particle has its own slices here, so that the two products of the dense search become one small product for each
-particle, done for a block of them at once. Their sums are kept on the padded grid (`GridSums`). Poses that are known
+particle, done for a block of them at once. Their sums are kept on the padded grid (`VolumeSums`). Poses that are known
 are a search of one turn and no shift; then only the class is uncertain.
 
 Bytes: a block of N' images with T turns of K maps and S shifts takes 24 · N' · J · (K · T + S), J columns.
@@ -23,11 +23,11 @@ from cryoedu.geometry.grids import LocalSearch
 from cryoedu.inference.assignment import Assignment
 from cryoedu.inference.blocks import Loaded, absolute2, as_columns, as_reals, block_size, in_pieces, load, prepared
 from cryoedu.inference.expectation import Tick, residuals
-from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.memory import room_beside_grid
 from cryoedu.inference.model import Model, Posterior, unseen
 from cryoedu.inference.priors import log_class_prior, log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.sums import Inserter, VolumeSums
 from cryoedu.microscope.projection import PADDING
 from cryoedu.microscope.slices import extract
 from cryoedu.particles.particles import Particles
@@ -55,7 +55,7 @@ class _Looked:
 
 def local_expectation(particles: Particles, model: Model, search: LocalSearch, space: FourierSpace,
                       assignment: Assignment, *, xp: ModuleType, budget: int,
-                      tick: Tick = lambda share: None) -> tuple[Posterior, GridSums]:
+                      tick: Tick = lambda share: None) -> tuple[Posterior, VolumeSums]:
     """One expectation step over all particles, each around its own pose."""
     half = space.sliceable(xp.asarray(model.maps))
     sigma2 = model.sigma2[:, space.bins]

@@ -21,11 +21,11 @@ from cryoedu.errors import InputError
 from cryoedu.geometry.grids import LocalSearch, Search, perturbed
 from cryoedu.geometry.symmetry import asymmetric_unit, symmetrise, symmetry_operators
 from cryoedu.inference.adaptive import Adaptive
-from cryoedu.inference.expectation import Sums, Tick
-from cryoedu.inference.gridsums import GridSums
+from cryoedu.inference.expectation import Tick
 from cryoedu.inference.model import Floats, Iteration, Model, Posterior, check_model
 from cryoedu.inference.scales import scaled
 from cryoedu.inference.spaces import FourierSpace, RealSpace
+from cryoedu.inference.sums import SliceSums, VolumeSums
 from cryoedu.particles.particles import Particles
 
 if TYPE_CHECKING:
@@ -65,10 +65,10 @@ class Update:
 
 Schedule = Callable[[int, State], Stage | None]
 Part = tuple[Particles, NDArray[np.int64], Model]  # some of the particles, their rows, and what they are scored against
-Found = tuple[Posterior, Sums | GridSums]
+Found = tuple[Posterior, SliceSums | VolumeSums]
 Expecter = Callable[[Particles, NDArray[np.int64], Model, Stage, FourierSpace, State, Tick], Found]
 Expectation = Callable[[Sequence[Part], Stage, FourierSpace, State, Tick], Sequence[Found]]
-Maximiser = Callable[[Sequence[Sums | GridSums], Posterior, Sequence[Model], Stage, FourierSpace, State], Update]
+Maximiser = Callable[[Sequence[SliceSums | VolumeSums], Posterior, Sequence[Model], Stage, FourierSpace, State], Update]
 
 
 def iterate(parts: Sequence[Particles], rows: Sequence[NDArray[np.int64]], models: Sequence[Model], schedule: Schedule,

@@ -50,12 +50,12 @@ def solving(space: FourierSpace, classes: int) -> int:
 
 
 def grid_sums(space: FourierSpace, classes: int) -> int:
-    """Bytes of `GridSums`."""
+    """Bytes of `VolumeSums`."""
     return 12 * classes * voxels(space)
 
 
 def slice_sums(space: FourierSpace, classes: int, orientations: int) -> int:
-    """Bytes of `Sums`."""
+    """Bytes of `SliceSums`."""
     return 4 * classes * orientations * len(space.bins) * (space.unknowns + 1)
 
 

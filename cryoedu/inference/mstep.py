@@ -13,18 +13,17 @@ from numpy.typing import NDArray
 from cryoedu.arrays import to_numpy
 from cryoedu.geometry.fourier import radial_mean
 from cryoedu.geometry.grids import LocalSearch, Search
-from cryoedu.inference.expectation import Sums
-from cryoedu.inference.gridsums import GridSums
-from cryoedu.inference.maximisation import Equations, signal_prior, solve
+from cryoedu.inference.maximisation import signal_prior, solve
 from cryoedu.inference.model import Floats, Model, signal_power
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.sums import SliceSums, VolumeSums
 
 
-def maximisation(sums: Sums | GridSums, class_counts: Floats, model: Model, search: Search | LocalSearch,
+def maximisation(sums: SliceSums | VolumeSums, class_counts: Floats, model: Model, search: Search | LocalSearch,
                  space: FourierSpace, tau2_fudge: float | None, mask: NDArray[np.float32] | None,
                  fixed: Collection[str], steps: int, xp: ModuleType) -> tuple[Model, Floats]:
     """The model that the posterior asks for, and the maps' SSNR (K, n//2 + 1)."""
-    equations = equations_of(sums, space, search)
+    equations = sums.equations(space)
     fudge = 1.0 if tau2_fudge is None else tau2_fudge
     ssnr = fudge * model.tau2 * radial_mean(to_numpy(equations.weight), space.box, space.ndim)
     new: dict[str, Any] = {}
@@ -37,23 +36,7 @@ def maximisation(sums: Sums | GridSums, class_counts: Floats, model: Model, sear
     return replace(model, **new, **hidden_parts(sums, class_counts, model, search, space, fixed)), ssnr
 
 
-def equations_of(sums: Sums | GridSums, space: FourierSpace, search: Search | LocalSearch) -> Equations:
-    """The normal equations behind ``sums``."""
-    if isinstance(sums, GridSums):
-        return sums.equations(space)
-    assert isinstance(search, Search)  # slices of a whole grid
-    return sums.equations(space, search)
-
-
-def on_grid(sums: Sums | GridSums, space: FourierSpace, search: Search | LocalSearch) -> GridSums:
-    """The sums with their slices inserted, which can be added to those of other particles and taken off again."""
-    if isinstance(sums, GridSums):
-        return sums
-    assert isinstance(search, Search)
-    return sums.on_grid(space, search)
-
-
-def hidden_parts(sums: Sums | GridSums, class_counts: Floats, model: Model, search: Search | LocalSearch,
+def hidden_parts(sums: SliceSums | VolumeSums, class_counts: Floats, model: Model, search: Search | LocalSearch,
                  space: FourierSpace, fixed: Collection[str]) -> dict[str, Any]:
     """The parts of the model that are not maps, re-estimated: noise, class weights and the spread of the shifts."""
     new: dict[str, Any] = {}

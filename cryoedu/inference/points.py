@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from cryoedu.arrays import Array, is_cupy, namespace
 from cryoedu.geometry.euler import Floats
 from cryoedu.inference.blocks import as_columns, as_reals
-from cryoedu.inference.gridsums import Inserter
 from cryoedu.inference.kernels import add_rows
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.sums import Inserter
 from cryoedu.microscope.projection import PADDING
 from cryoedu.microscope.slices import extract
 

@@ -16,10 +16,10 @@ from cryoedu.geometry.fourier import radial_mean
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.geometry.symmetry import symmetry_operators
 from cryoedu.inference.blocks import Block, Loaded, as_columns, block_size, in_pieces, load, prepared
-from cryoedu.inference.gridsums import GridSums, Inserter
 from cryoedu.inference.maximisation import solve
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.inference.start import noise_power
+from cryoedu.inference.sums import Inserter, VolumeSums
 from cryoedu.machine import memory_budget
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles.particles import Particles
@@ -79,7 +79,7 @@ def reconstruct(particles: Particles, *, ndim: int = 3, wiener: bool = True, res
 
 
 def _inserted(particles: Particles, chosen: NDArray[np.int64], symmetry: str, space: FourierSpace,
-              sigma2: NDArray[np.float64], size: int, xp: ModuleType, progress: bool) -> GridSums:
+              sigma2: NDArray[np.float64], size: int, xp: ModuleType, progress: bool) -> VolumeSums:
     """The sums of the particles ``chosen``, each at its own pose."""
     assert particles.angles is not None
     rotations = euler_to_matrix(particles.angles)

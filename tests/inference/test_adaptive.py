@@ -17,11 +17,11 @@ from cryoedu.inference.adaptive import Adaptive, adaptive_expectation
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
 from cryoedu.inference.em import refine
 from cryoedu.inference.expectation import expectation
-from cryoedu.inference.gridsums import Inserter, deblurred
 from cryoedu.inference.maximisation import data_weight, mirrored_plane
 from cryoedu.inference.points import family_bytes
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.inference.start import start_model
+from cryoedu.inference.sums import Inserter, deblurred
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.projection import half_shape
@@ -70,7 +70,7 @@ def test_with_everything_kept_it_is_the_dense_search_on_the_finest_grid(ndim, cl
     np.testing.assert_allclose(found.shifts, dense.shifts, atol=1e-9)
     np.testing.assert_allclose(gridded.log_likelihood, sums.log_likelihood, atol=0.02)
     np.testing.assert_allclose(gridded.squares, sums.squares, rtol=1e-4)
-    mine, theirs = gridded.equations(space), sums.equations(space, fine)
+    mine, theirs = gridded.equations(space), sums.equations(space)
     only_mean = np.zeros_like(sums.numerator)
     only_mean[..., 0] = sums.numerator[..., 0]  # kept apart on the grid, without the gridding correction
     corrected = space.backproject(only_mean, fine.rotations)
@@ -102,7 +102,7 @@ def test_it_follows_the_share_that_it_promises(ndim, classes):
     lost = every.log_evidence - found.log_evidence
     assert lost.min() > -1e-3 and lost.max() < 0.01
     np.testing.assert_allclose(found.class_probability, every.class_probability, atol=2e-3)
-    gathered = all_sums.on_grid(space, finest(search))
+    gathered = all_sums.on_grid(space)
     np.testing.assert_allclose(sums.weights.sum(), gathered.weights.sum(), rtol=1e-3)  # what is inserted is all
 
 

@@ -104,7 +104,7 @@ def test_the_gradient_is_that_of_the_log_likelihood(tiny):
     particles, model, search = tiny
     _, sums = expectation(particles, model, search, SPACE, MAXIMUM_LIKELIHOOD, xp=np, budget=BUDGET)
     sums.numerator[..., 0] = sums.denominator[..., 0] = 0  # the mean (DC) is reconstructed, but not scored
-    equations = sums.equations(SPACE, search)
+    equations = sums.equations(SPACE)
     gradient = equations.gradient - equations.curvature(model.maps)
     rng = np.random.default_rng(1)
     for _ in range(3):

@@ -22,10 +22,10 @@ from cryoedu.inference.adaptive import Adaptive, adaptive_expectation
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
 from cryoedu.inference.em import classify3d, refine
 from cryoedu.inference.expectation import expectation
-from cryoedu.inference.gridsums import Inserter
 from cryoedu.inference.reconstruction import reconstruct
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.inference.start import start_model
+from cryoedu.inference.sums import Inserter
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.specimen import Specimen
@@ -76,7 +76,7 @@ def test_one_part_of_the_views_with_symmetric_sums_is_a_search_of_all(group):
     np.testing.assert_allclose(found.class_probability, dense.class_probability, atol=1e-4)
     np.testing.assert_allclose(found.max_probability, mates * dense.max_probability, atol=1e-3)
     np.testing.assert_allclose(sums.squares, all_sums.squares, rtol=1e-4)
-    mine, theirs = sums.equations(space, part), all_sums.equations(space, whole)
+    mine, theirs = sums.equations(space), all_sums.equations(space)
     for one, other in ((mine.gradient, theirs.gradient), (mine.weight, theirs.weight),
                        (mine.curvature(model.maps), theirs.curvature(model.maps))):
         np.testing.assert_allclose(one, mates * other, atol=1e-4 * mates * np.abs(other).max())
@@ -90,7 +90,7 @@ def test_symmetric_sums_are_a_loop_over_the_operators(group):
     space = FourierSpace(16, 3, PIXEL, 8)
     search = asymmetric_unit(search_3d(1), group)
     _, sums = expectation(particles, model, search, space, MAXIMUM_LIKELIHOOD, xp=np, budget=10**9)
-    equations = sums.equations(space, search)
+    equations = sums.equations(space)
     gradient, curvature = np.zeros_like(model.maps), np.zeros_like(model.maps)
     for operator in symmetry_operators(group):
         poses = euler_to_matrix(search.angles) @ operator

@@ -155,6 +155,6 @@ def test_a_local_search_knows_centres_scales_and_symmetry():
     np.testing.assert_allclose(found.overlap, dense.overlap, rtol=1e-3, atol=2e-3)
     np.testing.assert_allclose(found.energy, dense.energy, rtol=1e-4)
     assert gridded.shift_square == pytest.approx(sums.shift_square, rel=1e-4)
-    inserted = sums.on_grid(space, grid)
+    inserted = sums.on_grid(space)
     np.testing.assert_allclose(gridded.weights, inserted.weights, atol=1e-4 * inserted.weights.max())
     np.testing.assert_allclose(gridded.inserted, inserted.inserted, atol=1e-3 * np.abs(inserted.inserted).max())

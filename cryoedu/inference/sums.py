@@ -1,18 +1,19 @@
-"""Sums of an adaptive expectation step, kept on the padded grid.
+"""Sums of an expectation step, from which maps are solved: a slice for each point of a grid, or all in a volume.
 
-A dense search has one slice for each point of its grid, and the maximisation can go back to every one of them. An
-adaptive search has other slices for every image. Their numerators and weights are inserted at once. Weights on the
-padded grid stand for the slices: P^T W P V is then V padded, transformed, weighed, and cut again, a convolution.
-Insertion has blurred these weights, by a triangle along each axis. On the first shells that is undone (`deblurred`), or
-these, the strongest, would be counted beside where they are, and come out too weak.
+A dense search has one slice for each point of its grid, and the maximisation can go back to every one of them
+(`SliceSums`). Adaptive and local searches have other slices for every image. Their numerators and weights are inserted
+at once (`VolumeSums`). Weights on the padded grid stand for the slices: P^T W P V is then V padded, transformed,
+weighed, and cut again, a convolution. Insertion has blurred these weights, by a triangle along each axis. On the first
+shells that is undone (`deblurred`), or these, the strongest, would be counted beside where they are, and come out too
+weak.
 
-The mean (DC) is kept apart. It always meets a grid point, where the gridding correction is too strong, and with the
-weight of all images behind it, it would print the correction onto the map.
+The mean (DC) is kept apart there. It always meets a grid point, where the gridding correction is too strong, and with
+the weight of all images behind it, it would print the correction onto the map.
 """
-
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import ModuleType
 
@@ -22,8 +23,9 @@ from numpy.typing import NDArray
 from cryoedu.arrays import Array, fourier_transforms, like, namespace, on_gpu, to_numpy
 from cryoedu.geometry.euler import Floats
 from cryoedu.geometry.fourier import multiplicity
-from cryoedu.geometry.symmetry import symmetry_operators
-from cryoedu.inference.maximisation import Equations, mirrored_plane
+from cryoedu.geometry.symmetry import symmetrised_rotations, symmetry_operators
+from cryoedu.inference.maximisation import Equations, data_weight, mirrored_plane
+from cryoedu.inference.memory import SLICES
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.microscope.projection import (
     PADDING,
@@ -40,12 +42,75 @@ from cryoedu.microscope.slices import insert_into
 
 DEBLURRED = (4, 8)  # shells until which weights are deblurred altogether, and from which on not at all
 NEARBY = 24  # on the padded grid: what lies beyond has no part in the deblurring of those shells
+ADDED = ("numerator", "denominator", "squares", "counts", "shift_square", "log_likelihood")
 BATCH = 2  # components for each voxel that wait before they are inserted
 
 
 @dataclass(frozen=True)
-class GridSums:
-    """What the maximisation needs, as `cryoedu.inference.expectation.Sums`, with slices already inserted.
+class SliceSums:
+    """What the maximisation needs, summed over all particles, with a slice for each point of a grid.
+
+    numerator, denominator: (K, O, J), on the array library's device.
+    squares: (G, bins) Σ Γ |X - CTF A|², and counts: (G, bins) how many columns stand behind it.
+    shift_square: Å², Σ Γ |s|².  log_likelihood: of the particles under the model.
+    rotations: (O, 3, 3) of the slices, each of which stands for all poses that ``symmetry`` makes the same.
+    """
+
+    numerator: Array
+    denominator: Array
+    squares: Floats
+    counts: Floats
+    shift_square: float
+    log_likelihood: float
+    rotations: Floats
+    symmetry: str = "C1"
+
+    def __add__(self, other: SliceSums) -> SliceSums:
+        """The sums of both lots of particles, which were shown the same grid."""
+        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in ADDED})
+
+    def equations(self, space: FourierSpace) -> Equations:
+        """The normal equations of the maps, slice by slice.
+
+        An image of a symmetric map counts as often as the group has operators, against a prior of each component.
+        """
+        rotations, xp = symmetrised_rotations(self.rotations, self.symmetry), namespace(self.numerator)
+        classes, orientations, columns = self.denominator.shape
+        size = max(SLICES // (8 * classes * columns), 1)
+
+        def over_lots(look: Callable[[Array, Array, Floats], Array]) -> Array:
+            """What ``look`` makes of numerators, denominators and their rotations, summed over all of them."""
+            total = None
+            for first in range(0, len(rotations), size):
+                some = slice(first, min(first + size, len(rotations)))
+                at = xp.asarray(np.arange(some.start, some.stop) % orientations)
+                numerator, denominator = (part if some == slice(0, orientations) else xp.take(part, at, axis=1)
+                                          for part in (self.numerator, self.denominator))
+                found = look(numerator, denominator, rotations[some])
+                if total is None:
+                    total = found
+                else:
+                    total += found
+            return total
+
+        def curvature(maps: Array) -> Array:
+            return over_lots(lambda _, weights, turned:
+                             space.backproject(weights * space.project(maps, turned), turned))
+
+        return Equations(over_lots(lambda numerator, _, turned: space.backproject(numerator, turned)),
+                         over_lots(lambda _, weights, turned: data_weight(space, turned, weights)), curvature)
+
+    def on_grid(self, space: FourierSpace) -> VolumeSums:
+        """The same sums with the slices inserted, which can be added to those of other particles and taken off."""
+        inserter = Inserter(space, len(self.numerator), namespace(self.denominator), self.symmetry)
+        for k in range(len(self.numerator)):
+            inserter.add(k, self.numerator[k, ...], self.denominator[k, ...], self.rotations)
+        return inserter.sums(self.squares, self.counts, self.shift_square, self.log_likelihood)
+
+
+@dataclass(frozen=True)
+class VolumeSums:
+    """What the maximisation needs, as `SliceSums`, with slices already inserted.
 
     inserted, weights: (K, Z, Y, X) on the padded grid as far as slices reach, without DC.
     dc: (K, 2) numerator and weight of DC.
@@ -59,31 +124,31 @@ class GridSums:
     shift_square: float
     log_likelihood: float
 
-    def __add__(self, other: GridSums) -> GridSums:
+    def __add__(self, other: VolumeSums) -> VolumeSums:
         """The sums of both lots of particles."""
         return self._with(other, 1)
 
-    def __sub__(self, other: GridSums) -> GridSums:
+    def __sub__(self, other: VolumeSums) -> VolumeSums:
         """The sums without those of the particles behind ``other``."""
         return self._with(other, -1)
 
-    def _with(self, other: GridSums, sign: int) -> GridSums:
+    def _with(self, other: VolumeSums, sign: int) -> VolumeSums:
         # weights that cancel may come out a rounding below zero, and the equations must stay positive
         xp = namespace(self.weights)
         weights = self.weights + sign * other.weights
-        return GridSums(self.inserted + sign * other.inserted,
+        return VolumeSums(self.inserted + sign * other.inserted,
                         xp.maximum(weights, xp.asarray(0.0, dtype=weights.dtype)), self.dc + sign * other.dc,
                         self.squares + sign * other.squares, self.counts + sign * other.counts,
                         self.shift_square + sign * other.shift_square,
                         self.log_likelihood + sign * other.log_likelihood)
 
-    def of_all_classes(self) -> GridSums:
+    def of_all_classes(self) -> VolumeSums:
         """The sums of one map for all particles, whatever their class."""
         xp = namespace(self.weights)
         return replace(self, inserted=xp.sum(self.inserted, axis=0, keepdims=True),
                        weights=xp.sum(self.weights, axis=0, keepdims=True), dc=self.dc.sum(axis=0, keepdims=True))
 
-    def beyond(self, shell: int) -> GridSums:
+    def beyond(self, shell: int) -> VolumeSums:
         """The sums of the same particles if their images held nothing up to ``shell``.
 
         A component is inserted at the nearest points of the padded grid, so that shell + 1 is left out by half.
@@ -91,6 +156,10 @@ class GridSums:
         kept = padded_radius(self.inserted.shape[1:]) > shell + 1
         kept = namespace(self.weights).asarray(kept, dtype=self.weights.dtype)
         return replace(self, inserted=self.inserted * kept, dc=self.dc * [0.0, 1.0])
+
+    def on_grid(self, space: FourierSpace) -> VolumeSums:
+        """These sums, which are on the grid."""
+        return self
 
     def equations(self, space: FourierSpace) -> Equations:
         """The normal equations; the grid that was searched has no part in them."""
@@ -164,13 +233,13 @@ class Inserter:
                 lots.clear()
         self.held = 0
 
-    def sums(self, squares: Floats, counts: Floats, shift_square: float, log_likelihood: float) -> GridSums:
+    def sums(self, squares: Floats, counts: Floats, shift_square: float, log_likelihood: float) -> VolumeSums:
         """What was collected, in the shape of the maps."""
         self.flush()
         inserted, weights = self.inserted, self.weights
         if self.space.ndim == 2:
             weights = self.xp.squeeze(weights, axis=1)
-        return GridSums(inserted, weights, self.dc, squares, counts, shift_square, log_likelihood)
+        return VolumeSums(inserted, weights, self.dc, squares, counts, shift_square, log_likelihood)
 
 
 def deblurred(weights: Array, box: int) -> Array:
