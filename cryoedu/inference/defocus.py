@@ -22,14 +22,14 @@ from tqdm.auto import tqdm
 from cryoedu.arrays import Array, attempt, library, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import euler_to_matrix
-from cryoedu.inference.blocks import CTF_FLOOR, absolute2, half_as_many
+from cryoedu.inference.blocks import CTF_FLOOR, absolute2, half_as_many, load
 from cryoedu.inference.model import Floats, Model, check_model, signal_power
 from cryoedu.inference.scales import micrograph_groups
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.machine import memory_budget
 from cryoedu.microscope.ctf import ctf_components
 from cryoedu.microscope.projection import PADDING, reach, transform
-from cryoedu.microscope.slices import extract
+from cryoedu.microscope.slices import extract_each
 from cryoedu.particles.particles import Particles
 
 
@@ -172,26 +172,24 @@ def _comparison(particles: Particles, model: Model, resolution: float | None,
         raise InputError(f"there are {model.classes} maps, but the particles have "
                          f"{'no classes' if classes is None else f'class {int(classes.max()) + 1}'}: give one map for "
                          "each class, or a single one")
-    known, rotations, ctf = classes, euler_to_matrix(particles.angles), particles.ctf
+    known, rotations = classes, euler_to_matrix(particles.angles)
     space = _space(particles, model, resolution)
     parts = space.parts
     half = transform(xp.asarray(model.maps), most=reach(parts))
 
     def compare(rows: NDArray[np.int64]) -> tuple[Array, Array, Array]:
-        optics = particles.optics[int(particles.optics_group[rows[0]])]
-        x = space.load(xp.asarray(np.ascontiguousarray(particles.images[rows], dtype=np.float32)))
+        group = int(particles.optics_group[rows[0]])
+        loaded = load(particles, rows, group, space)
+        x = space.load(xp.asarray(loaded.images))
         if particles.shifts is not None:
             x = space.recentred(x, -particles.shifts[rows])
-        order = np.argsort(known[rows], kind="stable")
-        slices = [extract(half[k : k + 1, ...], rotations[rows][known[rows] == k], parts.kx, parts.ky, PADDING)[0, ...]
-                  for k in np.unique(known[rows])]
-        a = xp.take(xp.concat(slices, axis=0), xp.asarray(np.argsort(order)), axis=0)
+        a = extract_each(half, known[rows], rotations[rows], parts.kx, parts.ky, PADDING)
         if particles.scale is not None:
             a = a * xp.asarray(particles.scale[rows, None], dtype=xp.float32)
-        if optics.ctf_premultiplied:
-            old = ctf_components(parts, optics, ctf[rows])
-            there = np.abs(old) > CTF_FLOOR
-            x = x * xp.asarray(np.where(there, 1 / np.where(there, old, 1.0), 0.0), dtype=xp.float32)
+        if particles.optics[group].ctf_premultiplied:
+            assert loaded.ctf is not None
+            there = np.abs(loaded.ctf) > CTF_FLOOR
+            x = x * xp.asarray(np.where(there, 1 / np.where(there, loaded.ctf, 1.0), 0.0), dtype=xp.float32)
             a = a * xp.asarray(there, dtype=xp.float32)
         return xp.real(x) * xp.real(a) + xp.imag(x) * xp.imag(a), absolute2(a, xp), absolute2(x, xp)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from cryoedu.microscope.slices import extract_alone
+from cryoedu.microscope.slices_numba import extract_alone
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # sums may be taken in any order, which wide registers need
 ROWS = 64  # whose sums are taken in single precision

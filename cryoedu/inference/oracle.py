@@ -16,6 +16,8 @@ from cryoedu.geometry.euler import euler_to_matrix
 from cryoedu.inference.blocks import as_columns, prepare
 from cryoedu.inference.model import check_size
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.microscope.projection import PADDING
+from cryoedu.microscope.slices import extract_each
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles.particles import Particles
 
@@ -77,14 +79,15 @@ def noise_of_residuals(truth: Particles, specimens: Sequence[Specimen]) -> NDArr
     space = FourierSpace(truth.box, specimens[0].ndim, truth.pixel_size, truth.box // 2)
     bins = space.bin_count
     squares, counts = np.zeros((len(truth.optics), bins)), np.zeros((len(truth.optics), bins))
+    half = space.sliceable(maps)
     for group in range(len(truth.optics)):
         mine = np.flatnonzero(truth.optics_group == group)
         for first in range(0, len(mine), BLOCK):
             rows = mine[first : first + BLOCK]
             block = prepare(truth, rows, group, np.ones(len(space.bins)), np.zeros((1, 2)), space, library("numpy"))
             numerator = as_columns(block.b[:, 0, :], space, np)
-            every = space.project(maps, euler_to_matrix(truth.angles[rows]))
-            predicted = every[truth.classes[rows], np.arange(len(rows))]
+            predicted = extract_each(half, truth.classes[rows], euler_to_matrix(truth.angles[rows]), space.parts.kx,
+                                     space.parts.ky, PADDING)
             change = block.c * np.abs(predicted) ** 2 - 2 * (numerator.conj() * predicted).real
             left = np.maximum(block.power + np.sum(change, axis=0, dtype=np.float64), 1e-6 * block.power)
             squares[group] += np.bincount(space.bins, left, bins)

@@ -132,15 +132,12 @@ def write_experiment(experiment: Experiment, folder: str | Path) -> Path:
 
 def _noiseless(transforms: NDArray[np.complex64], truth: Particles, rows: slice) -> NDArray[np.float32]:
     """Projections of the particles ``rows``, with shift and CTF, without noise."""
-    from cryoedu.microscope.slices import extract
+    from cryoedu.microscope.slices import extract_each
 
     assert truth.angles is not None and truth.shifts is not None and truth.classes is not None
     parts = components(truth.box)
-    rotations, classes = euler_to_matrix(truth.angles[rows]), truth.classes[rows]
-    values = np.empty((len(classes), len(parts)), dtype=np.complex64)
-    for k in np.unique(classes):
-        mine = np.flatnonzero(classes == k)
-        values[mine] = extract(transforms[k : k + 1], rotations[mine], parts.kx, parts.ky, PADDING)[0]
+    values = extract_each(transforms, truth.classes[rows], euler_to_matrix(truth.angles[rows]), parts.kx, parts.ky,
+                          PADDING)
     values *= shift_phases(truth.shifts[rows] / truth.pixel_size, parts)
     if truth.ctf is not None:
         values *= ctf_components(parts, truth.optics[0], truth.ctf[rows])

@@ -1,4 +1,4 @@
-// Slice extraction and insertion for CuPy: the same walk as the Numba kernels of slices.py, one thread for each
+// Slice extraction and insertion for CuPy: the same walk as the Numba kernels of slices_numba.py, one thread for each
 // component of each orientation. `real` is float or double, defined by the caller. Complex numbers are pairs.
 // Threads that run together have different components of one slice. On the padded grid these are two voxels apart, so
 // that hardly any two of them add to the same voxel at the same time.
@@ -7,7 +7,7 @@ typedef struct { real re, im; } pair;
 
 // Map frequency of component j of orientation o (axes: O x 2 x 3, already stretched by the padding factor);
 // true if the mate with x >= 0 is meant, whose value is the conjugate.
-__device__ bool locate(const double *axes, int o, int kx, int ky, int *cell, double *part) {
+__device__ bool locate(const double *axes, int o, double kx, double ky, int *cell, double *part) {
     const double *a = axes + 6 * (long long)o;
     double p[3];
     for (int d = 0; d < 3; ++d) p[d] = a[d] * kx + a[3 + d] * ky;
@@ -31,8 +31,8 @@ __device__ double corner(int c, const int *cell, const double *part, int depth, 
     return w;
 }
 
-extern "C" __global__ void extract(const pair *source, const double *axes, const int *kx, const int *ky, pair *out,
-                                   int maps, int depth, int height, int width, int orientations, int components) {
+extern "C" __global__ void extract(const pair *source, const double *axes, const double *kx, const double *ky,
+                                   pair *out, int maps, int depth, int height, int width, int orientations, int components) {
     long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     long long points = (long long)orientations * components;
     if (i >= points) return;
@@ -56,8 +56,8 @@ extern "C" __global__ void extract(const pair *source, const double *axes, const
     }
 }
 
-extern "C" __global__ void insert(const pair *values, const real *weights, const double *axes, const int *kx,
-                                  const int *ky, pair *sums, real *totals, int maps, int depth, int height, int width,
+extern "C" __global__ void insert(const pair *values, const real *weights, const double *axes, const double *kx,
+                                  const double *ky, pair *sums, real *totals, int maps, int depth, int height, int width,
                                   int orientations, int components) {
     long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     long long points = (long long)orientations * components;

@@ -18,6 +18,7 @@ import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
 from cryoedu.errors import InputError
+from cryoedu.geometry import trilinear
 from cryoedu.geometry.euler import Floats, angular_distance
 from cryoedu.geometry.fourier import fourier, resize
 from cryoedu.geometry.grids import search_3d
@@ -186,21 +187,11 @@ class _Source:
         axis = np.arange(-self.reach, self.reach + 1)
         right = wide[np.ix_(axis, axis, np.arange(self.reach + 1))].astype(np.complex64)
         left = np.conj(right[::-1, ::-1, :0:-1])  # the full transform: no conjugates to look up while reading
-        self.cube = np.ascontiguousarray(np.concatenate([left, right], axis=2)).ravel()
-        self.side = len(axis)
+        self.cube = np.concatenate([left, right], axis=2)[None]
 
     def read(self, points: Floats) -> NDArray[np.complex64]:
         """Values (...) at the frequencies ``points`` (..., 3) x, y, z in Fourier pixels of the unpadded map."""
-        p = points * PADDING + self.reach
-        low = np.floor(p).astype(np.int64)
-        fx, fy, fz = np.moveaxis((p - low).astype(np.float32), -1, 0)
-        first = (low[..., 2] * self.side + low[..., 1]) * self.side + low[..., 0]
-        total = np.zeros(first.shape, dtype=np.complex64)
-        for dz, wz in ((0, 1 - fz), (self.side**2, fz)):
-            for dy, wy in ((0, 1 - fy), (self.side, fy)):
-                w = wz * wy
-                total += w * (1 - fx) * self.cube[first + (dz + dy)] + w * fx * self.cube[first + (dz + dy + 1)]
-        return total
+        return np.asarray(trilinear.read(self.cube, points * PADDING + self.reach)[0])
 
 
 def _best(density: NDArray[np.float32], whole: _Target) -> tuple[_Fit, float]:

@@ -150,13 +150,13 @@ def test_classes_have_their_own_maps_and_memory_may_run_out(monkeypatch):
     with pytest.raises(InputError, match="no classes"):
         refine_defocus(replace(off, classes=None), model, **QUIET)
 
-    def cramped(values, rotations, *rest):
-        if len(rotations) > 3:
+    def cramped(values, classes, *rest):
+        if len(classes) > 3:
             raise MemoryError
-        return extract(values, rotations, *rest)
+        return extract(values, classes, *rest)
 
-    extract = defocus.extract
-    monkeypatch.setattr(defocus, "extract", cramped)
+    extract = defocus.extract_each
+    monkeypatch.setattr(defocus, "extract_each", cramped)
     again = refine_defocus(off, model, **QUIET)
     np.testing.assert_allclose(again.change, found.change, atol=0.1)
 

@@ -20,7 +20,7 @@ import pytest
 from cryoedu.arrays import cupy_problem
 from cryoedu.geometry.euler import euler_to_matrix, random_rotations
 from cryoedu.geometry.fourier import components
-from cryoedu.microscope import slices
+from cryoedu.microscope import slices, slices_cupy
 from cryoedu.microscope.projection import half_shape
 
 COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
@@ -38,14 +38,14 @@ template <class... Arguments> static void walk(int blocks, int threads, void (*k
     for (blockIdx.x = 0; blockIdx.x < blocks; ++blockIdx.x)
         for (threadIdx.x = 0; threadIdx.x < threads; ++threadIdx.x) kernel(a...);
 }
-extern "C" void walk_extract(int blocks, int threads, const pair *source, const double *axes, const int *kx,
-                             const int *ky, pair *out, int maps, int depth, int height, int width, int orientations,
+extern "C" void walk_extract(int blocks, int threads, const pair *source, const double *axes, const double *kx,
+                             const double *ky, pair *out, int maps, int depth, int height, int width, int orientations,
                              int components) {
     walk(blocks, threads, extract, source, axes, kx, ky, out, maps, depth, height, width, orientations, components);
 }
 extern "C" void walk_insert(int blocks, int threads, const pair *values, const real *weights, const double *axes,
-                            const int *kx, const int *ky, pair *sums, real *totals, int maps, int depth, int height,
-                            int width, int orientations, int components) {
+                            const double *kx, const double *ky, pair *sums, real *totals, int maps, int depth,
+                            int height, int width, int orientations, int components) {
     walk(blocks, threads, insert, values, weights, axes, kx, ky, sums, totals, maps, depth, height, width, orientations,
          components);
 }
@@ -97,9 +97,9 @@ def cupy_of_the_cpu(compiled, monkeypatch):
     fake = types.SimpleNamespace(RawKernel=RawKernel, **{name: getattr(np, name) for name in names})
     monkeypatch.setitem(sys.modules, "cupy", fake)
     monkeypatch.setattr(slices, "is_cupy", lambda x: True)
-    slices._cuda_kernel.cache_clear()
+    slices_cupy._kernel.cache_clear()
     yield monkeypatch
-    slices._cuda_kernel.cache_clear()
+    slices_cupy._kernel.cache_clear()
 
 
 def problem(ndim, dtype):
