@@ -36,10 +36,10 @@ class Mutant:
 
 
 MUTANTS = [
-    Mutant("gold standard: half of τ²", "inference/gold.py", "tau2 = ssnr / np.maximum", "tau2 = ssnr / 2 / np.maximum",
-           (GOLD, "prior_is_what")),
-    Mutant("gold standard: twice the SSNR", "inference/gold.py", "ssnr = safe / (1 - safe)",
-           "ssnr = 2 * safe / (1 - safe)", (GOLD, "prior_is_what")),
+    Mutant("gold standard: half of τ²", "inference/maximisation.py", "fsc / (1 - fsc) / np.maximum",
+           "fsc / (1 - fsc) / 2 / np.maximum", (GOLD, "prior_is_what")),
+    Mutant("gold standard: twice the SSNR", "inference/gold.py", "ssnr, tau2 = safe / (1 - safe)",
+           "ssnr, tau2 = 2 * safe / (1 - safe)", (GOLD, "prior_is_what")),
     Mutant("gold standard: the map of all without its prior", "inference/gold.py", "solve(space, whole, prior,",
            "solve(space, whole, None,", (GOLD, "solved_with")),
     Mutant("gold standard: one shell more resolved", "inference/gold.py", "np.asarray(float(resolved))",
@@ -92,8 +92,8 @@ MUTANTS = [
            "tau2_fudge * count / len(batch)", "tau2_fudge * len(batch) / count", (INITIAL, "momentum_keeps")),
     Mutant("gradient descent: no momentum", "inference/gradient_descent.py", 'momentum * before["velocity"] +',
            '0 * before["velocity"] +', (INITIAL, "momentum_keeps")),
-    Mutant("reconstruction: the SSNR of one half", "inference/reconstruction.py", "/ (2 * correlation)",
-           "/ correlation", ("tests/inference/test_reconstruction.py", "twice_the_ssnr")),
+    Mutant("reconstruction: the SSNR of one half", "inference/reconstruction.py",
+           "signal_from_fsc(correlation, weight)", "signal_from_fsc(correlation, 2 * weight)", ("tests/inference/test_reconstruction.py", "twice_the_ssnr")),
     Mutant("masked FSC: no gap", "validation/masked.py", "GAP = 2 ", "GAP = 0 ",
            ("tests/validation/test_masked.py", "correction_begins")),
     Mutant("cluster: each thread takes all memory", "inference/cluster.py", "budget //= worker.state.nthreads",

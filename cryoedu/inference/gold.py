@@ -45,7 +45,7 @@ from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
 from cryoedu.inference.cluster import looking
 from cryoedu.inference.expectation import Tick
 from cryoedu.inference.loop import Stage, State, Update, checked, iterate, symmetric, turned_grid
-from cryoedu.inference.maximisation import Equations, solve, weak_prior
+from cryoedu.inference.maximisation import Equations, signal_from_fsc, solve, weak_prior
 from cryoedu.inference.model import After, Iteration, Model, Posterior, signal_power
 from cryoedu.inference.mstep import hidden_parts
 from cryoedu.inference.settings import HERE, Compute, GoldStandard, Sampling, told
@@ -202,9 +202,8 @@ def _update(sums: Sequence[VolumeSums], sizes: Sequence[int], models: Sequence[M
     resolved = resolved_shells(within, chance, shared=min(joined, space.radius))
     measured = resolved_shells(within, chance, shared=min(joined, space.radius), threshold=0.0)
     safe = np.where(shell <= measured, np.clip(within, LEAST_FSC, MOST_FSC), LEAST_FSC)
-    ssnr = safe / (1 - safe)
-    tau2 = ssnr / np.maximum(weight, 1e-30)
-    prior = 1 / np.maximum(tau2, 1e-30)[None]
+    ssnr, tau2 = safe / (1 - safe), signal_from_fsc(safe, weight)
+    prior = 1 / tau2[None]
     filtered = [solve(space, e, prior, shellwise(maps, ssnr / (1 + ssnr), 3), 1) * soft
                 for e, maps in zip(equations, plain, strict=True)]
     shared = (shell <= joined).astype(np.float64)

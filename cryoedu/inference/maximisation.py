@@ -79,6 +79,12 @@ def signal_prior(tau2: NDArray[np.float64], weight: Array, fudge: float) -> NDAr
     return np.where(tau2 > 0, 1 / np.maximum(fudge * tau2, np.finfo(np.float64).tiny), weak_prior(weight))
 
 
+def signal_from_fsc(fsc: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """τ² of each shell from the correlation of two halves' maps, whose components have the mean precision ``weight``:
+    SSNR / weight, with SSNR = FSC / (1 - FSC) of one half (Scheres 2012, J Struct Biol 180:519)."""
+    return np.asarray(fsc / (1 - fsc) / np.maximum(weight, 1e-30))
+
+
 def solve(space: FourierSpace, equations: Equations, prior: NDArray[np.float64] | None, start: Array,
           steps: int) -> Array:
     """Maps (K, n, …) that (nearly) maximise Q, by ``steps`` preconditioned conjugate gradients from ``start``.

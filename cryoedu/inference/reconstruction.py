@@ -16,7 +16,7 @@ from cryoedu.geometry.fourier import radial_mean
 from cryoedu.geometry.masks import soft_sphere
 from cryoedu.geometry.symmetry import symmetry_operators
 from cryoedu.inference.blocks import Block, Loaded, as_columns, block_size, in_pieces, load, prepared
-from cryoedu.inference.maximisation import solve
+from cryoedu.inference.maximisation import signal_from_fsc, solve
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.inference.start import noise_power
 from cryoedu.inference.sums import Inserter, VolumeSums
@@ -73,7 +73,8 @@ def reconstruct(particles: Particles, *, ndim: int = 3, wiener: bool = True, res
         first, second = (to_numpy(solve(space, e, np.maximum(ridge, TINY), start, 2)[0])
                          for e, ridge in zip(each, weak, strict=True))
         correlation = np.clip(fsc(first, second, mask=mask), LEAST_FSC, 0.999)
-        prior = radial_mean(to_numpy(whole.weight), box, ndim) * (1 - correlation) / (2 * correlation)
+        weight = np.mean([radial_mean(to_numpy(e.weight), box, ndim) for e in each], axis=0)
+        prior = 1 / signal_from_fsc(correlation, weight)
     maps = solve(space, whole, np.maximum(prior, TINY), start, steps)
     return Specimen((to_numpy(maps[0]) * mask).astype(np.float32), pixel_size, "reconstruction")
 
