@@ -23,8 +23,9 @@ from cryoedu.machine import container_limit, free_bytes, total_bytes
 from cryoedu.threads import cores
 
 GIGABYTE = 10**9
-COMPUTING = ("numpy", "scipy", "numba", "array-api-compat", "healpix", "mrcfile", "starfile", "pandas", "gemmi",
-             "matplotlib", "jinja2", "typer", "tqdm", "psutil", "platformdirs", "threadpoolctl", "lazy-loader")
+COMPUTING = ("numpy", "scipy", "array-api-compat", "healpix", "mrcfile", "starfile", "pandas", "matplotlib", "jinja2",
+             "typer", "tqdm", "platformdirs", "threadpoolctl", "lazy-loader")
+SPARED = ("numba", "gemmi", "psutil")  # without them: much slower, no atomic models, memory guessed but on Linux
 COURSE = ("jupyterlab", "jupyter-server", "ipywidgets", "anywidget", "k3d")
 MODULES = {"array-api-compat": "array_api_compat", "lazy-loader": "lazy_loader", "jupyter-server": "jupyter_server"}
 
@@ -56,13 +57,13 @@ def report() -> list[Finding]:
     findings = [Finding("Python", python),
                 Finding("cryoedu", f"{cryoedu.__version__} in {Path(cryoedu.__file__).parent}")]
     findings += [_package(name, "missing") for name in COMPUTING]
-    findings += [_package(name, "note") for name in COURSE]
+    findings += [_package(name, "note") for name in SPARED + COURSE]
     broken = {finding.topic for finding in findings if finding.state == "missing"}
     if not broken & {"numpy", "array-api-compat"}:
         findings += _gpu()
     if not broken & {"numpy", "threadpoolctl"}:
         findings += _blas()
-    if "numba" not in broken:
+    if not any(finding.topic == "numba" and finding.state != "ok" for finding in findings):
         findings.append(_numba())
     if not broken & {"numpy", "array-api-compat"}:
         findings.append(_memory())

@@ -12,6 +12,7 @@ import re
 import sys
 from datetime import UTC, datetime
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -153,7 +154,7 @@ def surroundings(array_library: str) -> dict[str, Any]:
     """Time, versions and machine: what somebody who repeats a run has to know."""
     name = array_library.rsplit(".", 1)[-1]
     versions = {"cryoedu": cryoedu.__version__, "python": platform.python_version(),
-                **{package: metadata.version(package) for package in PACKAGES}}
+                **{package: metadata.version(package) for package in PACKAGES if find_spec(package)}}
     machine = f"{platform.system()} {platform.machine()}, {_processor()}, {cores()} cores"
     if name == "cupy":
         import cupy

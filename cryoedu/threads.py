@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -103,17 +104,30 @@ def one_thread() -> Iterator[None]:
 
     For processes, or threads, that share a machine and have work enough to fill it together.
     """
-    from numba import get_num_threads, set_num_threads
     from threadpoolctl import threadpool_limits
 
-    alone, before = ALONE.set(True), get_num_threads()
-    set_num_threads(1)
+    alone = ALONE.set(True)
     try:
-        with threadpool_limits(1):
+        with threadpool_limits(1), _one_of_numba():
             yield
     finally:
-        set_num_threads(before)
         ALONE.reset(alone)
+
+
+@contextmanager
+def _one_of_numba() -> Iterator[None]:
+    """One thread in Numba's kernels, where there are any."""
+    if find_spec("numba") is None:
+        yield
+        return
+    from numba import get_num_threads, set_num_threads
+
+    before = get_num_threads()
+    set_num_threads(1)
+    try:
+        yield
+    finally:
+        set_num_threads(before)
 
 
 def one_blas_thread() -> None:

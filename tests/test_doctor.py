@@ -87,7 +87,7 @@ def test_every_requirement_is_looked_at() -> None:
     """A requirement that doctor does not know is the one whose absence nobody can explain."""
     project = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text())["project"]
     names = {re.split(r"[<>=]", requirement)[0] for requirement in project["dependencies"]}
-    assert names == {*doctor.COMPUTING, *doctor.COURSE}
+    assert names == {*doctor.COMPUTING, *doctor.SPARED, *doctor.COURSE}
 
 
 def test_threads_of_blas_are_those_that_are_used() -> None:
