@@ -1,90 +1,116 @@
-"""STAR files as tables: the package starfile, with its errors told in sentences and columns checked by name and row."""
+"""STAR files as tables of text, which become numbers where numbers are asked for.
+
+A row is a line, as every program of the field writes it; values are read as RELION reads them (words, or what stands
+between quotation marks). Names that look like numbers, or that hold #, ' or letters of an old encoding, stay as they
+are, and columns that nobody asks for can be written back untouched. The CIF grammar, and with it its libraries, refuses
+names that RELION writes, such as data_3.mrc or _x.mrc.
+"""
 
 from __future__ import annotations
 
-import linecache
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import starfile
 
 from cryoedu.errors import InputError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-# read as text: names, which may look like numbers, and what becomes a number here, to the last digit and with the
-# row named where it cannot
-TEXT = ["rlnImageName", "rlnMicrographName", "rlnOpticsGroupName", "rlnGroupName", "rlnImageOriginalName",
-        "rlnParticleName", "rlnOriginalParticleName", "rlnReconstructImageName", "rlnTomoName", "rlnTomoParticleName",
-        "rlnMtfFileName", "rlnBodyStarFile", "rlnReferenceImage"]
-NUMBERS = ["rlnOpticsGroup", "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast", "rlnImagePixelSize",
-           "rlnPixelSize", "rlnDetectorPixelSize", "rlnMagnification", "rlnImageSize", "rlnImageDimensionality",
-           "rlnCtfDataAreCtfPremultiplied", "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnPhaseShift",
-           "rlnCtfBfactor", "rlnCtfScalefactor", "rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginX",
-           "rlnOriginY", "rlnOriginXAngst", "rlnOriginYAngst", "rlnClassNumber", "rlnRandomSubset"]
+TOKEN = re.compile(rb"""(["'])(.*?)(?:\1(?=\s|$)|$)|(\S+)""")  # no quote is looked for twice: long lines stay quick
+TEXT = {"encoding": "utf-8", "errors": "surrogateescape"}  # bytes of another encoding come back as they were
+
+
+def values(line: bytes) -> list[bytes]:
+    """The values in a line: words, or what stands between quotation marks (or from one to the end); a comment ends
+    them."""
+    if not any(mark in line for mark in (b'"', b"'", b"#")):
+        return line.split()
+    words = [(m[2] if m[1] else m[3], not m[1] and m[3].startswith(b"#")) for m in TOKEN.finditer(line)]
+    comment = next((i for i, (_, starts) in enumerate(words) if starts), len(words))
+    return [word for word, _ in words[:comment]]
 
 
 def read_tables(path: str | os.PathLike[str]) -> dict[str, DataFrame]:
-    """All tables of a STAR file by name (without "data_"); a list of values becomes a table of one row.
+    """All tables of a STAR file by name (without "data_"), of text; a list of values becomes a table of one row.
 
     Raises InputError if there is no such file, or if it is empty, binary, cut short or no STAR file.
     """
     path = Path(path)
     try:
-        with open(path, "rb") as file:
-            head = file.read(4096)
+        content = path.read_bytes()
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise InputError(f"there is no file {path}: check the name and the folder") from None
         reason = (error.strerror or str(error)).lower()
         raise InputError(f"{path} cannot be read ({reason}): check the name and its permissions") from None
-    if not head.strip():
+    if not content.strip():
         raise InputError(f"{path} is empty: copy or make it again")
-    if b"\0" in head:
+    if b"\0" in content[:4096]:
         raise InputError(f"{path} is not a STAR file, but a binary one: give the STAR file that belongs to it")
-    linecache.checkcache(str(path))  # starfile reads through linecache, which may hold an older version
-    try:
-        blocks = starfile.read(path, always_dict=True, parse_as_string=TEXT + NUMBERS)
-    except Exception as error:  # pandas and starfile raise many kinds
-        raise InputError(f"{path} cannot be read as a STAR file, because {_reason(error)}: correct it or write it "
-                         "again") from None
-    if not blocks:
+    lines = _lines(content.removeprefix(b"\xef\xbb\xbf"))  # what Windows' editors put first
+    tables: dict[str, DataFrame] = {}
+    line = next(lines, None)
+    while line is not None and not line.startswith(b"data_"):
+        line = next(lines, None)
+    if line is None:
         raise InputError(f"{path} is not a STAR file: it has no line that begins with data_")
-    return {name: _whole(block, name, path) for name, block in blocks.items()}
+    while line is not None:
+        name = values(line)[0][5:].decode(**TEXT)
+        if name in tables:
+            raise InputError(f"{path} has two tables data_{name}: leave one of them out")
+        tables[name], line = _table(name, lines, path)
+    return tables
 
 
-def _reason(error: Exception) -> str:
-    text = str(error)
-    if fields := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", text):
-        return f"row {fields[2]} of a table has {fields[3]} values for {fields[1]} columns"
-    if fields := re.search(r"axis has (\d+) elements, new values have (\d+)", text):
-        return f"a table has {fields[1]} values in a row for {fields[2]} columns"
-    if "No columns to parse" in text:
-        return "a table has no rows"
-    return "a table is not laid out as a header and rows"
+def _lines(content: bytes) -> Iterator[bytes]:
+    """All lines but the empty ones and comments, without the spaces around them."""
+    for line in content.split(b"\n"):
+        if (line := line.strip()) and not line.startswith(b"#"):
+            yield line
 
 
-def _whole(block: Any, name: str, path: Path) -> DataFrame:
-    """The block as a table, once no row of it is found to be cut short (which leaves its last columns empty)."""
+def _table(name: str, lines: Iterator[bytes], path: Path) -> tuple[DataFrame, bytes | None]:
+    """The table that begins after its line data_NAME, and the line after it, or None at the end of the file."""
     from pandas import DataFrame
 
-    if isinstance(block, dict):
-        return DataFrame([block])
-    if len(block) and len(block.columns):
-        missing = (block.isna() | (block == "")).to_numpy()
-        needed = np.array([c == "rlnImageName" or c in NUMBERS for c in block.columns])
-        cut = missing[:, -1] & (np.arange(len(block)) == len(block) - 1) & ~missing[:, -1].all()
-        wrong = np.flatnonzero(missing[:, needed].any(axis=1) | cut)
-        if len(wrong):
-            column = block.columns[int(np.flatnonzero(missing[wrong[0]])[0])]
-            raise InputError(f"{path}: row {wrong[0] + 1} of table data_{name} has no value for {column}: "
-                             "the file may be cut short, copy or write it again")
-    return block
+    where, line = f"table data_{name}", next(lines, None)
+    columns, rows = [], []
+    if line == b"loop_":
+        while (line := next(lines, None)) is not None and line.startswith(b"_") and len(values(line)) == 1:
+            columns.append(values(line)[0][1:].decode(**TEXT))
+        while line is not None and not (line.startswith(b"data_") and len(values(line)) < max(len(columns), 2)):
+            rows.append(values(line))
+            if len(rows[-1]) != len(columns):
+                raise InputError(f"{path}: row {len(rows)} of {where} {_uneven(columns, rows[-1])}")
+            line = next(lines, None)
+    else:
+        rows.append([])
+        while line is not None and not line.startswith(b"data_"):
+            words = values(line)
+            if len(words) != 2 or not words[0].startswith(b"_"):
+                raise InputError(f"{path}: {where} has a line {line[:40].decode(**TEXT)!r}, which is no row, for there "
+                                 "is no loop_ with columns before it, and no name with its value: correct it")
+            columns.append(words[0][1:].decode(**TEXT))
+            rows[0].append(words[1])
+            line = next(lines, None)
+    twice = next((c for i, c in enumerate(columns) if c in columns[:i]), None)
+    if twice is not None:
+        raise InputError(f"{path}: {where} has two columns {twice}: leave one of them out")
+    texts = (np.array([word.decode(**TEXT) for word in column], dtype=object) for column in zip(*rows, strict=True))
+    found = dict(zip(columns, texts)) if rows and columns else {column: np.empty(0, object) for column in columns}
+    return DataFrame(found), line
+
+
+def _uneven(columns: Sequence[str], row: Sequence[bytes]) -> str:
+    if len(row) < len(columns):
+        return f"has no value for {columns[len(row)]}: the file may be cut short, copy or write it again"
+    return (f"has {len(row)} values for {len(columns)} columns: put values with spaces between quotation marks, or "
+            "write the file again")
 
 
 def numbers(table: DataFrame, column: str, where: str | Path) -> np.ndarray:
@@ -124,9 +150,35 @@ def integers(table: DataFrame, column: str, where: str | Path) -> np.ndarray:
 
 
 def write_tables(tables: Mapping[str, DataFrame | dict[str, Any]], path: Path) -> None:
-    """Write tables by name in RELION's 3.1 layout; numbers keep all their digits."""
+    """Write tables by name in RELION's 3.1 layout, a dict as a list of values; numbers keep all their digits."""
+    from pandas import DataFrame
+
     text = []
     for name, table in tables.items():
-        block = starfile.to_string({name: table}, float_format=None, na_rep="nan")
-        text.append("\n# version 30001\n\n" + block[block.index("data_") :].rstrip() + "\n \n")
-    path.write_text("".join(text))
+        text.append(f"\n# version 30001\n\ndata_{name}\n\n")
+        columns = [_words(np.asarray(table[column] if isinstance(table, DataFrame) else [table[column]]))
+                   for column in table]
+        if isinstance(table, DataFrame):
+            text.append("loop_\n" + "".join(f"_{column} #{i}\n" for i, column in enumerate(table, start=1)))
+            text.extend("\t".join(row) + "\n" for row in zip(*columns, strict=True))
+        else:
+            width = max(map(len, table), default=0) + 5
+            text.extend(f"{'_' + column:{width}}{word}\n" for column, (word,) in zip(table, columns, strict=True))
+        text.append(" \n")
+    path.write_text("".join(text), **TEXT)
+
+
+def _words(column: np.ndarray) -> list[str]:
+    """Values as they stand in a STAR file."""
+    if column.dtype.kind in "biu":
+        return [str(int(value)) for value in column.tolist()]
+    if column.dtype.kind == "f":
+        return [repr(value) for value in column.astype(np.float64).tolist()]
+    return [_quoted(str(value)) for value in column]
+
+
+def _quoted(word: str) -> str:
+    """A word that is read as one."""
+    if word and not word.startswith(("#", '"', "'")) and not any(letter.isspace() for letter in word):
+        return word
+    return f"'{word}'" if '"' in word else f'"{word}"'

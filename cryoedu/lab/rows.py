@@ -6,7 +6,6 @@ take minutes of a small server's memory for that. Here a row is a line, as every
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,13 +16,13 @@ from numpy.typing import NDArray
 
 from cryoedu.errors import InputError
 from cryoedu.files.ondisk import Fill, reading
+from cryoedu.files.star import values
 
 LARGEST = 2 * 10**9  # bytes of a file
 MOST_LINES, MOST_TABLES, MOST_COLUMNS = 10**7, 2000, 500
 LONGEST, LONGEST_NAME = 1 << 16, 200  # bytes of a line, of a name
 CHUNK = 1 << 22
 HEAD, SPACES = b"data_", np.frombuffer(b" \t\r\v\f", np.uint8)
-TOKEN = re.compile(rb"""(["'])(.*?)(?:\1(?=\s|$)|$)|(\S+)""")  # no quote is looked for twice: long lines stay quick
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,16 +69,6 @@ class Table:
                 return (f"row {i + 1} of table data_{self.name} has {found} values for {len(self.columns)} columns: "
                         "the file may be cut short, copy or write it again")
         return None
-
-
-def values(line: bytes) -> list[bytes]:
-    """The values in a line: words, or what stands between quotation marks (or from one to the end); a comment ends
-    them."""
-    if not any(mark in line for mark in (b'"', b"'", b"#")):
-        return line.split()
-    words = [(m[2] if m[1] else m[3], not m[1] and m[3].startswith(b"#")) for m in TOKEN.finditer(line)]
-    comment = next((i for i, (_, starts) in enumerate(words) if starts), len(words))
-    return [word for word, _ in words[:comment]]
 
 
 def read_tables(path: Path) -> tuple[Table, ...]:

@@ -42,11 +42,11 @@ def refused(path, **options):
     ("1@a.mrcs 1 2 3\n2@a.mrcs\n", (*BASE, "rlnA", "rlnB"), "row 2 of table data_particles has no value for rlnOptics"),
     ("1@a.mrcs 1 2 3\n2@a.mrcs 1 2\n", (*BASE, "rlnA", "rlnB"), "row 2 of table data_particles has no value for rlnB"),
     ("1@a.mrcs 1 2 a\n2@a.mrcs 1 2\n", (*BASE, "rlnA", "rlnB"), "row 2 of table data_particles has no value for rlnB"),
-    ("1@a.mrcs 1\n2@a.mrcs 1 5\n", BASE, "row 2 of a table has 3 values for 2 columns"),
-    ("1@a.mrcs\n", BASE, "a table has 1 values in a row for 2 columns"),
+    ("1@a.mrcs 1\n2@a.mrcs 1 5\n", BASE, "row 2 of table data_particles has 3 values for 2 columns"),
+    ("1@a.mrcs\n", BASE, "row 1 of table data_particles has no value for rlnOpticsGroup"),
     ("1@a.mrcs 1 5\n", (*BASE, "rlnDefocusV"), "has rlnDefocusV, but no column rlnDefocusU"),
     ("1@a.mrcs 1 5 5\n2@a.mrcs 1 5 6\n", (*BASE, "rlnDefocusU", "rlnDefocusV"), "row 2 is astigmatic"),
-    ("1@a.mrcs 1 nan\n", (*BASE, "rlnDefocusU"), "row 1 of table data_particles has no value for rlnDefocusU"),
+    ("1@a.mrcs 1 nan\n", (*BASE, "rlnDefocusU"), "row 1 has rlnDefocusU 'nan', not a finite number"),
     ("1@a.mrcs 1 inf\n", (*BASE, "rlnAnglePsi"), "row 1 has rlnAnglePsi 'inf', not a finite number"),
     ("1@a.mrcs 1 1\n2@a.mrcs 1 0\n", (*BASE, "rlnClassNumber"), "row 2 has rlnClassNumber 0, but classes count from 1"),
     ("1@a.mrcs 1 1\n2@a.mrcs 1 3\n", (*BASE, "rlnRandomSubset"), "row 2 has rlnRandomSubset 3"),
@@ -90,11 +90,11 @@ def test_files_that_are_no_star_files(tmp_path):
     assert "there is no file" in refused(path)
     assert "cannot be read (is a directory)" in refused(tmp_path)
     for content, sentence in ((b"", "is empty"), (b"  \n\n", "is empty"), (b"hello world\n", "is not a STAR file"),
-                              (b"data_particles\n", "cannot be read as a STAR file"),
+                              (b"data_particles\n", "has no column rlnImageName"),
                               (b"data_\nloop_\n", "has no column rlnImageName"),
-                              (b"data_general\n_rlnFoo 1 2 3\n", "cannot be read as a STAR file"),
+                              (b"data_general\n_rlnFoo 1 2 3\n", "has a line '_rlnFoo 1 2 3', which is no row"),
                               (b"data_general\n_rlnFoo 1\n", "has no column rlnImageName"),
-                              (b"data_a\nloop_\n_a\n# c\ndata_b\nloop_\n_rlnImageName\n1@a\n", "a table has no rows"),
+                              (b"data_a\nloop_\n_a\n# c\ndata_b\nloop_\n_rlnImageName\n1@a\n", "names the stack a,"),
                               (bytes(range(256)) * 9, "is not a STAR file, but a binary one")):
         path.write_bytes(content)
         assert sentence in refused(path), content

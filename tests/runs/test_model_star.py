@@ -32,21 +32,21 @@ def test_the_model_and_its_maps_come_together(tmp_path, ndim):
     assert sorted(os.listdir(tmp_path)) == sorted([*maps, "run_it003_model.star"])
     tables = read_tables(tmp_path / "run_it003_model.star")
     general = tables["model_general"].iloc[0]
-    assert general["rlnReferenceDimensionality"] == ndim and general["rlnNrClasses"] == 2
-    assert float(general["rlnPixelSize"]) == 2.5 and general["rlnSigmaOffsetsAngst"] == 6.5
+    assert general["rlnReferenceDimensionality"] == str(ndim) and general["rlnNrClasses"] == "2"
+    assert float(general["rlnPixelSize"]) == 2.5 and float(general["rlnSigmaOffsetsAngst"]) == 6.5
     classes = tables["model_classes"]
-    assert classes["rlnClassDistribution"].tolist() == [0.75, 0.25]
+    assert classes["rlnClassDistribution"].tolist() == ["0.75", "0.25"]
     for reference, density in zip(classes["rlnReferenceImage"], written.maps):
         name = reference.replace("@", f"@{tmp_path}/") if ndim == 2 else tmp_path / reference
         assert np.array_equal(read_map(name).density, density) and read_map(name).pixel_size == 2.5
     groups = tables["model_groups"]
-    assert groups["rlnGroupName"].tolist() == ["a", "b"] and groups["rlnGroupNrParticles"].tolist() == [30, 40]
+    assert groups["rlnGroupName"].tolist() == ["a", "b"] and groups["rlnGroupNrParticles"].tolist() == ["30", "40"]
 
 
 def test_relion_s_ratio_of_signal_and_noise_holds_its_t():
     """What `write_model` takes ssnr to be: weight of the data against that of the prior, T τ² / σ²."""
     tables = read_tables(RELION / "class2d_it001_model.star")
-    spectrum = tables["model_class_1"]
+    spectrum = tables["model_class_1"].astype(float)
     assert np.allclose(spectrum["rlnSsnrMap"] * spectrum["rlnReferenceSigma2"],
                        float(tables["model_general"]["rlnTau2FudgeFactor"].iloc[0]) * spectrum["rlnReferenceTau2"],
                        rtol=1e-3)
@@ -58,13 +58,13 @@ def test_spectra_are_divided_by_the_fourth_power_of_the_box(tmp_path):
     write_model(written, tmp_path / "run_model.star", ssnr=ssnr, tau2_fudge=2.0)
     tables = read_tables(tmp_path / "run_model.star")
     for k in range(2):
-        spectrum = tables[f"model_class_{k + 1}"]
+        spectrum = tables[f"model_class_{k + 1}"].astype(float)
         assert np.allclose(spectrum["rlnReferenceTau2"] * 8**4, written.tau2[k])
         assert np.allclose(spectrum["rlnSsnrMap"] * spectrum["rlnReferenceSigma2"], 2 * spectrum["rlnReferenceTau2"])
         assert spectrum["rlnSpectralIndex"].tolist() == [0, 1, 2, 3, 4]
         assert spectrum["rlnAngstromResolution"].tolist() == [999, 20, 10, 20 / 3, 5]
-        assert np.allclose(tables[f"model_group_{k + 1}"]["rlnSigma2Noise"] * 8**4, written.sigma2[k])
-    assert tables["model_classes"]["rlnEstimatedResolution"].tolist() == [10.0, 20.0]
+        assert np.allclose(tables[f"model_group_{k + 1}"]["rlnSigma2Noise"].astype(float) * 8**4, written.sigma2[k])
+    assert tables["model_classes"]["rlnEstimatedResolution"].astype(float).tolist() == [10.0, 20.0]
     assert float(tables["model_general"]["rlnCurrentResolution"].iloc[0]) == 10.0
 
 
@@ -79,7 +79,7 @@ def test_correlations_of_halves_stand_as_they_are(tmp_path):
 
 def test_white_noise_is_the_same_in_every_shell(tmp_path):
     write_model(model(white=True), tmp_path / "run_model.star")
-    noise = read_tables(tmp_path / "run_model.star")["model_group_1"]["rlnSigma2Noise"]
+    noise = read_tables(tmp_path / "run_model.star")["model_group_1"]["rlnSigma2Noise"].astype(float)
     assert np.allclose(noise, 4.0 / (2 * 8**2))  # pixel variance s² is n² s² / 2 per component, / n⁴ in the file
 
 
