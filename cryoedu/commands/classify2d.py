@@ -33,7 +33,7 @@ def in_plane(context: typer.Context, settings: Align2D, classes: int) -> None:
     from cryoedu.pipeline.derive import plane
 
     folder = folder_of(context, settings)
-    particles = particles_of(settings.star, settings.pixel_size)
+    particles = particles_of(settings.star, settings.angpix, settings.pixel_size)
     search, told = plane(settings, particles)
     compute = compute_of(context, settings, folder, settings.cluster)
 

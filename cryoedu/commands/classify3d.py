@@ -28,7 +28,7 @@ def classify3d(context: typer.Context, settings: Classify3D) -> None:
 
     check_choices(context, settings)
     folder = folder_of(context, settings)
-    particles = particles_of(settings.star, settings.pixel_size)
+    particles = particles_of(settings.star, settings.angpix, settings.pixel_size)
     maps = [derive.reference_of(path, particles) for path in settings.reference]
     if len(maps) > 1 and settings.k not in (None, len(maps)):
         raise InputError(f"--k {settings.k} does not fit {len(maps)} references, each of which starts a class: leave "

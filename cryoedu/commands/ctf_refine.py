@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cryoedu.commands.options import particles_of
-from cryoedu.pipeline.settings import Library, Memory, Output, Star
+from cryoedu.pipeline.settings import AngPix, Library, Memory, Output, Star
 
 
 def ctf_refine(
@@ -21,6 +21,7 @@ def ctf_refine(
     per_micrograph: Annotated[
         bool, typer.Option("--per-micrograph", help="one change for all particles of a micrograph")
     ] = False,
+    angpix: AngPix = None,
     maxres: Annotated[float | None, typer.Option(help="Å, nothing finer is looked at")] = None,
     memory: Memory = None,
     array_library: Library = "auto",
@@ -34,7 +35,7 @@ def ctf_refine(
     from cryoedu.pipeline.derive import reference_of
 
     check_writable(o)
-    particles = particles_of(star, None)
+    particles = particles_of(star, angpix)
     densities = np.stack([reference_of(path, particles) for path in maps])
     model = model_of(particles, densities, memory=memory, array_library=array_library)
     found = refine_defocus(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cryoedu.commands.options import specimen_of
-from cryoedu.pipeline.settings import Output, Seed, Star
+from cryoedu.pipeline.settings import AngPix, Output, Seed, Star
 
 
 def simulate(
@@ -61,6 +61,8 @@ def normalise(
     bg_diameter: Annotated[
         float | None, typer.Option("--bg-diameter", help="Å: outside is background (default: 3/4 of the box)")
     ] = None,
+    invert: Annotated[bool, typer.Option("--invert", help="turn dark particles into bright ones")] = False,
+    angpix: AngPix = None,
 ) -> None:
     """Images with background of mean 0 and standard deviation 1, as a new stack with its STAR file."""
     from cryoedu.errors import InputError
@@ -72,7 +74,7 @@ def normalise(
     path = o / "particles_data.star"
     if path.exists():
         raise InputError(f"{path} is there already: choose another folder")
-    particles = read_particles(star)
+    particles = read_particles(star, pixel_size=angpix)
     check_images(particles.images, str(star))
-    write_particles(normalised(particles, bg_diameter), path, stack_name="particles.mrcs")
+    write_particles(normalised(particles, bg_diameter, invert=invert), path, stack_name="particles.mrcs")
     typer.echo(f"{len(particles)} normalised particles: {path}")

@@ -29,7 +29,7 @@ def initial_model(context: typer.Context, settings: InitialModel) -> None:
         raise InputError(f"--k {settings.k} does not go with --algorithm shc, which finds one map: leave it out, or "
                          "choose sgd")
     folder = folder_of(context, settings)
-    particles = particles_of(settings.star, settings.pixel_size)
+    particles = particles_of(settings.star, settings.angpix, settings.pixel_size)
     truths = [derive.reference_of(path, particles) for path in settings.truth_map or []]
     searches, told = derive.initial_model(settings, particles)
     compute = compute_of(context, settings, folder)

@@ -9,7 +9,7 @@ import typer
 
 from cryoedu.commands.options import particles_of
 from cryoedu.errors import InputError
-from cryoedu.pipeline.settings import Library, Memory, PixelSize, Star, Symmetry
+from cryoedu.pipeline.settings import AngPix, Library, Memory, PixelSize, Star, Symmetry
 
 
 def reconstruct(
@@ -19,6 +19,7 @@ def reconstruct(
     class_number: Annotated[int | None, typer.Option("--class", min=1, help="only this class, counted from 1")] = None,
     maxres: Annotated[float | None, typer.Option(help="Å, nothing finer is reconstructed")] = None,
     symmetry: Symmetry = "C1",
+    angpix: AngPix = None,
     pixel_size: PixelSize = None,
     memory: Memory = None,
     array_library: Library = "auto",
@@ -31,7 +32,7 @@ def reconstruct(
     from cryoedu.microscope import write_map
 
     check_writable(o.parent)
-    particles = particles_of(star, pixel_size)
+    particles = particles_of(star, angpix, pixel_size)
     keep = np.ones(len(particles), dtype=bool)
     for column, wanted, name in (
         (particles.subset, subset, "rlnRandomSubset"),

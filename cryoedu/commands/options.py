@@ -105,17 +105,27 @@ def _digest(file: Path) -> str:
         return "sha256:"  # whoever reads it says what is wrong
 
 
-def particles_of(star: Path, pixel_size: float | None) -> Particles:
-    """Particles of a STAR file, checked before anything long starts: columns, optics, every image."""
-    from cryoedu.particles import check_images, read_particles
-    from cryoedu.particles.normalisation import uneven_background
+def particles_of(star: Path, angpix: float | None = None, pixel_size: float | None = None) -> Particles:
+    """Particles of a STAR file, checked before anything long starts: columns, optics, every image.
 
-    particles = read_particles(star, resample_to=pixel_size)
+    angpix: Å that a pixel of the images has, whatever the files say.  pixel_size: Å to resample them to.
+    """
+    from cryoedu.particles import check_images, read_particles
+    from cryoedu.particles.normalisation import CLEAR, contrast, uneven_background
+
+    particles = read_particles(star, pixel_size=angpix, resample_to=pixel_size)
     _ = particles.pixel_size  # refuses optics groups that differ
     check_images(particles.images, str(star))
     if spread := uneven_background(particles):
         typer.echo("warning: the background of the images has standard deviations from {:.2g} to {:.2g}, but one noise "
                    "spectrum holds for all: 'cryoedu normalise' makes them alike".format(*spread), err=True)
+    if (sign := contrast(particles)) < -CLEAR:
+        typer.echo("warning: the particles are darker than what is around them, and bright ones are expected: their "
+                   "map would come out with its density negative; 'cryoedu normalise --invert' turns them", err=True)
+    elif sign < CLEAR:
+        typer.echo("warning: the images do not tell whether particles are brighter than what is around them, as is "
+                   "expected, or darker: if a map comes out negative, 'cryoedu normalise --invert' turns them",
+                   err=True)
     return particles
 
 
@@ -147,4 +157,6 @@ def truth_of(path: Path, particles: Particles, *, classes: bool = True) -> Parti
             f"{path} cannot be the truth: it needs angles{' and rlnClassNumber' * classes} for the same "
             f"{len(particles)} particles in the same order, and has {len(truth)} rows"
         )
+    if classes:
+        truth.known_classes()
     return truth

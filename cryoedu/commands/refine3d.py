@@ -28,7 +28,7 @@ def refine3d(context: typer.Context, settings: Refine3D) -> None:
     from cryoedu.validation.poses import pose_errors
 
     folder = folder_of(context, settings)
-    particles = particles_of(settings.star, settings.pixel_size)
+    particles = particles_of(settings.star, settings.angpix, settings.pixel_size)
     known = None if settings.truth is None else truth_of(settings.truth, particles, classes=False)
     true_map = None if settings.truth_map is None else derive.reference_of(settings.truth_map, particles)
     start = derive.reference_of(settings.reference, particles)

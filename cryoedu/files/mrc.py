@@ -1,13 +1,14 @@
 """MRC files in and out: headers, densities, and stacks that are written block by block.
 
-Read are modes 0 (int8), 1 (int16), 2 (float32), 6 (uint16) and 12 (float16) in both byte orders, always as float32.
-Written is mode 2. Field names, types and byte orders of the header are those of the package mrcfile
-(Cheng et al. 2015, doi:10.1016/j.jsb.2015.04.002).
+Read are modes 0 (int8, or uint8 where the header says so), 1 (int16), 2 (float32), 6 (uint16) and 12 (float16) in both
+byte orders, always as float32. Written is mode 2. Field names, types and byte orders of the header are those of the
+package mrcfile (Cheng et al. 2015, doi:10.1016/j.jsb.2015.04.002).
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from cryoedu.files.ondisk import OnDisk, unreadable
 from cryoedu.files.writing import replace_when_done
 
 HEADER_BYTES = 1024
+IMOD = 1146047817  # the stamp of its files
 MODES = (0, 1, 2, 6, 12)
 LARGEST = 1 << 24  # sections or pixels on a side beyond which a header cannot be right
 
@@ -34,6 +36,7 @@ class Header:
 
     shape: (sections, height, width).  dtype: as on disk, byte order included.  offset: bytes before the data.
     voxel_size: Å along x, y, z, 0 where unset.  axes: which of x, y, z (1, 2, 3) columns, rows and sections are.
+    of_images: whether it says that its sections are images, not a volume (ISPG 0 and MZ 1).
     size, changed: the file's bytes and time stamp (ns) when it was read.
     """
 
@@ -43,6 +46,7 @@ class Header:
     offset: int
     voxel_size: tuple[float, float, float]
     axes: tuple[int, int, int]
+    of_images: bool
     size: int
     changed: int
 
@@ -93,7 +97,8 @@ def parse_header(raw: bytes, path: Path, size: int, changed: int) -> Header:
     if int(header["mode"]) not in MODES:
         raise InputError(f"{path} has MRC mode {int(header['mode'])}, but only modes 0, 1, 2, 6 and 12 (real numbers) "
                          "are read: convert it to mode 2 (float32)")
-    dtype = dtype_from_mode(int(header["mode"])).newbyteorder(header.dtype["mode"].byteorder)
+    order = header.dtype["mode"].byteorder
+    dtype = np.dtype(np.uint8) if _unsigned(header, raw) else dtype_from_mode(int(header["mode"])).newbyteorder(order)
     shape = (int(header["nz"]), int(header["ny"]), int(header["nx"]))
     offset = HEADER_BYTES + int(header["nsymbt"])
     section = shape[1] * shape[2] * dtype.itemsize
@@ -104,7 +109,8 @@ def parse_header(raw: bytes, path: Path, size: int, changed: int) -> Header:
     lengths = [(float(header["cella"][x]), int(header["m" + x])) for x in "xyz"]
     x, y, z = (length / steps if steps > 0 and 0 < length < np.inf else 0.0 for length, steps in lengths)
     axes = (int(header["mapc"]), int(header["mapr"]), int(header["maps"]))
-    return Header(path, shape, dtype, offset, (x, y, z), axes if sorted(axes) == [1, 2, 3] else (1, 2, 3),
+    of_images = shape[0] > 1 and int(header["ispg"]) == 0 and int(header["mz"]) == 1
+    return Header(path, shape, dtype, offset, (x, y, z), axes if sorted(axes) == [1, 2, 3] else (1, 2, 3), of_images,
                   size, changed)
 
 
@@ -123,8 +129,23 @@ def header_record(raw: bytes) -> Any:
     return None
 
 
+def _unsigned(header: Any, raw: bytes) -> bool:
+    """Whether mode 0 means bytes from 0 to 255, as old files have it: IMOD says so in a flag, and others' headers by
+    the range of values that they give (Mastronarde, IMOD's description of the format)."""
+    if int(header["mode"]) != 0:
+        return False
+    stamp, flags = np.frombuffer(raw, dtype=header.dtype["mode"], count=2, offset=152)
+    if stamp == IMOD:
+        return not flags & 1
+    return bool(header["dmin"] >= 0 and header["dmax"] > 127)
+
+
 def split_name(name: str) -> tuple[int | None, str]:
-    """RELION's name of an image, "000012@stack.mrcs", as (12, "stack.mrcs"); a plain file name gives (None, name)."""
+    """RELION's name of an image, "000012@stack.mrcs", as (12, "stack.mrcs"); a plain file name gives (None, name).
+
+    "p.mrc:mrcs", by which RELION is told that the file p.mrc is a stack, is p.mrc.
+    """
+    name = re.sub(r":(mrcs?|st)$", "", name)
     index, at, file = name.partition("@")
     if not at:
         return None, name

@@ -76,34 +76,46 @@ def _lines(content: bytes) -> Iterator[bytes]:
 
 def _table(name: str, lines: Iterator[bytes], path: Path) -> tuple[DataFrame, bytes | None]:
     """The table that begins after its line data_NAME, and the line after it, or None at the end of the file."""
-    from pandas import DataFrame
-
-    where, line = f"table data_{name}", next(lines, None)
+    where, line = f"{path}: table data_{name}", next(lines, None)
     columns, rows = [], []
     if line == b"loop_":
         while (line := next(lines, None)) is not None and line.startswith(b"_") and len(values(line)) == 1:
             columns.append(values(line)[0][1:].decode(**TEXT))
+        _once(columns, where)
         while line is not None and not (line.startswith(b"data_") and len(values(line)) < max(len(columns), 2)):
             rows.append(values(line))
             if len(rows[-1]) != len(columns):
-                raise InputError(f"{path}: row {len(rows)} of {where} {_uneven(columns, rows[-1])}")
+                raise InputError(f"{path}: row {len(rows)} of table data_{name} {_uneven(columns, rows[-1])}")
             line = next(lines, None)
     else:
         rows.append([])
         while line is not None and not line.startswith(b"data_"):
             words = values(line)
             if len(words) != 2 or not words[0].startswith(b"_"):
-                raise InputError(f"{path}: {where} has a line {line[:40].decode(**TEXT)!r}, which is no row, for there "
+                raise InputError(f"{where} has a line {line[:40].decode(**TEXT)!r}, which is no row, for there "
                                  "is no loop_ with columns before it, and no name with its value: correct it")
             columns.append(words[0][1:].decode(**TEXT))
             rows[0].append(words[1])
             line = next(lines, None)
-    twice = next((c for i, c in enumerate(columns) if c in columns[:i]), None)
+        _once(columns, where)
+    texts = ([word.decode(**TEXT) for word in column] for column in zip(*rows, strict=True))
+    return as_table(dict(zip(columns, texts)) if rows else {column: [] for column in columns}), line
+
+
+def as_table(columns: Mapping[str, Any]) -> DataFrame:
+    """Columns by name as a table, text as objects: pandas' own type of text has no room for other encodings."""
+    from pandas import DataFrame, Series
+
+    def kind(values: Any) -> type | None:
+        return None if len(values) and np.asarray(values).dtype.kind in "biuf" else object
+
+    return DataFrame({name: Series(values, dtype=kind(values)) for name, values in columns.items()})
+
+
+def _once(columns: Sequence[str], where: str) -> None:
+    twice = next((column for i, column in enumerate(columns) if column in columns[:i]), None)
     if twice is not None:
-        raise InputError(f"{path}: {where} has two columns {twice}: leave one of them out")
-    texts = (np.array([word.decode(**TEXT) for word in column], dtype=object) for column in zip(*rows, strict=True))
-    found = dict(zip(columns, texts)) if rows and columns else {column: np.empty(0, object) for column in columns}
-    return DataFrame(found), line
+        raise InputError(f"{where} has two columns {twice}: leave one of them out")
 
 
 def _uneven(columns: Sequence[str], row: Sequence[bytes]) -> str:

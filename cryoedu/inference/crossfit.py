@@ -58,6 +58,7 @@ from cryoedu.inference.model import After, Floats, Iteration, Model, Posterior, 
 from cryoedu.inference.mstep import hidden_parts
 from cryoedu.inference.settings import HERE, Compute, CrossFit, MaskOf, told, turned_by
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.inference.start import random_folds
 from cryoedu.inference.sums import SliceSums, VolumeSums
 from cryoedu.particles.particles import Particles
 
@@ -88,8 +89,7 @@ def cross_fit(particles: Particles, model: Model, search: Search | LocalSearch, 
     model = symmetric(model, search, symmetry) if after is None else model
     radii = checked_radii(settings.radii, particles.box)
     mask_of = settings.mask if callable(settings.mask) else _always(settings.mask, model)
-    order = np.random.default_rng([seed, 1]).permutation(len(particles))
-    rows = [np.sort(part) for part in np.array_split(order, folds)]
+    rows = random_folds(particles, folds, [seed, 1])
 
     def schedule(number: int, state: State) -> Stage:
         grid = turned_grid(search, settings.perturb_seed, number, symmetry)

@@ -167,12 +167,13 @@ def _comparison(particles: Particles, model: Model, resolution: float | None,
     if particles.ctf is None or particles.angles is None:
         raise InputError("a defocus is refined at known poses: the particles need defocus and angles (rlnDefocusU, "
                          "rlnAngleRot, rlnAngleTilt, rlnAnglePsi)")
-    classes = np.zeros(len(particles), dtype=np.int64) if model.classes == 1 else particles.classes
-    if classes is None or int(classes.max()) >= model.classes:
-        raise InputError(f"there are {model.classes} maps, but the particles have "
-                         f"{'no classes' if classes is None else f'class {int(classes.max()) + 1}'}: give one map for "
-                         "each class, or a single one")
-    known, rotations = classes, euler_to_matrix(particles.angles)
+    if model.ndim == 3:
+        particles.known_views()
+    known = np.zeros(len(particles), dtype=np.int64) if model.classes == 1 else particles.known_classes()
+    if int(known.max()) >= model.classes:
+        raise InputError(f"there are {model.classes} maps, but the particles have class {int(known.max()) + 1}: give "
+                         "one map for each class, or a single one")
+    rotations = euler_to_matrix(particles.angles)
     space = _space(particles, model, resolution)
     parts = space.parts
     half = transform(xp.asarray(model.maps), most=reach(parts))

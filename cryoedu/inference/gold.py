@@ -50,9 +50,10 @@ from cryoedu.inference.model import After, Iteration, Model, Posterior, signal_p
 from cryoedu.inference.mstep import hidden_parts
 from cryoedu.inference.settings import HERE, Compute, GoldStandard, Sampling, told
 from cryoedu.inference.spaces import FourierSpace
-from cryoedu.inference.start import start_model
+from cryoedu.inference.start import random_folds, start_model
 from cryoedu.inference.sums import SliceSums, VolumeSums
 from cryoedu.particles.particles import Particles
+from cryoedu.particles.resampling import image_numbers
 from cryoedu.validation.fsc import fsc as correlate
 from cryoedu.validation.masked import masked_fsc
 from cryoedu.validation.resolved import by_chance, resolved_shells
@@ -121,13 +122,16 @@ def gold_standard(particles: Particles, reference: NDArray[np.floating], search:
 def halves_of(particles: Particles, seed: int) -> list[NDArray[np.int64]]:
     """Rows of the two halves: those of the particles, or random ones. Raises InputError if one of them is empty."""
     if particles.subset is None:
-        order = np.random.default_rng([seed, 2]).permutation(len(particles))
-        rows = [np.sort(part) for part in np.array_split(order, 2)]
+        rows = random_folds(particles, 2, [seed, 2])
     else:
         rows = [np.flatnonzero(particles.subset == half) for half in (1, 2)]
         if sum(map(len, rows)) < len(particles):
             raise InputError(f"rlnRandomSubset is neither 1 nor 2 for {len(particles) - sum(map(len, rows))} of the "
                              "particles: correct it, or remove the column for random halves")
+        number = image_numbers(particles.images)
+        if len(both := np.flatnonzero(np.isin(number[rows[1]], number[rows[0]]))):
+            raise InputError(f"row {rows[1][both[0]] + 1} is in another half than another row of the same image, and "
+                             "halves have to be independent: remove rlnRandomSubset for random ones")
     if min(map(len, rows)) < 1:
         raise InputError("one of the two halves has no particle: remove rlnRandomSubset for random halves, or give "
                          "more particles")

@@ -72,9 +72,9 @@ def noise_of_residuals(truth: Particles, specimens: Sequence[Specimen]) -> NDArr
     """
     if truth.angles is None or truth.classes is None:
         raise InputError("the noise under the truth needs the true angles and classes of the particles")
-    maps = _maps(truth, specimens)
-    if len(truth) and int(np.max(truth.classes)) >= len(maps):
-        raise InputError(f"there are particles of class {int(np.max(truth.classes)) + 1}, but {len(maps)} true maps: "
+    maps, classes = _maps(truth, specimens), truth.known_classes()
+    if len(truth) and int(np.max(classes)) >= len(maps):
+        raise InputError(f"there are particles of class {int(np.max(classes)) + 1}, but {len(maps)} true maps: "
                          "give one for each class")
     space = FourierSpace(truth.box, specimens[0].ndim, truth.pixel_size, truth.box // 2)
     bins = space.bin_count
@@ -86,7 +86,7 @@ def noise_of_residuals(truth: Particles, specimens: Sequence[Specimen]) -> NDArr
             rows = mine[first : first + BLOCK]
             block = prepare(truth, rows, group, np.ones(len(space.bins)), np.zeros((1, 2)), space, library("numpy"))
             numerator = as_columns(block.b[:, 0, :], space, np)
-            predicted = extract_each(half, truth.classes[rows], euler_to_matrix(truth.angles[rows]), space.parts.kx,
+            predicted = extract_each(half, classes[rows], euler_to_matrix(truth.angles[rows]), space.parts.kx,
                                      space.parts.ky, PADDING)
             change = block.c * np.abs(predicted) ** 2 - 2 * (numerator.conj() * predicted).real
             left = np.maximum(block.power + np.sum(change, axis=0, dtype=np.float64), 1e-6 * block.power)

@@ -47,9 +47,10 @@ def reconstruct(particles: Particles, *, ndim: int = 3, wiener: bool = True, res
     masked.
     Raises InputError if poses are missing, or if a 2D average is to have a point group.
     """
+    if ndim == 3:
+        particles.known_views()
     if particles.angles is None:
-        raise InputError("the particles have no angles (rlnAngleRot, rlnAngleTilt, rlnAnglePsi), so no map can be "
-                         "reconstructed: refine them first")
+        raise InputError("the particles have no angles (rlnAnglePsi), so no average can be made: align them first")
     mates = len(symmetry_operators(symmetry))
     if mates > 1 and ndim == 2:
         raise InputError(f"symmetry {symmetry} is that of a map, but an average in 2D is asked for: use ndim=3 or C1")

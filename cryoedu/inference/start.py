@@ -22,6 +22,7 @@ from cryoedu.inference.maximisation import solve
 from cryoedu.inference.model import Floats, Model, signal_power, start_power
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
+from cryoedu.particles.resampling import image_numbers
 
 POWER_BLOCK = 2**18  # pixels of images that are transformed at a time for the first noise
 RANDOM_STEPS = 2  # conjugate-gradient steps for maps that mean nothing yet
@@ -72,6 +73,13 @@ def random_subsets(count: int, classes: int, seed: int) -> list[NDArray[np.int64
     """Rows of ``classes`` random subsets of equal size (give or take one), which share none and leave none out."""
     order = np.random.default_rng([seed, 0]).permutation(count)
     return [np.sort(part) for part in np.array_split(order, classes)]
+
+
+def random_folds(particles: Particles, count: int, seed: Sequence[int]) -> list[NDArray[np.int64]]:
+    """Rows of ``count`` random folds of equal size (give or take one); rows of one image stay together."""
+    number = image_numbers(particles.images)
+    order = np.random.default_rng(seed).permutation(int(number.max(initial=-1)) + 1)
+    return [np.flatnonzero(np.isin(number, part)) for part in np.array_split(order, count)]
 
 
 def random_start(particles: Particles, classes: int, radius: int, mask: NDArray[np.float32], *, seed: int,

@@ -65,7 +65,7 @@ def kind_of(header: Header, record: Any) -> str:
     count, height, width = header.shape
     if count == 1:
         return "image"
-    if ".mrcs" in names:
+    if ".mrcs" in names or header.of_images:
         return "stack"
     volume = int(record["ispg"]) == 1 and int(record["mz"]) == count
     return "map" if ".map" in names or count == height == width or volume else "stack"

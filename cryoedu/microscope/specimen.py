@@ -56,7 +56,7 @@ def read_map(path: str | os.PathLike[str], *, pixel_size: float | None = None) -
     index, file = (None, os.fspath(path)) if os.path.isfile(path) else split_name(os.fspath(path))
     header = read_header(file)
     count, height, width = header.shape
-    stack = Path(file).suffix.lower() in (".mrcs", ".st") or (count > 1 and count != height)
+    stack = Path(file).suffix.lower() in (".mrcs", ".st") or header.of_images or (count > 1 and count != height)
     if index is None and stack and count > 1:
         raise InputError(f"{file} holds {count} images of {width} x {height} pixels, not one map: "
                          f"name one of them, like 1@{file}")

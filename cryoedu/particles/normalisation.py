@@ -20,6 +20,8 @@ from cryoedu.particles.particles import Particles
 CIRCLE = 0.75  # of the box: diameter of the circle that holds the particle, if nobody says
 ALIKE = 1.5  # standard deviations of the background that differ by less are taken as alike
 LOOKED_AT = 500  # images that are looked at to tell
+CORE = 0.5  # of the box: diameter of the disc that is all particle
+CLEAR = 5.0  # standard errors from which on a contrast is no chance
 
 Floats = NDArray[np.float64]
 
@@ -49,8 +51,8 @@ class NormalisedImages:
     dtype = np.dtype(np.float32)
     ndim = 3
 
-    def __init__(self, source: Images, radius: float) -> None:
-        self.source, self.radius, self.shape = source, radius, source.shape
+    def __init__(self, source: Images, radius: float, sign: int = 1) -> None:
+        self.source, self.radius, self.sign, self.shape = source, radius, np.float32(sign), source.shape
 
     def __len__(self) -> int:
         return int(self.shape[0])
@@ -58,16 +60,18 @@ class NormalisedImages:
     def __getitem__(self, rows: Any) -> NDArray[np.float32]:
         """Images of ``rows`` (slice, indices or mask) as (k, n, n), of one row as (n, n); float32."""
         images = np.asarray(self.source[rows], dtype=np.float32)
-        return normalise(images, self.radius) if images.ndim == 3 else normalise(images[None], self.radius)[0]
+        found = self.sign * normalise(images if images.ndim == 3 else images[None], self.radius)
+        return found if images.ndim == 3 else found[0]
 
 
-def normalised(particles: Particles, diameter: float | None = None) -> Particles:
+def normalised(particles: Particles, diameter: float | None = None, *, invert: bool = False) -> Particles:
     """The particles with normalised images, read from disk, if they are there, when they are asked for.
 
-    diameter: Å, of the circle around the particle (default: three quarters of the box).  Raises InputError if it
-    leaves no background.
+    diameter: Å, of the circle around the particle (default: three quarters of the box).  invert: with their signs
+    changed.  Raises InputError if the circle leaves no background.
     """
-    return replace(particles, images=NormalisedImages(particles.images, _radius(particles, diameter)))
+    radius = _radius(particles, diameter)
+    return replace(particles, images=NormalisedImages(particles.images, radius, -1 if invert else 1))
 
 
 def uneven_background(particles: Particles) -> tuple[float, float] | None:
@@ -75,10 +79,28 @@ def uneven_background(particles: Particles) -> tuple[float, float] | None:
 
     Looked for in 500 images, evenly through the rows.
     """
-    rows = np.unique(np.linspace(0, len(particles) - 1, min(len(particles), LOOKED_AT)).astype(int))
-    _, deviation = background(np.asarray(particles.images[rows], dtype=np.float32), _radius(particles, None))
+    _, deviation = background(_some(particles), _radius(particles, None))
     low, high = np.quantile(deviation, [0.05, 0.95])
     return None if high <= ALIKE * low else (float(low), float(high))
+
+
+def contrast(particles: Particles) -> float:
+    """By how many standard errors the middle of the images is brighter than their rim; below 0 particles are dark.
+
+    Looked for in 500 images, evenly through the rows. Infinite for images that are all the same in this.
+    """
+    images = _some(particles)
+    middle = images[:, radius_from_centre(particles.box, 2) < CORE * particles.box / 2]
+    rim, _ = background(images, _radius(particles, None))
+    each = middle.mean(axis=1, dtype=np.float64) - rim
+    spread = each.std(ddof=1) if len(each) > 1 else abs(each[0])
+    return float(each.mean() / max(spread / np.sqrt(len(each)), 1e-12))
+
+
+def _some(particles: Particles) -> NDArray[np.float32]:
+    """Images evenly from all rows."""
+    rows = np.unique(np.linspace(0, len(particles) - 1, min(len(particles), LOOKED_AT)).astype(int))
+    return np.asarray(particles.images[rows], dtype=np.float32)
 
 
 def _radius(particles: Particles, diameter: float | None) -> float:

@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 MICROSCOPE = {"rlnVoltage": "voltage", "rlnSphericalAberration": "spherical_aberration",
               "rlnAmplitudeContrast": "amplitude_contrast"}
 PIXEL_SIZES = ("rlnImagePixelSize", "rlnPixelSize")
+SAY = "say with --angpix how many Å a pixel of the images has"
 COLUMNS = {*MICROSCOPE, *PIXEL_SIZES, "rlnDetectorPixelSize", "rlnMagnification", "rlnOpticsGroup",
            "rlnOpticsGroupName", "rlnImageSize", "rlnImageDimensionality", "rlnCtfDataAreCtfPremultiplied"}
 
 Groups = tuple[tuple[Optics, ...], np.ndarray, list[int]]
 
 
-def from_table(optics: DataFrame, particles: DataFrame, path: Path, ctf: bool) -> Groups:
+def from_table(optics: DataFrame, particles: DataFrame, path: Path, ctf: bool, given: float | None = None) -> Groups:
     """RELION 3.1: the groups that have particles, the group (N,) of each particle from 0, and boxes (0 if not said).
 
-    ctf: whether the particles have one, so that the microscope must be known. Raises InputError for a group that is
-    missing or there twice.
+    ctf: whether the particles have one, so that the microscope must be known.  given: Å, whatever the file says.
+    Raises InputError for a group that is missing or there twice.
     """
     where = f"{path}, table data_optics"
     numbered = integers(optics, "rlnOpticsGroup", where)
@@ -47,9 +48,9 @@ def from_table(optics: DataFrame, particles: DataFrame, path: Path, ctf: bool) -
                          f"only {', '.join(str(n) for n in numbered)}: correct the row or add the group")
     rows = np.flatnonzero(np.isin(numbered, asked))
     used = optics.iloc[rows]
-    sizes = _pixel_sizes(used, where)
+    sizes = _pixel_sizes(used, where, given)
     if sizes is None:
-        raise InputError(f"{where} has no column rlnImagePixelSize: add it")
+        raise InputError(f"{where} has no column rlnImagePixelSize: add it, or {SAY}")
     _refuse_volumes(used, path)
     names = [str(n) for n in used["rlnOpticsGroupName"]] if "rlnOpticsGroupName" in used else [
         f"opticsGroup{n}" for n in numbered[rows]]
@@ -60,16 +61,17 @@ def from_table(optics: DataFrame, particles: DataFrame, path: Path, ctf: bool) -
     return groups, np.argsort(numbered[rows])[group].astype(np.int64), boxes
 
 
-def from_columns(particles: DataFrame, path: Path, ctf: bool, pixel_size: float | None) -> Groups:
+def from_columns(particles: DataFrame, path: Path, ctf: bool, pixel_size: float | None,
+                 given: float | None = None) -> Groups:
     """RELION 3.0: one group for each set of values that the particles' own columns hold.
 
-    pixel_size: Å, taken where no column tells one. Raises InputError if neither does.
+    pixel_size: Å, taken where no column tells one.  given: Å, whatever the file says. Raises InputError if none does.
     """
-    sizes = _pixel_sizes(particles, str(path))
+    sizes = _pixel_sizes(particles, str(path), given)
     if sizes is None:
         if pixel_size is None:
             raise InputError(f"{path} tells no pixel size: add a column rlnImagePixelSize, or rlnDetectorPixelSize and "
-                             "rlnMagnification")
+                             f"rlnMagnification, or {SAY}")
         sizes = np.full(len(particles), pixel_size)
     columns = [c for c in (*MICROSCOPE, "rlnCtfDataAreCtfPremultiplied", "rlnImageSize") if c in particles.columns]
     _refuse_volumes(particles, path)
@@ -98,24 +100,32 @@ def _groups(used: DataFrame, sizes: np.ndarray, names: list[str], extra: list[di
                         **{field: float(values[i]) for field, values in known.items()}) for i in range(len(used)))
 
 
-def _pixel_sizes(table: DataFrame, where: str) -> np.ndarray | None:
-    """Å for each row, or None where no column tells."""
-    for column in PIXEL_SIZES:
-        if column in table.columns:
-            sizes = numbers(table, column, where)
-            break
-    else:
-        if not {"rlnDetectorPixelSize", "rlnMagnification"} <= set(table.columns):
-            return None
-        column, detector = "rlnDetectorPixelSize", numbers(table, "rlnDetectorPixelSize", where)
+def _pixel_sizes(table: DataFrame, where: str, given: float | None) -> np.ndarray | None:
+    """Å for each row, or None where no column tells. Raises InputError where two sources differ by more than 1 %."""
+    if given is not None:
+        if not 0 < given < np.inf:
+            raise InputError(f"a pixel size of {given:g} Å is none: give a positive number")
+        return np.full(len(table), given)
+    told = {column: numbers(table, column, where) for column in PIXEL_SIZES if column in table.columns}
+    if {"rlnDetectorPixelSize", "rlnMagnification"} <= set(table.columns):
         magnification = numbers(table, "rlnMagnification", where)
         if not (magnification > 0).all():
             raise InputError(f"{where}: row {np.argmin(magnification) + 1} has rlnMagnification "
                              f"{magnification.min():g}, but it must be positive: correct it")
-        sizes = 1e4 * detector / magnification  # µm to Å
-    if not (sizes > 0).all():
-        raise InputError(f"{where}: row {np.argmin(sizes) + 1} has {column} {sizes.min():g}, but it must be positive: "
-                         "correct it")
+        detector = numbers(table, "rlnDetectorPixelSize", where)
+        told["rlnDetectorPixelSize / rlnMagnification"] = 1e4 * detector / magnification  # µm to Å
+    for column, sizes in told.items():
+        if not (sizes > 0).all():
+            raise InputError(f"{where}: row {np.argmin(sizes) + 1} has {column} {sizes.min():g}, but it must be "
+                             "positive: correct it")
+    if not told:
+        return None
+    (first, sizes), *others = told.items()
+    for column, other in others:
+        wrong = np.flatnonzero(np.abs(other / sizes - 1) > 0.01)
+        if len(wrong):
+            raise InputError(f"{where}: row {wrong[0] + 1} has a pixel size of {sizes[wrong[0]]:.4g} Å by {first}, and "
+                             f"of {other[wrong[0]]:.4g} Å by {column}: correct the one that is wrong, or {SAY}")
     return sizes
 
 

@@ -64,10 +64,10 @@ class Particles:
     ctf: None where images carry no CTF (model CTF = 1).
     angles: (N, 3) rot, tilt, psi in degrees, or None where unknown.
     shifts: (N, 2) x, y in Å: where the particle sits from the box centre (minus RELION's origin), or None.
-    classes: (N,) class index from 0 (RELION's rlnClassNumber counts from 1), or None.
+    classes: (N,) class index from 0 (RELION's rlnClassNumber counts from 1), -1 where it is not known; None for all.
     subset: (N,) 1 or 2, the half set, or None.
     scale: (N,) factor on the signal of each image, beside the CTF, or None for 1.
-    extra: further columns of the STAR file by name, each (N,), written back untouched.
+    extra: further columns of the STAR file by name, each (N,), as text, written back untouched.
     """
 
     images: Images
@@ -119,6 +119,26 @@ class Particles:
             raise InputError(f"the optics groups have pixel sizes {sorted(sizes)} Å, but one is needed: "
                              "resample the particles to a common pixel size first")
         return sizes.pop()
+
+    def known_views(self) -> np.ndarray:
+        """``angles`` (N, 3), once they are found to be views of a map. Raises InputError if there are none, or if all
+        are one view, as after a 2D classification, which knows the angle in the plane only."""
+        if self.angles is None:
+            raise InputError("the particles have no angles (rlnAngleRot, rlnAngleTilt, rlnAnglePsi): refine them "
+                             "first, or give a STAR file that a refinement wrote")
+        if len(self) > 1 and not self.angles[:, :2].any():
+            raise InputError(f"all {len(self)} particles have one and the same view, rlnAngleRot and rlnAngleTilt 0, "
+                             "as a 2D classification leaves them: refine them against a map first")
+        return self.angles
+
+    def known_classes(self) -> np.ndarray:
+        """``classes`` (N,), once they are found to be known. Raises InputError if some are not, or none."""
+        if self.classes is None:
+            raise InputError("the particles have no classes (rlnClassNumber): classify them first")
+        if len(unknown := np.flatnonzero(self.classes < 0)):
+            raise InputError(f"{len(unknown)} particles have no class yet (rlnClassNumber 0), the first of them in row "
+                             f"{unknown[0] + 1}: classify them first, or leave them out")
+        return self.classes
 
     def subset_of(self, rows: Any) -> Particles:
         """The particles of these rows (indices or a mask); images in stacks on disk stay there."""

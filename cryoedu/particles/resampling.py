@@ -136,3 +136,16 @@ def as_on_disk(particles: Particles) -> Particles:
             optics[group] = replace(optics[group], pixel_size=images.pixel_sizes[number],
                                     extra={**optics[group].extra, "rlnImageSize": source.shape[1]})
     return replace(particles, optics=tuple(optics), images=UnreadImages(tuple(files), file_of_row, index, 0))
+
+
+def image_numbers(images: Images) -> np.ndarray:
+    """Which image each row (N,) is, counted as they first come: the same for rows that are one image on disk."""
+    if isinstance(images, ImageStack | UnreadImages):
+        rows = images.file_of_row, images.index_in_file
+    elif isinstance(images, ResampledImages):
+        numbers = [image_numbers(source) for source in images.sources]
+        rows = images.group, np.array([numbers[g][i] for g, i in zip(images.group, images.row_in_source)], dtype=int)
+    else:
+        return np.arange(len(images))
+    _, first, number = np.unique(np.column_stack(rows), axis=0, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[number.ravel()]

@@ -18,10 +18,17 @@ import numpy as np
 from cryoedu.errors import InputError
 from cryoedu.files.images import blocks
 from cryoedu.files.mrc import Header, stream_stack
-from cryoedu.files.star import integers, numbers, read_tables, write_tables
+from cryoedu.files.star import as_table, integers, numbers, read_tables, write_tables
 from cryoedu.files.writing import replace_when_done
 from cryoedu.particles import optics as optics_groups
-from cryoedu.particles.names import ImageNames, compare_with_optics, known_pixel_size, open_stacks, parse_names
+from cryoedu.particles.names import (
+    ImageNames,
+    compare_with_optics,
+    known_pixel_size,
+    open_stacks,
+    parse_names,
+    refuse_copies,
+)
 from cryoedu.particles.particles import CTFParameters, Particles
 from cryoedu.particles.resampling import ResampledImages, resample
 from cryoedu.particles.stack import ImageStack, UnreadImages
@@ -38,10 +45,12 @@ COLUMNS = {*CTF, *ANGLES, *ORIGINS, *ORIGINS_PIXELS, "rlnImageName", "rlnOpticsG
            "rlnRandomSubset"}
 
 
-def read_particles(path: str | os.PathLike[str], *, images: bool = True, resample_to: float | None = None) -> Particles:
+def read_particles(path: str | os.PathLike[str], *, images: bool = True, pixel_size: float | None = None,
+                   resample_to: float | None = None) -> Particles:
     """The particles of a RELION STAR file (3.0 or 3.1), their images on disk until they are asked for.
 
     images: False reads names and columns only; the stacks need not be there.
+    pixel_size: Å that a pixel of the images has, whatever the files say of it.
     resample_to: pixel size in Å to bring all optics groups to; needed where their boxes differ (see `resample`).
 
     Stacks are looked for from the folder of the STAR file, then from the folders above it, then from the working
@@ -51,15 +60,17 @@ def read_particles(path: str | os.PathLike[str], *, images: bool = True, resampl
     path = Path(path)
     tables = read_tables(path)
     table = _particle_table(tables, path)
-    names = parse_names([str(v) for v in table["rlnImageName"]], path)
+    _refuse_tilt_series(tables, path)
+    values = [str(v) for v in table["rlnImageName"]]
+    names = parse_names(values, path)
     headers = open_stacks(names, path) if images else []
     has_ctf = "rlnDefocusU" in table.columns or "rlnDefocusV" in table.columns
     known = COLUMNS
     if "optics" in tables:
-        optics, group, boxes = optics_groups.from_table(tables["optics"], table, path, has_ctf)
+        optics, group, boxes = optics_groups.from_table(tables["optics"], table, path, has_ctf, pixel_size)
     else:
         found = _the_one([known_pixel_size(h) for h in headers])
-        optics, group, boxes = optics_groups.from_columns(table, path, has_ctf, found)
+        optics, group, boxes = optics_groups.from_columns(table, path, has_ctf, found, pixel_size)
         known = COLUMNS | optics_groups.COLUMNS
     particles = Particles(
         UnreadImages(names.files, names.file_of_row, names.index_in_file, _the_one(boxes) or 0), optics, group,
@@ -69,9 +80,10 @@ def read_particles(path: str | os.PathLike[str], *, images: bool = True, resampl
         classes=_classes(table, path),
         subset=_subset(table, path),
         extra={str(c): table[c].to_numpy() for c in table.columns if c not in known})
+    refuse_copies(names, (particles.angles, particles.shifts), values, path)
     if not images:
         return particles
-    compare_with_optics(headers, names, group, optics, boxes, path)
+    compare_with_optics(headers, names, group, optics, boxes, path, sizes_too=pixel_size is None)
     return _with_images(particles, headers, names, resample_to)
 
 
@@ -105,6 +117,15 @@ def _particle_table(tables: dict[str, DataFrame], path: Path) -> DataFrame:
     return named[0]
 
 
+def _refuse_tilt_series(tables: dict[str, DataFrame], path: Path) -> None:
+    """RELION 5's particles of tilt series: several images in each row."""
+    for name, table in tables.items():
+        column = "rlnTomoSubTomosAre2DStacks"
+        if column in table and (integers(table, column, f"{path}, table data_{name}") != 0).any():
+            raise InputError(f"{path} holds particles of tilt series ({column} 1), a stack of images for each, but one "
+                             "image for each is needed: give the STAR file of single particles")
+
+
 def _columns(table: DataFrame, columns: Sequence[str], path: Path) -> np.ndarray | None:
     """(N, len(columns)), 0 for a column that is missing; None if all are."""
     if not any(c in table.columns for c in columns):
@@ -135,13 +156,7 @@ def _classes(table: DataFrame, path: Path) -> np.ndarray | None:
     if "rlnClassNumber" not in table.columns:
         return None
     classes = integers(table, "rlnClassNumber", path)
-    if (classes == 0).all():  # RELION's "not yet"
-        return None
-    wrong = np.flatnonzero(classes < 1)
-    if len(wrong):
-        raise InputError(f"{path}: row {wrong[0] + 1} has rlnClassNumber {classes[wrong[0]]}, but classes count from "
-                         "1: correct or remove the row")
-    return classes - 1
+    return None if (classes < 1).all() else np.maximum(classes, 0) - 1  # 0 and -999 are RELION's "not yet"
 
 
 def _subset(table: DataFrame, path: Path) -> np.ndarray | None:
@@ -186,8 +201,6 @@ def write_particles(particles: Particles, path: str | os.PathLike[str], *, stack
 
 
 def _optics_table(particles: Particles) -> DataFrame:
-    from pandas import DataFrame
-
     groups = particles.optics
     names = [o.name for o in groups]
     if len(set(names)) < len(names):  # RELION tells groups apart by name too
@@ -202,12 +215,10 @@ def _optics_table(particles: Particles) -> DataFrame:
         table["rlnCtfDataAreCtfPremultiplied"] = [int(o.ctf_premultiplied) for o in groups]
     for column in dict.fromkeys(c for o in groups for c in o.extra if c not in table):
         table[column] = [o.extra.get(column, "nan") for o in groups]
-    return DataFrame(table)
+    return as_table(table)
 
 
 def _table(particles: Particles, stacks: np.ndarray, index: np.ndarray, path: Path) -> DataFrame:
-    from pandas import DataFrame
-
     table: dict[str, Any] = {"rlnImageName": [f"{i + 1:06d}@{stack}" for i, stack in zip(index.tolist(), stacks)],
                              "rlnOpticsGroup": np.asarray(particles.optics_group) + 1}
     if particles.ctf is not None:
@@ -231,4 +242,4 @@ def _table(particles: Particles, stacks: np.ndarray, index: np.ndarray, path: Pa
     for column, values in table.items():
         if len(values) != len(particles):
             raise InputError(f"{path}: {column} has {len(values)} rows, but there are {len(particles)} particles")
-    return DataFrame(table)
+    return as_table(table)

@@ -75,11 +75,11 @@ def orientations(settings: Classify3D, particles: Particles) -> Search | LocalSe
         raise InputError(f"{settings.star} has no angles (rlnAngleRot, rlnAngleTilt, rlnAnglePsi): leave out "
                          f"{'--skip-align' if settings.skip_align else '--local-range'}, or give a STAR file that a "
                          "refinement wrote")
-    centres = np.zeros((len(particles), 2))
+    angles, centres = particles.known_views(), np.zeros((len(particles), 2))
     if around is None:
-        return local_search(particles.angles, centres)
+        return local_search(angles, centres)
     step = (around / 3 or 1.0) if settings.local_step is None else settings.local_step
-    return local_search(particles.angles, centres, angular_range=around, angular_step=step, **span)
+    return local_search(angles, centres, angular_range=around, angular_step=step, **span)
 
 
 def refine3d(settings: Refine3D, particles: Particles) -> tuple[Search, GoldStandard]:

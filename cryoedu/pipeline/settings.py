@@ -48,6 +48,9 @@ Cluster = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="go on after the last iteration that was finished")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the run that the folder holds")]
 PixelSize = Annotated[float | None, typer.Option("--pixel-size", help="Å: resample all optics groups to this")]
+AngPix = Annotated[
+    float | None, typer.Option("--angpix", help="Å that a pixel of the images has (default: what the files say)")
+]
 Truth = Annotated[Path | None, typer.Option(help="STAR file with the true poses and classes, to compare with")]
 MaskOrAuto = Annotated[
     str | None,
@@ -79,6 +82,7 @@ class Job:
     star: Star
     o: Output
     random_seed: Seed = 0
+    angpix: AngPix = None
     pixel_size: PixelSize = None
     memory: Memory = None
     array_library: Library = "auto"

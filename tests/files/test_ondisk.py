@@ -109,10 +109,10 @@ def test_a_file_that_changes_while_it_is_read_is_said_to(tmp_path):
 @pytest.mark.parametrize("what", ["read_map(path)", "ImageStack.open(path)[:]", "ImageStack.open(path)[::3]"])
 def test_a_program_that_reads_survives_another_that_writes_the_same_file(tmp_path, what):
     """A refinement, a server, a notebook: what looks through a memory map is killed when the file grows shorter."""
-    from cryoedu.files.mrc import write_stack
+    from cryoedu.microscope import write_map
 
     path = tmp_path / "a.mrc"
-    write_stack(np.random.default_rng(1).standard_normal((64, 64, 64)), path, 1.0)
+    write_map(np.random.default_rng(1).standard_normal((64, 64, 64)), path, 1.0)
     raw = path.read_bytes()
     code = f"""
 import itertools, sys

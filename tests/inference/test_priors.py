@@ -128,7 +128,7 @@ def test_centres_come_from_relion_s_columns(tmp_path):
     write_particles(with_priors(experiment.particles, np.array([[4.0, -2.0], [-999.0, 0.0], [1.0, 1.0]]),
                                 np.array([[1.0, 1.0], [5.0, 5.0], [0.0, 0.0]])), tmp_path / "p.star")
     again = read_particles(tmp_path / "p.star")
-    assert again.extra["rlnOriginXPriorAngst"][0] == -4
+    assert float(again.extra["rlnOriginXPriorAngst"][0]) == -4
     np.testing.assert_allclose(prior_centres(again), [[3, -3], [0, -5], [1, 1]])
 
 

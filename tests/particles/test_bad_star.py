@@ -34,6 +34,10 @@ def refused(path, **options):
     ("1@a.mrcs 1.5\n", BASE, "row 1 has rlnOpticsGroup 1.5, which is not a whole number"),
     ("1@a.mrcs 1\n5@a.mrcs 1\n", BASE, "row 2 asks for image 5 of {}/a.mrcs, which holds only 4"),
     ("1@a.mrcs 1\n0@a.mrcs 1\n", BASE, "row 2: rlnImageName '0@a.mrcs' is not the name of an image"),
+    ("2@a.mrcs 1 10\n1@a.mrcs 1 10\n2@a.mrcs 1 10\n", (*BASE, "rlnAnglePsi"),
+     "rows 1 and 3 are the same image, 2@a.mrcs, at the same pose: remove one"),
+    ("a.mrcs 1\n", BASE, "row 1 names {}/a.mrcs as a whole, which holds 4 sections"),
+    ("1@a.mrcs 1 a\n", (*BASE, "rlnA", "rlnA"), "table data_particles has two columns rlnA"),
     ("2@a.mrcs 1\n1@a.mrcs 1\n2@a.mrcs 1\n", BASE, "rows 1 and 3 are the same image, 2@a.mrcs: remove one"),
     ("2@a.mrcs 1\n2@./a.mrcs 1\n", BASE, "rows 1 and 2 are the same image"),
     ("1@a.mrcs 1\n1@gone.mrcs 1\n", BASE, "row 2 names the stack gone.mrcs, which is neither in {}"),
@@ -48,7 +52,6 @@ def refused(path, **options):
     ("1@a.mrcs 1 5 5\n2@a.mrcs 1 5 6\n", (*BASE, "rlnDefocusU", "rlnDefocusV"), "row 2 is astigmatic"),
     ("1@a.mrcs 1 nan\n", (*BASE, "rlnDefocusU"), "row 1 has rlnDefocusU 'nan', not a finite number"),
     ("1@a.mrcs 1 inf\n", (*BASE, "rlnAnglePsi"), "row 1 has rlnAnglePsi 'inf', not a finite number"),
-    ("1@a.mrcs 1 1\n2@a.mrcs 1 0\n", (*BASE, "rlnClassNumber"), "row 2 has rlnClassNumber 0, but classes count from 1"),
     ("1@a.mrcs 1 1\n2@a.mrcs 1 3\n", (*BASE, "rlnRandomSubset"), "row 2 has rlnRandomSubset 3"),
 ])
 def test_rows_and_columns(tmp_path, rows, columns, sentence, make, star_31):
@@ -66,6 +69,9 @@ def test_rows_and_columns(tmp_path, rows, columns, sentence, make, star_31):
     ("1 3.0\n1 3.0\n", ("rlnOpticsGroup", "rlnImagePixelSize"), "has two groups of rlnOpticsGroup 1"),
     ("1 -3.0\n", ("rlnOpticsGroup", "rlnImagePixelSize"), "has rlnImagePixelSize -3, but it must be positive"),
     ("1 3.0 3\n", ("rlnOpticsGroup", "rlnImagePixelSize", "rlnImageDimensionality"), "holds 3D particles"),
+    ("1 3.0 1\n", ("rlnOpticsGroup", "rlnImagePixelSize", "rlnTomoSubTomosAre2DStacks"), "particles of tilt series"),
+    ("1 3.0 5 10000\n", ("rlnOpticsGroup", "rlnImagePixelSize", "rlnDetectorPixelSize", "rlnMagnification"),
+     "row 1 has a pixel size of 3 Å by rlnImagePixelSize, and of 5 Å by rlnDetectorPixelSize / rlnMagnification"),
     ("1 3.0 6\n", ("rlnOpticsGroup", "rlnImagePixelSize", "rlnImageSize"), "says rlnImageSize 6"),
     ("1 3.0 0 2.7 0.1\n", ("rlnOpticsGroup", "rlnImagePixelSize", "rlnVoltage", "rlnSphericalAberration",
                            "rlnAmplitudeContrast"), "has rlnVoltage 0: give it in kV"),

@@ -71,7 +71,7 @@ def test_a_shell_is_warned_once_and_can_normalise(tmp_path):
 
     from cryoedu.commands.app import app
 
-    particles = replace(uneven(), angles=np.zeros((60, 3)))
+    particles = replace(uneven(), angles=np.random.default_rng(1).uniform(0, 180, (60, 3)))
     write_particles(particles, tmp_path / "p.star")
     run = CliRunner()
     first = run.invoke(app, ["reconstruct", str(tmp_path / "p.star"), "-o", str(tmp_path / "a.mrc")])
@@ -80,6 +80,26 @@ def test_a_shell_is_warned_once_and_can_normalise(tmp_path):
     assert "60 normalised particles" in made.stdout, made.output
     even = str(tmp_path / "even" / "particles_data.star")
     second = run.invoke(app, ["reconstruct", even, "-o", str(tmp_path / "b.mrc")])
-    assert second.exit_code == 0 and "warning" not in second.stderr
+    assert second.exit_code == 0 and "background" not in second.stderr
     again = run.invoke(app, ["normalise", str(tmp_path / "p.star"), "-o", str(tmp_path / "even")])
     assert isinstance(again.exception, InputError) and "already" in str(again.exception)
+
+
+def test_a_shell_tells_of_dark_particles_and_turns_them(tmp_path):
+    """Their map was negative, with exit code 0 and a confident resolution."""
+    from typer.testing import CliRunner
+
+    from cryoedu.commands.app import app
+
+    rng, axis = np.random.default_rng(1), np.arange(16) - 8
+    images = rng.normal(size=(40, 16, 16)) - (np.hypot(*np.meshgrid(axis, axis)) < 4)
+    particles = Particles.of(images, 3.0, angles=rng.uniform(0, 180, (40, 3)))
+    write_particles(particles, tmp_path / "p.star")
+    run = CliRunner()
+    dark = run.invoke(app, ["reconstruct", str(tmp_path / "p.star"), "-o", str(tmp_path / "a.mrc")])
+    assert dark.exit_code == 0 and "darker than what is around them" in dark.stderr
+    made = run.invoke(app, ["normalise", str(tmp_path / "p.star"), "-o", str(tmp_path / "n"), "--invert"])
+    assert made.exit_code == 0, made.output
+    turned = str(tmp_path / "n" / "particles_data.star")
+    bright = run.invoke(app, ["reconstruct", turned, "-o", str(tmp_path / "b.mrc")])
+    assert bright.exit_code == 0 and "warning" not in bright.stderr
