@@ -23,8 +23,8 @@ from cryoedu.machine import container_limit, free_bytes, total_bytes
 from cryoedu.threads import cores
 
 GIGABYTE = 10**9
-COMPUTING = ("numpy", "scipy", "array-api-compat", "healpix", "mrcfile", "starfile", "pandas", "matplotlib", "jinja2",
-             "typer", "tqdm", "platformdirs", "threadpoolctl", "lazy-loader")
+COMPUTING = ("numpy", "scipy", "array-api-compat", "healpix", "mrcfile", "pandas", "matplotlib", "jinja2", "typer",
+              "tqdm", "platformdirs", "threadpoolctl", "lazy-loader")
 SPARED = ("numba", "gemmi", "psutil")  # without them: much slower, no atomic models, memory guessed but on Linux
 COURSE = ("jupyterlab", "jupyter-server", "ipywidgets", "anywidget", "k3d")
 MODULES = {"array-api-compat": "array_api_compat", "lazy-loader": "lazy_loader", "jupyter-server": "jupyter_server"}

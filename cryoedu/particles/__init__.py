@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cryoedu.particles.stack import ImageStack, check_images
     from cryoedu.particles.star import read_particles, write_particles
 
-__getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={  # these need mrcfile, starfile and pandas
+__getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={  # these need mrcfile and pandas
     "resampling": ["resample"],
     "stack": ["ImageStack", "check_images"],
     "star": ["read_particles", "write_particles"],
