@@ -112,10 +112,14 @@ def particles_of(star: Path, angpix: float | None = None, pixel_size: float | No
     """
     from cryoedu.particles import check_images, read_particles
     from cryoedu.particles.normalisation import CLEAR, contrast, uneven_background
+    from cryoedu.particles.optics import aberrations
 
     particles = read_particles(star, pixel_size=angpix, resample_to=pixel_size)
     _ = particles.pixel_size  # refuses optics groups that differ
     check_images(particles.images, str(star))
+    if unread := aberrations(particles):
+        typer.echo(f"warning: {star} has measured aberrations ({', '.join(unread)}), which are written back and not "
+                   "taken into account: what they do to the finest details is not undone", err=True)
     if spread := uneven_background(particles):
         typer.echo("warning: the background of the images has standard deviations from {:.2g} to {:.2g}, but one noise "
                    "spectrum holds for all: 'cryoedu normalise' makes them alike".format(*spread), err=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from cryoedu.errors import InputError
 from cryoedu.files.star import integers, numbers
-from cryoedu.particles.particles import Optics
+from cryoedu.particles.particles import Optics, Particles
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -20,6 +20,9 @@ PIXEL_SIZES = ("rlnImagePixelSize", "rlnPixelSize")
 SAY = "say with --angpix how many Å a pixel of the images has"
 COLUMNS = {*MICROSCOPE, *PIXEL_SIZES, "rlnDetectorPixelSize", "rlnMagnification", "rlnOpticsGroup",
            "rlnOpticsGroupName", "rlnImageSize", "rlnImageDimensionality", "rlnCtfDataAreCtfPremultiplied"}
+
+ABERRATIONS = {"rlnMagMat00": "1", "rlnMagMat01": "0", "rlnMagMat10": "0", "rlnMagMat11": "1", "rlnBeamTiltX": "0",
+               "rlnBeamTiltY": "0", "rlnOddZernike": "[]", "rlnEvenZernike": "[]"}  # and what says that there is none
 
 Groups = tuple[tuple[Optics, ...], np.ndarray, list[int]]
 
@@ -133,3 +136,18 @@ def _refuse_volumes(table: DataFrame, path: Path) -> None:
     if "rlnImageDimensionality" in table.columns and (integers(table, "rlnImageDimensionality", path) != 2).any():
         raise InputError(f"{path} holds 3D particles (rlnImageDimensionality 3), but images are needed: "
                          "give the STAR file of 2D particles")
+
+
+def aberrations(particles: Particles) -> list[str]:
+    """Columns of aberrations that were measured and are not zero: what images of these particles still hold."""
+    every = [*(optics.extra for optics in particles.optics), particles.extra]
+    return [column for column, none in ABERRATIONS.items()
+            if any(column in extra and not _none(extra[column], none) for extra in every)]
+
+
+def _none(values: object, neutral: str) -> bool:
+    """Whether all of some values say ``neutral``; a list, such as [0,0,0.1], that all its numbers are 0."""
+    if neutral == "[]":
+        return not any(float(n) for text in np.ravel(np.asarray(values, dtype=object))
+                       for n in str(text).strip("[]").split(",") if n.strip())
+    return bool(np.all(np.asarray(values, dtype=np.float64) == float(neutral)))

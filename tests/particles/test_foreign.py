@@ -19,6 +19,7 @@ from cryoedu.inference.start import random_folds
 from cryoedu.microscope import read_map
 from cryoedu.particles import ImageStack, read_particles, write_particles
 from cryoedu.particles.normalisation import contrast, normalised
+from cryoedu.particles.optics import aberrations
 from cryoedu.particles.particles import Particles
 
 BASE = ("rlnImageName", "rlnOpticsGroup")
@@ -181,3 +182,17 @@ def test_dark_particles_are_told_from_bright_ones(sign):
     assert sign * contrast(particles) > 20
     assert sign * contrast(normalised(particles, invert=True)) < -20
     assert abs(contrast(Particles.of(rng.normal(size=(100, 32, 32)), 3.0))) < 5
+
+
+@pytest.mark.parametrize(("column", "value", "told"), [
+    ("rlnMagMat00", "1.03", True), ("rlnMagMat00", "1.000000", False), ("rlnBeamTiltX", "0.3", True),
+    ("rlnBeamTiltX", "0", False), ("rlnOddZernike", "[0,0.0,-0.2]", True), ("rlnEvenZernike", "[0,0]", False),
+    ("rlnEvenZernike", "[]", False)])
+def test_aberrations_that_are_not_taken_into_account_are_told(make, star_31, column, value, told):
+    """They were read, written back and ignored, without a word."""
+    columns = ("rlnOpticsGroupName", "rlnOpticsGroup", "rlnImagePixelSize", column)
+    particles = read_particles(make(star_31("1@a.mrcs 1\n", BASE, f"one 1 3.0 {value}\n", columns)))
+    assert aberrations(particles) == ([column] if told else [])
+    if column == "rlnBeamTiltX":  # RELION 3.0 has it with each particle
+        each = read_particles(make(star_31(f"1@a.mrcs 1 {value}\n", (*BASE, column))))
+        assert aberrations(each) == ([column] if told else [])
