@@ -104,8 +104,8 @@ MUTANTS = [
            ("tests/inference/test_expectation.py", "among_equals")),
     Mutant("maxCC: one of equals in every lot", "inference/expectation.py", "assignment.single & (origin[rows] !=",
            "False & (origin[rows] !=", ("tests/inference/test_expectation.py", "among_equals")),
-    Mutant("local search: light slices are left out, however many", "inference/local.py", "heavy(to_numpy(weights))",
-           "to_numpy(weights) > 1e-4", ("tests/inference/test_local.py", "however_many")),
+    Mutant("local search: light slices are left out, however many", "inference/kernels.py", "if total > left_out:",
+           "if weights[h] > 1e-4:", ("tests/inference/test_local.py", "however_many")),
     Mutant("a CuPy without a device is asked for its memory", "arrays.py", " or cupy_problem() is not None:", ":",
            ("tests/test_no_gpu.py", "memory")),
 ]
