@@ -177,8 +177,8 @@ def _in_loops(b: Array, c: Array, half: Array, rotations: Floats, places: Floats
         parts.kx.astype(np.float64), parts.ky.astype(np.float64), space.box, PADDING, LEFT_OUT, numerators,
         denominators, which)
     every = rotations.reshape(-1, 3, 3)
-    slices = [(k, as_columns(numerators[k, :size], space, np), denominators[k, :size], every[which[k, :size]])
-              for k, size in enumerate(sizes)]
+    slices = [(k, as_columns(numerators[k, :size].copy(), space, np), denominators[k, :size].copy(),
+               every[which[k, :size]]) for k, size in enumerate(sizes)]  # copies, so that the rest does not wait too
     overlap, energy = (x.reshape(count, columns, 2).sum(axis=2) for x in (overlap, energy))
     return _Weighed(evidence, best, largest, of_classes, of_shifts, overlap, energy, slices)
 
