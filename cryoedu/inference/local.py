@@ -1,8 +1,9 @@
 """The expectation step around poses that are nearly known: a few turns and shifts for every particle.
 
 Every particle has its own slices here, so that the two products of the dense search become one small product for each
-particle, done for a block of them at once. Their sums are kept on the padded grid (`GridSums`). Poses that are known
-are a search of one turn and no shift; then only the class is uncertain.
+particle: for a block of them at once, or, with maximum likelihood on the CPU, one after the other in compiled loops.
+Their sums are kept on the padded grid (`GridSums`). Poses that are known are a search of one turn and no shift; then
+only the class is uncertain.
 
 Bytes: a block of N' images with T turns of K maps and S shifts takes 24 · N' · J · (K · T + S), J columns.
 """
