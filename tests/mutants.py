@@ -79,7 +79,7 @@ MUTANTS = [
     Mutant("weights: the conjugates' neighbours are others", "inference/gridsums.py", "np.concatenate([beyond, w",
            "np.concatenate([w[..., 1:2], w", (ADAPTIVE, "own_grid")),
     Mutant("adaptive search: one shift goes on", "inference/adaptive.py",
-           "_holding(image.of_shifts, adaptive.share)]", "_holding(image.of_shifts, adaptive.share)[:1]]",
+           "_holding(image.of_shifts, share)]", "_holding(image.of_shifts, share)[:1]]",
            (ADAPTIVE, "every_level")),
     Mutant("adaptive search: a hundred at most", "inference/adaptive.py", "share)) + 1]", "share)) + 1][:100]",
            (ADAPTIVE, "follows_the_share")),
