@@ -13,22 +13,24 @@ there on the padded grid (`VolumeSums`), where the normal equations are a convol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from functools import partial
+from itertools import chain, groupby
 from types import ModuleType
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, attempt, to_numpy
+from cryoedu.arrays import Array, attempt, namespace, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import Floats, matrix_to_euler
 from cryoedu.geometry.grids import Search, shift_subdivision, subdivision
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
 from cryoedu.inference.blocks import as_columns, as_memory_allows, half_as_many, least_block, prepare
 from cryoedu.inference.expectation import Tick, Visit, residuals, visits
-from cryoedu.inference.following import seen, summed
+from cryoedu.inference.following import Seen, seen, summed
 from cryoedu.inference.memory import room_beside_grid, transforming
 from cryoedu.inference.model import Model, Posterior, unseen
 from cryoedu.inference.points import FEWEST, PIECE, REUSED, Grid, Keys, Points, family_bytes
@@ -38,6 +40,7 @@ from cryoedu.inference.sums import Inserter, VolumeSums
 from cryoedu.particles.particles import Particles
 from cryoedu.threads import workers
 
+T = TypeVar("T")
 LIGHTEST = 0.1  # of what may be lost: how much of it may go to hypotheses that are too light to be listed
 BLOCK = 256  # images that are read at a time, at the most
 
@@ -238,28 +241,22 @@ def _follow(b: Array, c: Array, starts: Sequence[_Candidates], centres: Floats, 
     squares = distances2(search.shifts, centres)
     states = [_Candidates(start.families, search.shifts[start.shifts]) for start in starts]
     spread = 0.0  # of the prior of a point of the coarse grid over those that it was split into
+
+    def look(some: Sequence[int], states: Sequence[_Candidates], level: _Level,
+             spread: float) -> list[_Candidates | _Found]:
+        points, at = level.points, np.asarray(some)
+        families = np.stack([states[i].families for i in some])
+        shifts = np.stack([(states[i].shifts[:, None] + level.steps[None]).reshape(-1, 2) for i in some])
+        of_families = class_prior[points.parents.classes(families)] - np.log(len(search.angles)) + spread
+        of_shifts = log_shift_prior(np.sum((shifts - centres[at, None]) ** 2, axis=2), sigma, squares[at])
+        every = seen(xp.take(b, xp.asarray(at), axis=0), xp.take(c, xp.asarray(at), axis=0), points, families, shifts,
+                     of_families, of_shifts)
+        return [_narrowed(*image, len(points.turns), adaptive.share, last=level is levels[-1])
+                for image in zip(every, families, shifts, strict=True)]
+
     for level in levels:
         points, split, reals = level.points, len(level.points.turns), 2 * len(level.points.space.bins)
         spread -= np.log(split * len(level.steps))
-        last = level is levels[-1]
-
-        def look(i: int, level: _Level = level, spread: float = spread, last: bool = last,
-                 states: Sequence[_Candidates] = states) -> _Candidates | _Found:
-            points, families, split = level.points, states[i].families, len(level.points.turns)
-            shifts = (states[i].shifts[:, None] + level.steps[None]).reshape(-1, 2)
-            of_families = class_prior[points.parents.classes(families)] - np.log(len(search.angles)) + spread
-            of_shifts = log_shift_prior(distances2(shifts, centres[i : i + 1]), sigma, squares[i : i + 1])[0]
-            image = seen(b[i, :], c[i, :], points, families, shifts, of_families, of_shifts)
-            kept = np.sort(_holding(image.of_points, adaptive.share))
-            keys = families[kept // split] * split + kept % split
-            if not last:
-                return _Candidates(keys, shifts[_holding(image.of_shifts, adaptive.share)])
-            gamma = image.gamma[kept]
-            gamma /= gamma.sum()
-            point, shift = np.unravel_index(gamma.argmax(), gamma.shape)
-            return _Found(families, kept, gamma, image.images, keys, shifts, (int(keys[point]), int(shift)),
-                          image.log_evidence)
-
         # weights, those that are kept, and the moved images
         each = [4 * len(state.shifts) * len(level.steps) * (2 * split * len(state.families) + reals)
                 for state in states]
@@ -268,31 +265,87 @@ def _follow(b: Array, c: Array, starts: Sequence[_Candidates], centres: Floats, 
             some = list(batch)
             points.ask(np.unique(np.concatenate([states[i].families for i in some])))
             most = int(max(budget // max(each[i] for i in some), 1))
-            looked = list(as_memory_allows(look, some, xp, most=most, ahead=1))
-            yield from _summed([x for x in looked if isinstance(x, _Found)], some, c, points, xp) if last else ()
+            sizes = [(len(states[i].families), len(states[i].shifts)) for i in some]
+            lots = [[some[k] for k in lot] for lot in _alike(sizes, _together(points))]
+            here = partial(look, states=states, level=level, spread=spread)
+            found = as_memory_allows(partial(_in_halves, here, xp=xp), lots, xp, most=most, ahead=1)
+            by_image = dict(zip(chain.from_iterable(lots), chain.from_iterable(found), strict=True))
+            looked = [by_image[i] for i in some]
+            yield from _summed([x for x in looked if isinstance(x, _Found)], some, c, points, xp)
             following.extend(x for x in looked if isinstance(x, _Candidates))
         states = following
+
+
+def _narrowed(image: Seen, families: Keys, shifts: Floats, split: int, share: float, *,
+              last: bool) -> _Candidates | _Found:
+    """What of an image is followed to the next level, or, on the last one, is summed."""
+    kept = np.sort(_holding(image.of_points, share))
+    keys = families[kept // split] * split + kept % split
+    if not last:
+        return _Candidates(keys, shifts[_holding(image.of_shifts, share)])
+    xp = namespace(image.gamma)
+    gamma = to_numpy(xp.take(image.gamma, xp.asarray(kept), axis=0))
+    gamma = gamma / gamma.sum()
+    point, shift = np.unravel_index(gamma.argmax(), gamma.shape)
+    return _Found(families, kept, gamma, image.images, keys, shifts, (int(keys[point]), int(shift)),
+                  image.log_evidence)
 
 
 def _summed(looked: Sequence[_Found], some: Sequence[int], c: Array, points: Points,
             xp: ModuleType) -> Iterator[tuple[int, _Found, Floats, Floats]]:
     """The sums of images ``some`` are added to the points; yields as `_follow`."""
-    size = points.at_once
-    pieces = [(k, slice(first, first + size)) for k, found in enumerate(looked)
-              for first in range(0, len(found.keys), size)]
+    lots = _alike([(*found.gamma.shape, len(found.families)) for found in looked], _together(points))
+    pieces = []
+    for lot in lots:
+        size = max(points.at_once // len(lot), 1)
+        pieces += [(lot, slice(first, first + size)) for first in range(0, len(looked[lot[0]].keys), size)]
 
-    def add_up(piece: tuple[int, slice]) -> tuple[Array, Floats, Floats]:
-        k, part = piece
-        found = looked[k]
-        return summed(found.gamma[part], found.images, c[some[k], :], points, found.families, found.children[part])
+    def add_up(piece: tuple[list[int], slice]) -> tuple[Array, Floats, Floats]:
+        lot, part = piece
+        found = [looked[k] for k in lot]
+        return summed(np.stack([f.gamma[part] for f in found]), _stacked([f.images for f in found], xp),
+                      xp.take(c, xp.asarray([some[k] for k in lot]), axis=0), points,
+                      np.stack([f.families for f in found]), np.stack([f.children[part] for f in found]))
 
     every = zip(pieces, as_memory_allows(add_up, pieces, xp, ahead=2), strict=True)
-    for k, of_image in groupby(every, key=lambda each: each[0][0]):
-        overlap, energy = np.zeros((2, len(points.space.bins)))
-        for (_, part), (numerator, match, own) in of_image:
+    for _, of_lot in groupby(every, key=lambda each: each[0][0]):
+        overlap, energy = np.zeros((2, 1, 1))
+        for (lot, part), (numerator, match, own) in of_lot:
             overlap, energy = overlap + match, energy + own
-            points.add(looked[k].keys[part], numerator, looked[k].gamma[part].sum(axis=1), c[some[k], :])
-        yield some[k], looked[k], overlap, energy
+            for n, k in enumerate(lot):
+                points.add(looked[k].keys[part], numerator[n, ...], looked[k].gamma[part].sum(axis=1), c[some[k], :])
+        for k, *sums in zip(lot, overlap, energy, strict=True):
+            yield some[k], looked[k], *sums
+
+
+def _together(points: Points) -> int:
+    """How many images are looked at together: on the CPU one in each thread, elsewhere as many as fit a piece."""
+    return 1 if isinstance(points.values, np.ndarray) else max(points.at_once // len(points.turns), 1)
+
+
+def _in_halves(look: Callable[[Sequence[int]], list[T]], lot: Sequence[int], xp: ModuleType) -> list[T]:
+    """``look`` at a lot of images, or, where memory runs out, at its halves; a single one may raise."""
+    found = attempt(xp, look, lot) if len(lot) > 1 else look(lot)
+    if found is None:
+        half = half_as_many(len(lot))
+        return _in_halves(look, lot[:half], xp) + _in_halves(look, lot[half:], xp)
+    return found
+
+
+def _alike(sizes: Sequence[Hashable], most: int) -> list[list[int]]:
+    """Numbers of ``sizes``, in lots of no more than ``most`` that are equal; one by one they keep their order."""
+    waiting: dict[Hashable, list[int]] = {}
+    full = []
+    for i, size in enumerate(sizes):
+        lot = waiting.setdefault(size, [])
+        lot.append(i)
+        if len(lot) == most:
+            full.append(waiting.pop(size))
+    return full + list(waiting.values())
+
+
+def _stacked(arrays: Sequence[Array], xp: ModuleType) -> Array:
+    return xp.stack(arrays) if len(arrays) > 1 else arrays[0][None, ...]  # no copy of a single one
 
 
 def _in_batches(sizes: Sequence[int], budget: int) -> Callable[[int], int]:

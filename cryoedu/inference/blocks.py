@@ -101,10 +101,10 @@ def each_image_of(space: FourierSpace, classes: int, lot: int, shifts: int) -> i
     return 4 * shifts * (4 * columns * space.unknowns + 3 * classes * lot) + 24 * columns + 20 * space.box**2
 
 
-def block_size(each: int, budget: int, xp: ModuleType) -> int:
-    """Images of ``each`` bytes in a block of its own thread: as many as fast memory holds on the CPU, where more would
-    leave it between one step and the next."""
-    return int(np.clip(min(budget // 4 // workers(xp), budget if on_gpu(xp) else FAST_BLOCK) // each, 1, 1024))
+def block_size(each: int, budget: int, xp: ModuleType, fast: int = FAST_BLOCK) -> int:
+    """Images of ``each`` bytes in a block of its own thread: as many as ``fast`` bytes hold on the CPU, where more
+    would leave fast memory between one step and the next."""
+    return int(np.clip(min(budget // 4 // workers(xp), budget if on_gpu(xp) else fast) // each, 1, 1024))
 
 
 def half_as_many(images: int) -> int:

@@ -1,6 +1,7 @@
-"""One image before points of a finer grid: how much each of them, with each shift, counts, and what that adds up to.
+"""Images before points of a finer grid: how much each of them, with each shift, counts, and what that adds up to.
 
-What is said here in whole arrays is said again in compiled loops for the CPU (`cryoedu.inference.kernels`).
+What is said here in whole arrays, of several images with equal numbers of candidates together, is said again in
+compiled loops for the CPU (`cryoedu.inference.kernels`), which look at one image at a time.
 """
 
 from __future__ import annotations
@@ -29,67 +30,85 @@ class Seen:
     """
 
     images: Array
-    gamma: NDArray[np.float32]
+    gamma: Array
     of_points: NDArray[np.float32]
     of_shifts: Floats
     log_evidence: float
 
 
 def seen(b: Array, c: Array, points: Points, families: Keys, shifts: Floats, of_families: Floats,
-         of_shifts: Floats) -> Seen:
-    """One image, b and c (J,), shifted back by ``shifts`` (S, 2) Å, before the children of ``families`` (F,), whose log
-    priors are ``of_families`` (F,) and ``of_shifts`` (S,)."""
-    parts, xp, split = points.space.parts, namespace(b), len(points.turns)
-    b, pairs, pixels = b[: len(parts)], _pairs(c[: len(parts)]), -shifts / points.space.pixel_size
+         of_shifts: Floats) -> list[Seen]:
+    """Images b and c (N', J), shifted back by ``shifts`` (N', S, 2) Å, before the children of ``families`` (N', F),
+    whose log priors are ``of_families`` (N', F) and ``of_shifts`` (N', S)."""
+    parts, xp, (count, steps, _) = points.space.parts, namespace(b), shifts.shape
+    b, pairs, pixels = b[:, : len(parts)], _pairs(c[:, : len(parts)]), -shifts / points.space.pixel_size
     if isinstance(b, np.ndarray):
-        images = kernels.moved(as_reals(b, xp), pixels, parts.kx, parts.ky, parts.box)
-        scratch = points.buffer()
-        found = kernels.weigh(images, pairs, of_families.astype(np.float32), of_shifts.astype(np.float32), scratch,
-                              *_whereabouts(points, families))
-        points.spare.append(scratch)
-        return Seen(images, *found)
-    images = as_reals(b[None, :] * shift_phases(pixels, parts, b), xp)
-    keys = (families[:, None] * split + np.arange(split)).ravel()
-    gamma = np.empty((len(keys), len(shifts)), dtype=np.float32)
-    for some in _pieces(len(keys), points.at_once):
-        flat = points.slices(keys[some])[:, 2:]  # DC is not scored
-        match = flat @ images[:, 2:].T
-        gamma[some] = to_numpy(match - 0.5 * ((flat * flat) @ pairs[2:])[:, None])
-    gamma += np.repeat(of_families, split).astype(np.float32)[:, None] + of_shifts.astype(np.float32)
-    top = gamma.max()
-    gamma = np.exp(gamma - top)
-    evidence = gamma.sum(dtype=np.float64)
-    gamma /= evidence.astype(np.float32)
-    return Seen(images, gamma, gamma.sum(axis=1), gamma.sum(axis=0, dtype=np.float64), float(top + np.log(evidence)))
+        found = []
+        for i in range(count):
+            images = kernels.moved(as_reals(b[i], xp), pixels[i], parts.kx, parts.ky, parts.box)
+            scratch = points.buffer()
+            found.append(Seen(images, *kernels.weigh(
+                images, pairs[i], of_families[i].astype(np.float32), of_shifts[i].astype(np.float32), scratch,
+                *_whereabouts(points, families[i]))))
+            points.spare.append(scratch)
+        return found
+    phases = xp.reshape(shift_phases(pixels.reshape(-1, 2), parts, b), (count, steps, -1))
+    images, split = as_reals(b[:, None, :] * phases, xp), len(points.turns)
+    keys = (families[:, :, None] * split + np.arange(split)).reshape(count, -1)
+    gamma = xp.empty((*keys.shape, steps), dtype=xp.float32)
+    for some in _pieces(keys.shape[1], points.at_once // count):
+        flat = _slices(points, keys[:, some])[..., 2:]  # DC is not scored
+        match = xp.matmul(flat, xp.permute_dims(images[..., 2:], (0, 2, 1)))
+        gamma[:, some, :] = match - 0.5 * xp.matmul(flat * flat, pairs[:, 2:, None])
+    gamma += xp.asarray(np.repeat(of_families, split, axis=1).astype(np.float32))[:, :, None]
+    gamma += xp.asarray(of_shifts.astype(np.float32))[:, None, :]
+    top = xp.max(gamma, axis=(1, 2))
+    gamma -= top[:, None, None]
+    gamma = xp.exp(gamma)
+    total = xp.sum(gamma, axis=(1, 2), dtype=xp.float64)
+    gamma /= xp.astype(total, gamma.dtype)[:, None, None]
+    over_shifts, over_points, evidence = (to_numpy(x) for x in (
+        xp.sum(gamma, axis=2), xp.sum(gamma, axis=1, dtype=xp.float64), xp.astype(top, xp.float64) + xp.log(total)))
+    return [Seen(images[i, ...], gamma[i, ...], over_shifts[i], over_points[i], float(evidence[i]))
+            for i in range(count)]
 
 
 def summed(gamma: NDArray[np.float32], images: Array, c: Array, points: Points, families: Keys,
            children: NDArray[np.int64]) -> tuple[Array, Floats, Floats]:
-    """What some ``children`` (M,) of ``families``, numbered as in `Seen`, add to the sums: numerators Γ B (M, 2 J),
-    of no more than are looked at together, and of each column (J,) the sums of Re Γ B* A and Γ C |A|²."""
+    """What some ``children`` (N', M) of ``families`` (N', F) of images (N', S, 2 J), numbered as in `Seen`, add to the
+    sums with Γ (N', M, S): numerators Γ B (N', M, 2 J), of no more than are looked at together, and of each image and
+    column (N', J) the sums of Re Γ B* A and Γ C |A|². On the CPU a single image (N' = 1)."""
     split, xp, pairs = len(points.turns), namespace(c), _pairs(c)
     if isinstance(images, np.ndarray):
-        numerator = points.buffer()[: len(children)]
-        overlap, energy = kernels.summed(numerator, gamma, images, pairs, children, *_whereabouts(points, families))
+        ((gamma, images, pairs, families, children),) = zip(gamma, images, pairs, families, children, strict=True)
+        out = points.buffer()[: len(children)]
+        overlap, energy = kernels.summed(out, gamma, images, pairs, children, *_whereabouts(points, families))
+        numerator = out[None]
     else:
         weights = xp.asarray(gamma)
-        numerator, overlap, energy = weights @ images, np.zeros(pairs.shape[0]), np.zeros(pairs.shape[0])
-        keys = families[children // split] * split + children % split
-        for some in _pieces(len(keys), points.at_once):
-            flat = points.slices(keys[some])
-            overlap += to_numpy(xp.sum(numerator[some, :] * flat, axis=0))
-            energy += to_numpy(xp.sum(weights[some, :], axis=1) @ (flat * flat) * pairs)
-    return numerator, overlap.reshape(-1, 2).sum(axis=1), energy.reshape(-1, 2).sum(axis=1)
+        numerator = xp.matmul(weights, images)
+        flat = _slices(points, np.take_along_axis(families, children // split, 1) * split + children % split)
+        overlap = to_numpy(xp.sum(numerator * flat, axis=1)).astype(np.float64)
+        power = xp.matmul(xp.sum(weights, axis=2)[:, None, :], flat * flat)[:, 0, :]
+        energy = to_numpy(power * pairs).astype(np.float64)
+    overlap, energy = (x.reshape(numerator.shape[0], -1, 2).sum(axis=2) for x in (overlap, energy))
+    return numerator, overlap, energy
+
+
+def _slices(points: Points, keys: Keys) -> Array:
+    """Slices (N', M, 2 J) of the points of each image, as reals."""
+    flat = points.slices(keys.ravel())
+    return namespace(flat).reshape(flat, (*keys.shape, -1))
 
 
 def _pairs(c: Array) -> Array:
-    """C of each real number of a column (2 J,)."""
+    """C (…, J) of each real number of a column (…, 2 J)."""
     xp = namespace(c)
-    return xp.reshape(xp.stack([c, c], axis=-1), (-1,))
+    return xp.reshape(xp.stack([c, c], axis=-1), (*c.shape[:-1], -1))
 
 
 def _pieces(rows: int, size: int) -> list[slice]:
-    return [slice(first, min(first + size, rows)) for first in range(0, rows, size)]
+    return [slice(first, min(first + max(size, 1), rows)) for first in range(0, rows, max(size, 1))]
 
 
 def _whereabouts(points: Points, families: Keys) -> tuple[Any, ...]:

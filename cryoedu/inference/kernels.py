@@ -1,7 +1,7 @@
-"""The inner loops of the adaptive search on the CPU, compiled: one image before the points that it follows.
+"""The inner loops of adaptive and local searches on the CPU, compiled: one image before the points that it follows.
 
 Each function has its body for other array libraries, which says the same in whole arrays, in
-`cryoedu.inference.following` and `points`. Here nothing of an image leaves the fast memory that need not, the
+`cryoedu.inference.following`, `points` and `local`. Here nothing of an image leaves the fast memory that need not, the
 interpreter is left alone, so that other threads go on, and slices are read where they stand.
 """
 
@@ -68,10 +68,12 @@ def weigh(images: Any, pairs: Any, of_families: Any, of_shifts: Any, scratch: An
     shifts (H,) and over points (S,), and log evidence.
 
     pairs: (2 J,) CTF²/σ² of each real number.  of_families: (F,) and of_shifts: (S,) log priors.
-    scratch: (R, 2 J) to be written over by slices, so many points at a time.
+    scratch: (R, 2 J) to be written over by slices, so many points at a time; of no rows where the table holds all of
+        them, in their order.
     """
     shifts, reals, split = len(images), len(pairs), len(turns)
-    points, piece = len(slots) * split, len(scratch)
+    points = len(slots) * split
+    piece, in_place = (len(scratch), False) if len(scratch) else (points, True)
     gamma = np.empty((points, shifts), np.float32)
     dc = images[:, :2].copy()
     images[:, :2] = 0.0  # it is not scored
@@ -79,25 +81,27 @@ def weigh(images: Any, pairs: Any, of_families: Any, of_shifts: Any, scratch: An
     top = np.float32(-np.inf)
     for first in range(0, points, piece):
         size = min(piece, points - first)
+        slices = table[:size] if in_place else scratch[:size]
         for i in range(size):
             family, child = divmod(first + i, split)
             row = slots[family] * split + child
-            if row >= 0:
+            if row < 0:
+                _computed(classes[family], turns[child], parents[family], source, kx, ky, padding, slices[i])
+            elif not in_place:
                 for j in range(reals):
-                    scratch[i, j] = table[row, j]
-            else:
-                _computed(classes[family], turns[child], parents[family], source, kx, ky, padding, scratch[i])
+                    slices[i, j] = table[row, j]
             total = np.float32(0.0)
             for j in range(2, reals):
-                total += pairs[j] * scratch[i, j] * scratch[i, j]
+                total += pairs[j] * slices[i, j] * slices[i, j]
             energy[i] = np.float32(0.5) * total - of_families[family]
-        np.dot(scratch[:size], images.T, gamma[first : first + size])
+        np.dot(slices, images.T, gamma[first : first + size])
         for i in range(size):
             for s in range(shifts):
                 score = gamma[first + i, s] - energy[i] + of_shifts[s]
                 gamma[first + i, s] = score
                 top = max(top, score)
-    images[:, :2] = dc
+    for s in range(shifts):
+        images[s, 0], images[s, 1] = dc[s, 0], dc[s, 1]
     over_shifts, over_points, evidence = np.empty(points, np.float32), np.zeros(shifts), 0.0
     for h in range(points):
         of_point = np.float32(0.0)
@@ -143,6 +147,69 @@ def summed(numerator: Any, gamma: Any, images: Any, pairs: Any, children: Any, s
         overlap += some_overlap
         energy += some_energy
     return overlap, energy * pairs
+
+
+@njit(nogil=True, cache=True)
+def heavy(weights: Any, left_out: float) -> Any:
+    """Which of the weights (H,) of an image count: all but the lightest, which hold no more than ``left_out``. Equal
+    ones count or not together."""
+    light, more = 0.0, left_out  # the threshold is between these; no sort, which takes seconds to compile
+    for _ in range(50):
+        middle, held = (light + more) / 2, 0.0
+        for weight in weights:
+            held += weight if weight <= middle else 0.0
+        light, more = (middle, more) if held <= left_out else (light, middle)
+    return weights > light
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def around(b: Any, c: Any, shifts: Any, of_classes: Any, of_shifts: Any, rotations: Any, source: Any, kx: Any, ky: Any,
+           box: int, padding: int, left_out: float, numerators: Any, denominators: Any, rows: Any) -> Any:
+    """Images b (N', 2 J), c (N', J), moved by shifts (N', S, 2) pixels, before all maps at rotations (N', T, 3, 3).
+
+    of_classes: (K,) and of_shifts: (N', S) log priors.
+    numerators: (K, N' T, 2 J), denominators: (K, N' T, J) and rows: (K, N' T), image · T + turn, to be filled with the
+        hypotheses that count: all but the lightest of an image, which hold no more than ``left_out``.
+    Gives how many these are of each class (K,), and of each image its log evidence, its best hypothesis, as h S + s,
+    how much that weighs, Γ of each class (N', K) and shift (N', S), and the sums of Γ B A and Γ C |A|² (N', 2 J).
+    """
+    (count, reals), classes, split = b.shape, len(of_classes), rotations.shape[1]
+    evidence, best, largest = np.empty(count), np.empty(count, np.int64), np.empty(count)
+    gamma_of_classes, gamma_of_shifts = np.zeros((count, classes)), np.empty(of_shifts.shape)
+    overlap, energy = np.zeros((count, reals)), np.zeros((count, reals))
+    filled, maps, pairs = np.zeros(classes, np.int64), np.arange(classes), np.empty(reals, np.float32)
+    slices, axes = np.empty((classes * split, reals), np.float32), np.empty((split, 2, 3))
+    for i in range(count):
+        for j in range(reals // 2):
+            pairs[2 * j] = pairs[2 * j + 1] = c[i, j]
+        for t in range(split):
+            for j in range(6):
+                axes[t, j // 3, j % 3] = padding * rotations[i, t, j // 3, j % 3]
+        images = moved(b[i], shifts[i], kx, ky, box)
+        extract_alone(source, axes, kx, ky, slices.reshape(classes, split, reals))
+        there = maps, slices, rotations[i], source, maps[:0], rotations[i, :0], kx, ky, padding
+        gamma, weights, of_image, evidence[i] = weigh(images, pairs, of_classes, of_shifts[i], slices[:0], *there)
+        for s in range(len(of_image)):
+            gamma_of_shifts[i, s] = of_image[s]
+        best[i] = gamma.argmax()
+        largest[i] = gamma.flat[best[i]]
+        counts = heavy(weights, left_out)
+        for k in range(classes):
+            of_class = slice(k * split, (k + 1) * split)
+            gamma_of_classes[i, k] = weights[of_class].sum()
+            children = k * split + np.flatnonzero(counts[of_class])
+            mine = slice(filled[k], filled[k] + len(children))
+            filled[k] = mine.stop
+            match, power = summed(numerators[k, mine], gamma[children], images, pairs, children, *there)
+            for j in range(reals):
+                overlap[i, j] += match[j]
+                energy[i, j] += power[j]
+            for m in range(len(children)):
+                row, weight = mine.start + m, weights[children[m]]
+                rows[k, row] = (i - k) * split + children[m]
+                for j in range(reals // 2):
+                    denominators[k, row, j] = weight * c[i, j]
+    return filled, evidence, best, largest, gamma_of_classes, gamma_of_shifts, overlap, energy
 
 
 @njit(nogil=True, cache=True)

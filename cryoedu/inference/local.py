@@ -1,8 +1,9 @@
 """The expectation step around poses that are nearly known: a few turns and shifts for every particle.
 
 Every particle has its own slices here, so that the two products of the dense search become one small product for each
-particle, done for a block of them at once. Their sums are kept on the padded grid (`VolumeSums`). Poses that are known
-are a search of one turn and no shift; then only the class is uncertain.
+particle: for a block of them at once, or, with maximum likelihood on the CPU, one after the other in compiled loops.
+Their sums are kept on the padded grid (`VolumeSums`). Poses that are known are a search of one turn and no shift; then
+only the class is uncertain.
 
 Bytes: a block of N' images with T turns of K maps and S shifts takes 24 · N' · J · (K · T + S), J columns.
 """
@@ -16,12 +17,23 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoedu.arrays import Array, to_numpy
+from cryoedu.arrays import Array, namespace, to_numpy
 from cryoedu.geometry.euler import Floats, matrix_to_euler
 from cryoedu.geometry.fourier import shift_phases
 from cryoedu.geometry.grids import LocalSearch
-from cryoedu.inference.assignment import Assignment
-from cryoedu.inference.blocks import Loaded, absolute2, as_columns, as_reals, block_size, in_pieces, load, prepared
+from cryoedu.inference import kernels
+from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD, Assignment
+from cryoedu.inference.blocks import (
+    FAST_BLOCK,
+    Loaded,
+    absolute2,
+    as_columns,
+    as_reals,
+    block_size,
+    in_pieces,
+    load,
+    prepared,
+)
 from cryoedu.inference.expectation import Tick, residuals
 from cryoedu.inference.memory import room_beside_grid
 from cryoedu.inference.model import Model, Posterior, unseen
@@ -33,6 +45,7 @@ from cryoedu.microscope.slices import extract
 from cryoedu.particles.particles import Particles
 from cryoedu.threads import in_threads, workers
 
+IN_LOOPS = 2**24  # bytes of a block in compiled loops, which look at one image at a time
 LEFT_OUT = 1e-3  # of a particle's weight: how much the lightest slices may hold together that do not enter the sums
 
 
@@ -53,6 +66,26 @@ class _Looked:
     slices: list[tuple[int, Array, Array, Floats]]
 
 
+@dataclass(frozen=True)
+class _Weighed:
+    """What Γ (N', S, K T) of a block of images adds up to.
+
+    log_evidence: (N',).  best: (N',) the most likely hypothesis h and shift s, as h S + s, and its Γ, ``largest``.
+    of_classes: (N', K) and of_shifts: (N', S) Σ Γ.
+    overlap, energy: (N', J) Σ Γ Re X* CTF A / σ² and Σ Γ |CTF A|² / σ², of hypotheses that count.
+    slices: of these, as in `_Looked`.
+    """
+
+    log_evidence: Floats
+    best: NDArray[np.int64]
+    largest: Floats
+    of_classes: Floats
+    of_shifts: Floats
+    overlap: Floats
+    energy: Floats
+    slices: list[tuple[int, Array, Array, Floats]]
+
+
 def local_expectation(particles: Particles, model: Model, search: LocalSearch, space: FourierSpace,
                       assignment: Assignment, *, xp: ModuleType, budget: int,
                       tick: Tick = lambda share: None) -> tuple[Posterior, VolumeSums]:
@@ -65,7 +98,8 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
     shift_square, done = 0.0, 0
     least = least_local(search, space, classes)
     each, free = least // 4, room_beside_grid(space, classes, budget, least)
-    size, threads = block_size(each, free, xp), max(min(free // 4 // each, workers(xp)), 1)
+    size = block_size(each, free, xp, IN_LOOPS if assignment is MAXIMUM_LIKELIHOOD else FAST_BLOCK)
+    threads = max(min(free // 4 // each, workers(xp)), 1)
     inserter = Inserter(space, classes, xp, search.symmetry, free // 4)
 
     def look(loaded: Loaded, group: int) -> _Looked:
@@ -108,40 +142,75 @@ def least_local(search: LocalSearch, space: FourierSpace, classes: int) -> int:
 def _look(particles: Particles, loaded: Loaded, group: int, model: Model, search: LocalSearch, half: Array,
           space: FourierSpace, assignment: Assignment, xp: ModuleType) -> _Looked:
     """Every image before the slices of the maps ``half`` around its own pose."""
-    rows, count, classes = loaded.rows, len(loaded), model.classes
-    turns, steps = len(search.turns), len(search.shifts)
+    rows = loaded.rows
     block = prepared(particles, loaded, group, model.sigma2[group, space.bins], np.zeros((1, 2)), space, xp)
-    c = xp.broadcast_to(block.c, (count, len(space.bins)))
-    rotations = (search.turns[None] @ search.rotations[rows, None]).reshape(-1, 3, 3)
-    slices = extract(half, rotations, space.parts.kx, space.parts.ky, PADDING)
-    slices = xp.permute_dims(xp.reshape(slices, (classes, count, turns, -1)), (1, 0, 2, 3))
-    slices = xp.reshape(slices, (count, classes * turns, -1))
+    b, c = block.b[:, 0, :], xp.broadcast_to(block.c, (len(rows), len(space.bins)))
+    rotations = search.turns @ search.rotations[rows, None]  # (N', T, 3, 3)
     places = search.centres[rows, None] + search.shifts  # (N', S, 2)
-    b = as_columns(block.b[:, 0, :], space, xp)
-    phases = shift_phases(-places.reshape(-1, 2) / space.pixel_size, space.parts, b)
-    moved = b[:, None, :] * xp.reshape(phases, (count, steps, -1))
-
     centres = prior_centres(particles)
     off = places if centres is None else places - centres[rows, None]  # from where the prior is centred
     distances = np.sum(off**2, axis=2)
-    prior = np.repeat(log_class_prior(model.class_weights), turns) - np.log(turns)
-    prior = prior + log_shift_prior(distances, model.offset_sigma)[:, :, None]
+    log_priors = (log_class_prior(model.class_weights) - np.log(len(search.turns)),
+                  log_shift_prior(distances, model.offset_sigma))
+    if isinstance(b, np.ndarray) and assignment is MAXIMUM_LIKELIHOOD:
+        found = _in_loops(b, c, half, rotations, places, log_priors, space)
+    else:
+        found = _in_arrays(b, c, half, rotations, places, log_priors, space, assignment)
+    image, (hypothesis, step) = np.arange(len(rows)), np.divmod(found.best, len(search.shifts))
+    angles = matrix_to_euler(rotations[image, hypothesis % len(search.turns)])
+    posterior = Posterior(found.log_evidence, found.of_classes, found.of_classes.argmax(axis=1), angles,
+                          places[image, step], found.largest, found.overlap[:, 1:].sum(axis=1),
+                          found.energy[:, 1:].sum(axis=1))
+    return _Looked(rows, posterior, block.power, np.sum(found.energy - 2 * found.overlap, axis=0),
+                   float(np.sum(found.of_shifts * distances)), found.slices)
+
+
+def _in_loops(b: Array, c: Array, half: Array, rotations: Floats, places: Floats, log_priors: tuple[Floats, Floats],
+              space: FourierSpace) -> _Weighed:
+    """What `_in_arrays` says with maximum likelihood, on the CPU, in compiled loops over the images."""
+    (count, columns), classes, parts = c.shape, len(half), space.parts
+    rows = count * rotations.shape[1]
+    numerators, denominators = (np.empty((classes, rows, n), np.float32) for n in (2 * columns, columns))
+    which = np.empty((classes, rows), np.int64)
+    of_classes, of_shifts = (prior.astype(np.float32) for prior in log_priors)
+    sizes, evidence, best, largest, of_classes, of_shifts, overlap, energy = kernels.around(
+        b, np.ascontiguousarray(c), -places / space.pixel_size, of_classes, of_shifts, rotations, as_reals(half, np),
+        parts.kx.astype(np.float64), parts.ky.astype(np.float64), space.box, PADDING, LEFT_OUT, numerators,
+        denominators, which)
+    every = rotations.reshape(-1, 3, 3)
+    slices = [(k, as_columns(numerators[k, :size].copy(), space, np), denominators[k, :size].copy(),
+               every[which[k, :size]]) for k, size in enumerate(sizes)]  # copies, so that the rest does not wait too
+    overlap, energy = (x.reshape(count, columns, 2).sum(axis=2) for x in (overlap, energy))
+    return _Weighed(evidence, best, largest, of_classes, of_shifts, overlap, energy, slices)
+
+
+def _in_arrays(b: Array, c: Array, half: Array, rotations: Floats, places: Floats, log_priors: tuple[Floats, Floats],
+               space: FourierSpace, assignment: Assignment) -> _Weighed:
+    """Images b (N', 2 J), c (N', J), at ``places`` (N', S, 2) Å before all maps at rotations (N', T, 3, 3).
+
+    log_priors: of classes with a turn (K,), and of shifts (N', S).
+    """
+    xp, (count, columns), split, classes = namespace(b), c.shape, rotations.shape[1], half.shape[0]
+    every = rotations.reshape(-1, 3, 3)
+    slices = extract(half, every, space.parts.kx, space.parts.ky, PADDING)
+    slices = xp.permute_dims(xp.reshape(slices, (classes, count, split, -1)), (1, 0, 2, 3))
+    slices = xp.reshape(slices, (count, classes * split, -1))
+    b = as_columns(b, space, xp)
+    phases = shift_phases(-places.reshape(-1, 2) / space.pixel_size, space.parts, b)
+    moved = b[:, None, :] * xp.reshape(phases, (count, -1, columns))
+
+    prior = np.repeat(log_priors[0], split) + log_priors[1][:, :, None]
     scores = _scores(moved, slices, c, xp.asarray(prior, dtype=c.dtype), assignment, xp)
     gamma, evidence = assignment.settle(scores)
 
     weights = xp.sum(gamma, axis=1)  # (N', K T)
-    per_class = to_numpy(xp.sum(xp.reshape(weights, (count, classes, -1)), axis=2)).astype(np.float64)
-    flat = xp.reshape(gamma, (count, -1))
-    step, best = np.divmod(to_numpy(xp.argmax(flat, axis=1)), classes * turns)
-    image = np.arange(count)
-    turned = rotations.reshape(count, turns, 3, 3)[image, best % turns]
-    over_turns = to_numpy(xp.sum(gamma, axis=2)).astype(np.float64)
-    overlap, energy, to_insert = _products(gamma, weights, moved, slices, c, rotations, turns, xp)
-    posterior = Posterior(to_numpy(evidence).astype(np.float64), per_class, per_class.argmax(axis=1),
-                          matrix_to_euler(turned), places[image, step], to_numpy(xp.max(flat, axis=1)),
-                          overlap[:, 1:].sum(axis=1), energy[:, 1:].sum(axis=1))
-    return _Looked(rows, posterior, block.power, np.sum(energy - 2 * overlap, axis=0),
-                   float(np.sum(over_turns * distances)), to_insert)
+    of_classes = xp.sum(xp.reshape(weights, (count, classes, -1)), axis=2)
+    flat = xp.reshape(xp.permute_dims(gamma, (0, 2, 1)), (count, -1))
+    evidence, largest, of_classes, of_shifts = (
+        to_numpy(x).astype(np.float64) for x in (evidence, xp.max(flat, axis=1), of_classes, xp.sum(gamma, axis=2)))
+    overlap, energy, to_insert = _products(gamma, weights, moved, slices, c, every, split, xp)
+    return _Weighed(evidence, to_numpy(xp.argmax(flat, axis=1)), largest, of_classes, of_shifts, overlap, energy,
+                    to_insert)
 
 
 def _scores(moved: Array, slices: Array, c: Array, prior: Array, assignment: Assignment, xp: ModuleType) -> Array:
@@ -152,19 +221,10 @@ def _scores(moved: Array, slices: Array, c: Array, prior: Array, assignment: Ass
     return assignment.score(match, energy[:, None, :], prior)
 
 
-def heavy(weights: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Which of each particle's weights (N', H), of sum 1, count: all but the lightest, which hold `LEFT_OUT`."""
-    order = np.argsort(weights, axis=1)
-    light = np.cumsum(np.take_along_axis(weights, order, 1), axis=1, dtype=np.float64) <= LEFT_OUT
-    counts = np.empty(weights.shape, dtype=bool)
-    np.put_along_axis(counts, order, ~light, 1)
-    return counts
-
-
 def _products(gamma: Array, weights: Array, moved: Array, slices: Array, c: Array, rotations: Floats, turns: int,
               xp: ModuleType) -> tuple[Floats, Floats, list[tuple[int, Array, Array, Floats]]]:
     """Σ Γ Re X* CTF A / σ² and Σ Γ |CTF A|² / σ² of each column (N', J), and the slices, of hypotheses that count."""
-    counts = heavy(to_numpy(weights))
+    counts = np.stack([kernels.heavy(of_image, LEFT_OUT) for of_image in to_numpy(weights)])
     kept = np.flatnonzero(counts.any(axis=0))  # a peaked posterior leaves few
     counts, at = counts[:, kept], xp.asarray(kept)
     mask = xp.asarray(counts, dtype=weights.dtype)

@@ -259,6 +259,54 @@ def test_compiled_loops_say_what_the_array_standard_says(ndim, room, monkeypatch
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6 * np.abs(b).max(), err_msg=name)
 
 
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_images_of_equal_numbers_of_candidates_are_looked_at_together(ndim, monkeypatch):
+    """On a GPU, which a single image does not fill; and in halves of them where memory runs out, each image once. Here
+    there are two images, five times and twice."""
+    import array_api_strict
+
+    few = simulate(Specimen(blobs(ndim, 1), PIXEL), 2, seed=3, snr=1.0, defocus=(8e3, 1.2e4), progress=False).particles
+    particles = few.subset_of(np.array([0, 1, 0, 0, 1, 0, 0]))
+    model = start_model(particles, blobs(ndim, 1)[None])
+    options = {"shift_range": PIXEL, "shift_step": PIXEL}
+    search = search_2d(30, **options) if ndim == 2 else search_3d(0, **options)
+    space, lots, sums_of = FourierSpace(BOX, ndim, PIXEL, 5), [], []
+    seen, summed = search_module.seen, search_module.summed
+
+    def look(xp):
+        lots.clear(), sums_of.clear()
+        return adaptive_expectation(particles, model, search, Adaptive(2, diameter=60.0), space, xp=xp, budget=10**9)
+
+    def counted(b, *rest):
+        lots.append(b.shape[0])
+        return seen(b, *rest)
+
+    def cramped(b, *rest):
+        if b.shape[0] > 2:
+            raise MemoryError
+        return counted(b, *rest)
+
+    def counted_sums(gamma, *rest):
+        sums_of.append(len(gamma))
+        return summed(gamma, *rest)
+
+    monkeypatch.setattr(search_module, "summed", counted_sums)
+    monkeypatch.setattr(search_module, "seen", counted)
+    mine, sums = look(np)
+    assert set(lots) == set(sums_of) == {1}  # on the CPU one by one
+    whole = look(array_api_strict)
+    assert sum(lots) == 2 * sum(sums_of) == 2 * len(particles) and min(lots + sums_of) >= 2
+    monkeypatch.setattr(search_module, "seen", cramped)
+    parts = look(array_api_strict)
+    assert sum(lots) == 2 * len(particles) and max(lots) == 2
+    for theirs, others in (whole, parts):
+        for name in ("log_evidence", "angles", "shifts", "max_probability", "overlap", "energy"):
+            np.testing.assert_allclose(getattr(mine, name), getattr(theirs, name), rtol=1e-4, atol=1e-4, err_msg=name)
+        for name in ("inserted", "weights", "dc", "squares"):
+            a, b = np.asarray(getattr(sums, name)), np.asarray(getattr(others, name))
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6 * np.abs(b).max(), err_msg=name)
+
+
 @pytest.mark.parametrize("room", [1, 3, 50])
 def test_however_much_room_points_have_they_get_the_same_sums(room, monkeypatch):
     """Points that find no room are inserted at once, and those that do when it is full: no image may be lost, nor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -12,10 +12,14 @@ from cryoedu.geometry.euler import angular_distance, euler_to_matrix, matrix_to_
 from cryoedu.geometry.grids import Search, local_search, perturbed
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
 from cryoedu.inference.expectation import expectation
-from cryoedu.inference.local import heavy, local_expectation
+from cryoedu.inference.kernels import heavy
+from cryoedu.inference.local import LEFT_OUT, local_expectation
+from cryoedu.inference.model import Posterior
 from cryoedu.inference.oracle import oracle
+from cryoedu.inference.priors import COLUMNS
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.inference.start import start_model
+from cryoedu.inference.sums import Inserter
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
 from cryoedu.microscope.specimen import Specimen
@@ -82,8 +86,53 @@ def test_however_many_share_the_weight_it_enters_the_sums():
 
 
 def test_the_lightest_weights_are_left_out_and_no_more():
-    weights = np.array([[0.0004, 0.6, 0.0005, 0.3991], [0.25, 0.25, 0.25, 0.25], [0.0, 1.0, 0.0, 0.0]])
-    np.testing.assert_array_equal(heavy(weights), [[False, True, False, True], [True] * 4, [False, True, False, False]])
+    for weights, expected in [([0.0004, 0.6, 0.0005, 0.3991], [False, True, False, True]),
+                              ([0.25, 0.25, 0.25, 0.25], [True] * 4), ([0.0, 1.0, 0.0], [False, True, False])]:
+        np.testing.assert_array_equal(heavy(np.array(weights), LEFT_OUT), expected)
+
+
+@pytest.mark.parametrize("reach", [10.0, 0.0], ids=["around poses", "known poses"])
+def test_compiled_loops_say_what_the_array_standard_says(reach):
+    """Two bodies of one search: a GPU must not find other poses than the CPU."""
+    import array_api_strict
+
+    specimens = [Specimen(blobs(k), PIXEL) for k in range(3)]
+    made = simulate(specimens, 14, seed=2, snr=0.3, noise=coloured, defocus=(8e3, 1.2e4), shift_sigma=3.0,
+                    progress=False)
+    particles = replace(made.particles, extra={
+        **made.particles.extra, **{name: np.linspace(-4, 5, 14) for name in COLUMNS}})
+    model = replace(start_model(particles, np.stack([s.density for s in made.specimens])), offset_sigma=4.0,
+                    class_weights=np.array([0.5, 0.3, 0.2]))
+    rough = made.truth.angles + np.random.default_rng(3).normal(0, 4, (14, 3))
+    search = local_search(rough, made.truth.shifts, angular_range=reach, angular_step=5.0,
+                          shift_range=reach / 2, shift_step=5.0)
+    space = FourierSpace(BOX, 3, PIXEL, 6)
+    (mine, sums), (theirs, others) = (
+        local_expectation(particles, model, search, space, MAXIMUM_LIKELIHOOD, xp=xp, budget=10**9)
+        for xp in (np, array_api_strict))
+    assert len(np.unique(mine.classes)) == 3 and (mine.max_probability < 0.99).any()
+    for field in fields(Posterior):
+        np.testing.assert_allclose(getattr(mine, field.name), getattr(theirs, field.name), rtol=1e-4, atol=1e-4,
+                                   err_msg=field.name)
+    for name in ("inserted", "weights", "dc", "squares", "counts", "shift_square", "log_likelihood"):
+        a, b = np.asarray(getattr(sums, name)), np.asarray(getattr(others, name))
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6 * np.abs(b).max(), err_msg=name)
+
+
+def test_what_waits_to_be_inserted_holds_no_more_than_its_slices(experiment, monkeypatch):
+    """With sharp posteriors a view of a block's memory would keep hundreds of times as much from being freed."""
+    held = []
+    monkeypatch.setattr(Inserter, "add", lambda self, k, *lot: held.extend(lot))
+    model = start_model(experiment.particles, np.stack([s.density for s in experiment.specimens]))
+    search = local_search(experiment.truth.angles, experiment.truth.shifts, angular_range=30, angular_step=10)
+    local_expectation(experiment.particles, model, search, FourierSpace(BOX, 3, PIXEL, BOX // 2), MAXIMUM_LIKELIHOOD,
+                      xp=np, budget=10**9)
+    assert 0 < sum(lot.nbytes for lot in held) == sum(owned(lot) for lot in held)
+
+
+def owned(array: np.ndarray) -> int:
+    """Bytes that are freed with an array and not before."""
+    return array.nbytes if array.base is None else owned(array.base)
 
 
 def test_blocks_of_any_size_give_the_same(experiment):

@@ -18,7 +18,7 @@ from cryoedu.errors import InputError
 from cryoedu.geometry.euler import matrix_to_euler, random_rotations
 from cryoedu.geometry.grids import local_search, search_3d
 from cryoedu.inference import adaptive, expectation, local, reconstruction
-from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
+from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.inference.start import start_model
 from cryoedu.microscope.experiment import simulate
@@ -209,15 +209,17 @@ def test_what_a_failed_try_held_is_free_before_the_next():
     assert held[0]() is None
 
 
-@pytest.mark.parametrize("where", ["load", "prepared", "_scores", "_products"])
-def test_a_local_search_goes_on_in_smaller_blocks_too(problem, monkeypatch, where):
+@pytest.mark.parametrize(("where", "assignment"), [
+    ("load", MAXIMUM_LIKELIHOOD), ("prepared", MAXIMUM_LIKELIHOOD), ("_in_loops", MAXIMUM_LIKELIHOOD),
+    ("_scores", MAXIMUM_CROSS_CORRELATION), ("_products", MAXIMUM_CROSS_CORRELATION)])
+def test_a_local_search_goes_on_in_smaller_blocks_too(problem, monkeypatch, where, assignment):
     """Each image brings slices of its own, which is what fills a GPU in the last iterations of a refinement."""
     particles, model, _ = problem
     poses = matrix_to_euler(random_rotations(COUNT, np.random.default_rng(2)))
     search = local_search(poses, np.zeros((COUNT, 2)), angular_range=10, angular_step=10)
 
     def look():
-        return local.local_expectation(particles, model, search, space_of(), MAXIMUM_LIKELIHOOD, xp=np, budget=10**9)
+        return local.local_expectation(particles, model, search, space_of(), assignment, xp=np, budget=10**9)
 
     whole = look()
     of_images = 1 if where in ("load", "prepared") else 0  # which argument holds them
