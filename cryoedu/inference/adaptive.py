@@ -37,6 +37,7 @@ from cryoedu.inference.points import FEWEST, PIECE, REUSED, Grid, Keys, Points, 
 from cryoedu.inference.priors import distances2, log_class_prior, log_shift_prior, prior_centres
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.inference.sums import Inserter, VolumeSums
+from cryoedu.microscope.slices import in_loops
 from cryoedu.particles.particles import Particles
 from cryoedu.threads import workers
 
@@ -320,7 +321,7 @@ def _summed(looked: Sequence[_Found], some: Sequence[int], c: Array, points: Poi
 
 def _together(points: Points) -> int:
     """How many images are looked at together: on the CPU one in each thread, elsewhere as many as fit a piece."""
-    return 1 if isinstance(points.values, np.ndarray) else max(points.at_once // len(points.turns), 1)
+    return 1 if in_loops(points.values) else max(points.at_once // len(points.turns), 1)
 
 
 def _in_halves(look: Callable[[Sequence[int]], list[T]], lot: Sequence[int], xp: ModuleType) -> list[T]:

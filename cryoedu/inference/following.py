@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from cryoedu.arrays import Array, namespace, to_numpy
 from cryoedu.geometry.euler import Floats
 from cryoedu.geometry.fourier import shift_phases
-from cryoedu.inference import kernels
 from cryoedu.inference.blocks import as_reals
 from cryoedu.inference.points import Keys, Points
 from cryoedu.microscope.projection import PADDING
+from cryoedu.microscope.slices import COMPILES, in_loops
+
+if COMPILES:
+    from cryoedu.inference import kernels
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def seen(b: Array, c: Array, points: Points, families: Keys, shifts: Floats, of_
     whose log priors are ``of_families`` (N', F) and ``of_shifts`` (N', S)."""
     parts, xp, (count, steps, _) = points.space.parts, namespace(b), shifts.shape
     b, pairs, pixels = b[:, : len(parts)], _pairs(c[:, : len(parts)]), -shifts / points.space.pixel_size
-    if isinstance(b, np.ndarray):
+    if in_loops(b):
         found = []
         for i in range(count):
             images = kernels.moved(as_reals(b[i], xp), pixels[i], parts.kx, parts.ky, parts.box)
@@ -79,7 +82,7 @@ def summed(gamma: NDArray[np.float32], images: Array, c: Array, points: Points, 
     sums with Γ (N', M, S): numerators Γ B (N', M, 2 J), of no more than are looked at together, and of each image and
     column (N', J) the sums of Re Γ B* A and Γ C |A|². On the CPU a single image (N' = 1)."""
     split, xp, pairs = len(points.turns), namespace(c), _pairs(c)
-    if isinstance(images, np.ndarray):
+    if in_loops(images):
         ((gamma, images, pairs, families, children),) = zip(gamma, images, pairs, families, children, strict=True)
         out = points.buffer()[: len(children)]
         overlap, energy = kernels.summed(out, gamma, images, pairs, children, *_whereabouts(points, families))

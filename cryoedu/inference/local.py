@@ -21,7 +21,6 @@ from cryoedu.arrays import Array, namespace, to_numpy
 from cryoedu.geometry.euler import Floats, matrix_to_euler
 from cryoedu.geometry.fourier import shift_phases
 from cryoedu.geometry.grids import LocalSearch
-from cryoedu.inference import kernels
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD, Assignment
 from cryoedu.inference.blocks import (
     FAST_BLOCK,
@@ -41,9 +40,12 @@ from cryoedu.inference.priors import log_class_prior, log_shift_prior, prior_cen
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.inference.sums import Inserter, VolumeSums
 from cryoedu.microscope.projection import PADDING
-from cryoedu.microscope.slices import extract
+from cryoedu.microscope.slices import COMPILES, extract, in_loops
 from cryoedu.particles.particles import Particles
 from cryoedu.threads import in_threads, workers
+
+if COMPILES:
+    from cryoedu.inference import kernels
 
 IN_LOOPS = 2**24  # bytes of a block in compiled loops, which look at one image at a time
 LEFT_OUT = 1e-3  # of a particle's weight: how much the lightest slices may hold together that do not enter the sums
@@ -152,7 +154,7 @@ def _look(particles: Particles, loaded: Loaded, group: int, model: Model, search
     distances = np.sum(off**2, axis=2)
     log_priors = (log_class_prior(model.class_weights) - np.log(len(search.turns)),
                   log_shift_prior(distances, model.offset_sigma))
-    if isinstance(b, np.ndarray) and assignment is MAXIMUM_LIKELIHOOD:
+    if in_loops(b) and assignment is MAXIMUM_LIKELIHOOD:
         found = _in_loops(b, c, half, rotations, places, log_priors, space)
     else:
         found = _in_arrays(b, c, half, rotations, places, log_priors, space, assignment)
@@ -221,10 +223,21 @@ def _scores(moved: Array, slices: Array, c: Array, prior: Array, assignment: Ass
     return assignment.score(match, energy[:, None, :], prior)
 
 
+def heavy(weights: NDArray[np.floating], left_out: float) -> NDArray[np.bool_]:
+    """Which of each image's weights (N', H) count: all but the lightest, which hold no more than ``left_out``. Equal
+    ones count or not together."""
+    light, more = np.zeros((len(weights), 1)), np.full((len(weights), 1), left_out)  # the threshold is between these
+    for _ in range(50):
+        middle = (light + more) / 2
+        held = np.sum(weights, axis=1, keepdims=True, where=weights <= middle, dtype=np.float64)
+        light, more = np.where(held <= left_out, [middle, more], [light, middle])
+    return np.asarray(weights > light)
+
+
 def _products(gamma: Array, weights: Array, moved: Array, slices: Array, c: Array, rotations: Floats, turns: int,
               xp: ModuleType) -> tuple[Floats, Floats, list[tuple[int, Array, Array, Floats]]]:
     """Σ Γ Re X* CTF A / σ² and Σ Γ |CTF A|² / σ² of each column (N', J), and the slices, of hypotheses that count."""
-    counts = np.stack([kernels.heavy(of_image, LEFT_OUT) for of_image in to_numpy(weights)])
+    counts = heavy(to_numpy(weights), LEFT_OUT)
     kept = np.flatnonzero(counts.any(axis=0))  # a peaked posterior leaves few
     counts, at = counts[:, kept], xp.asarray(kept)
     mask = xp.asarray(counts, dtype=weights.dtype)

@@ -20,11 +20,13 @@ from numpy.typing import NDArray
 from cryoedu.arrays import Array, is_cupy, namespace
 from cryoedu.geometry.euler import Floats
 from cryoedu.inference.blocks import as_columns, as_reals
-from cryoedu.inference.kernels import add_rows
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.inference.sums import Inserter
 from cryoedu.microscope.projection import PADDING
-from cryoedu.microscope.slices import extract
+from cryoedu.microscope.slices import COMPILES, extract, in_loops
+
+if COMPILES:
+    from cryoedu.inference import kernels
 
 PIECE = 2**22  # bytes of slices that are looked at together, which stay in fast memory
 REUSED = 4  # times that a family is asked for on average, for which there is room
@@ -167,13 +169,13 @@ class Points:
         slots = self.slots(points // split)
         rows = np.where(slots >= 0, slots * split + points % split, -1)
         self.used[rows[rows >= 0]] = True
-        if isinstance(numerator, np.ndarray):
-            add_rows(self.numerators, self.weights, rows, numerator, weights, c)
+        if in_loops(numerator):
+            kernels.add_rows(self.numerators, self.weights, rows, numerator, weights, c)
         else:
             some = np.flatnonzero(rows >= 0)
             for table, values in ((self.numerators, xp.take(numerator, xp.asarray(some), axis=0)),
                                   (self.weights, xp.asarray(weights[some])[:, None] * c[None, :])):
-                if is_cupy(table):
+                if is_cupy(table) or isinstance(table, np.ndarray):
                     table[rows[some]] += values
                 else:
                     for i, row in enumerate(rows[some]):
@@ -182,7 +184,7 @@ class Points:
             heavy = xp.asarray(weights[beyond])[:, None] * c[None, :]
             self._insert(points[beyond], xp.take(numerator, xp.asarray(beyond), axis=0), heavy,
                          np.arange(len(beyond)))
-        if isinstance(numerator, np.ndarray):
+        if in_loops(numerator):
             self.spare.append(numerator if numerator.base is None else numerator.base)
 
     def flush(self) -> None:

@@ -20,11 +20,17 @@ from numpy.typing import NDArray
 from cryoedu.arrays import Array, is_cupy, like, namespace, to_numpy
 from cryoedu.microscope import slices_cupy
 
+COMPILES = find_spec("numba") is not None
 on_cpu: ModuleType
-if find_spec("numba"):
+if COMPILES:
     from cryoedu.microscope import slices_numba as on_cpu
 else:
     from cryoedu.microscope import slices_numpy as on_cpu
+
+
+def in_loops(x: Array) -> bool:
+    """Whether loops are compiled for arrays like ``x``: those of NumPy, where Numba is there."""
+    return COMPILES and isinstance(x, np.ndarray)
 
 
 def extract(transform: Array, rotations: np.ndarray, kx: np.ndarray, ky: np.ndarray, padding: int) -> Array:

@@ -10,10 +10,10 @@ import pytest
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import angular_distance, euler_to_matrix, matrix_to_euler
 from cryoedu.geometry.grids import Search, local_search, perturbed
+from cryoedu.inference import kernels
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
 from cryoedu.inference.expectation import expectation
-from cryoedu.inference.kernels import heavy
-from cryoedu.inference.local import LEFT_OUT, local_expectation
+from cryoedu.inference.local import LEFT_OUT, heavy, local_expectation
 from cryoedu.inference.model import Posterior
 from cryoedu.inference.oracle import oracle
 from cryoedu.inference.priors import COLUMNS
@@ -88,7 +88,8 @@ def test_however_many_share_the_weight_it_enters_the_sums():
 def test_the_lightest_weights_are_left_out_and_no_more():
     for weights, expected in [([0.0004, 0.6, 0.0005, 0.3991], [False, True, False, True]),
                               ([0.25, 0.25, 0.25, 0.25], [True] * 4), ([0.0, 1.0, 0.0], [False, True, False])]:
-        np.testing.assert_array_equal(heavy(np.array(weights), LEFT_OUT), expected)
+        np.testing.assert_array_equal(kernels.heavy(np.array(weights), LEFT_OUT), expected)
+        np.testing.assert_array_equal(heavy(np.array([weights, weights]), LEFT_OUT), [expected] * 2)
 
 
 @pytest.mark.parametrize("reach", [10.0, 0.0], ids=["around poses", "known poses"])
