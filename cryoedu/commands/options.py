@@ -112,12 +112,12 @@ def particles_of(star: Path, angpix: float | None = None, pixel_size: float | No
     """
     from cryoedu.particles import check_images, read_particles
     from cryoedu.particles.normalisation import CLEAR, contrast, uneven_background
-    from cryoedu.particles.optics import aberrations
+    from cryoedu.particles.optics import unapplied
 
     particles = read_particles(star, pixel_size=angpix, resample_to=pixel_size)
     _ = particles.pixel_size  # refuses optics groups that differ
     check_images(particles.images, str(star))
-    if unread := aberrations(particles):
+    if unread := unapplied(particles):
         typer.echo(f"warning: {star} has measured aberrations ({', '.join(unread)}), which are written back and not "
                    "taken into account: what they do to the finest details is not undone", err=True)
     if spread := uneven_background(particles):

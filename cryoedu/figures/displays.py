@@ -170,7 +170,8 @@ def ctf_parameters(shown: CTFParameters) -> tuple[str, Pictures]:
 def ctf_picture(optics: Optics, parameters: CTFParameters, told: str) -> Figure:
     """CTFs of up to four particles along the axis of defocus_u (left), and the middle one's rings, CTF² (right)."""
     from cryoedu.figures.fourier import resolution_axis
-    from cryoedu.microscope.ctf import ctf, ctf_image, wavelength
+    from cryoedu.microscope.aberrations import wavelength
+    from cryoedu.microscope.ctf import ctf, ctf_image
 
     defoci = (parameters.defocus_u + parameters.defocus_v) / 2
     middle = len(defoci) // 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -16,8 +17,9 @@ from cryoedu.errors import InputError
 from cryoedu.inference.memory import room
 from cryoedu.inference.model import Floats
 from cryoedu.inference.spaces import FourierSpace
+from cryoedu.microscope.aberrations import phase_factor
 from cryoedu.microscope.ctf import ctf_components
-from cryoedu.particles.particles import Particles
+from cryoedu.particles.particles import Optics, Particles
 from cryoedu.threads import in_threads, workers
 
 S = TypeVar("S")
@@ -181,7 +183,7 @@ def prepare(particles: Particles, rows: NDArray[np.int64], group: int, sigma2: F
 def prepared(particles: Particles, loaded: Loaded, group: int, sigma2: Floats, shifts: Floats, space: FourierSpace,
              xp: ModuleType) -> Block:
     """`prepare`, of particles that were loaded before."""
-    rows, x = loaded.rows, space.load(xp.asarray(loaded.images))
+    rows, x = loaded.rows, straightened(space.load(xp.asarray(loaded.images)), particles, group, space, xp)
     if particles.shifts is not None:
         x = space.recentred(x, -particles.shifts[rows])
     weight = xp.asarray(1.0 / sigma2, dtype=xp.float32)[None, ...]
@@ -208,6 +210,17 @@ def prepared(particles: Particles, loaded: Loaded, group: int, sigma2: Floats, s
         where = f"image {bad[0] + 1} holds NaN or infinite values" if len(bad) else "an image has values too large"
         raise InputError(f"{where}, so nothing can be compared with it: leave it out or correct it")
     return Block(rows, as_reals(space.shifted(b, -shifts), xp), c, total)
+
+
+def straightened(x: Array, particles: Particles, group: int, space: FourierSpace, xp: ModuleType) -> Array:
+    """Columns of images (N', J) without the odd aberrations of their optics group, if any are known."""
+    factor = _aberrations(particles.optics[group], space)
+    return x if factor is None else x * xp.asarray(factor.conj())
+
+
+@lru_cache(maxsize=16)
+def _aberrations(optics: Optics, space: FourierSpace) -> NDArray[np.complex64] | None:
+    return phase_factor(optics, space.parts) if space.unknowns == 2 else None
 
 
 def as_reals(columns: Array, xp: ModuleType) -> Array:

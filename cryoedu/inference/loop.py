@@ -161,6 +161,8 @@ def checked(particles: Particles, model: Model, search: Search | LocalSearch, sp
         raise InputError(f"space {space!r} is unknown: choose 'fourier' or 'real'")
     if space == "real" and particles.ctf is not None:
         raise InputError("real space has no CTF: use space='fourier', or particles without defocus columns")
+    if space == "real" and any(any((*o.beam_tilt, *o.odd_zernike)) for o in particles.optics):
+        raise InputError("real space has no aberrations: use space='fourier'")
     if isinstance(search, LocalSearch) and len(search.rotations) != len(particles):
         raise InputError(f"the local search is around {len(search.rotations)} poses, but there are {len(particles)} "
                          "particles: give one pose for each")

@@ -4,7 +4,7 @@ With u the spatial frequency (1/Å), λ the relativistic wavelength (Å) and Δf
 positive) in direction α:
 
     Δf(α) = (U + V)/2 + (U - V)/2 · cos 2(α - α_ast)
-    γ(u)  = π λ Δf u² - π/2 Cs λ³ u⁴ + phase_shift + asin(Q0)
+    γ(u)  = π λ Δf u² - π/2 Cs λ³ u⁴ + phase_shift + asin(Q0)        (less the even aberrations, if any are known)
     CTF   = scale · sin γ(u) · exp(-B u²/4)
 
 (Wade 1992, Ultramicroscopy 46:145; signs as in RELION after contrast inversion.) It is positive at low
@@ -18,16 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from cryoedu.errors import InputError
 from cryoedu.geometry.fourier import Components, frequencies
+from cryoedu.microscope.aberrations import even_phase, wavelength
 from cryoedu.particles.particles import CTFParameters, Optics
-
-
-def wavelength(voltage: float) -> float:
-    """Relativistic electron wavelength in Å for an acceleration voltage in kV (0.0197 Å at 300 kV).
-
-    The constants are RELION's, five parts in a million from today's, so that the same defocus means the same CTF.
-    """
-    volts = voltage * 1e3
-    return float(12.2643247 / np.sqrt(volts * (1 + 0.978466e-6 * volts)))
 
 
 def ctf(u: ArrayLike, azimuth: ArrayLike, optics: Optics, parameters: CTFParameters) -> NDArray[np.float64]:
@@ -45,6 +37,9 @@ def ctf(u: ArrayLike, azimuth: ArrayLike, optics: Optics, parameters: CTFParamet
                + (half_difference * np.sin(axis))[each] * np.sin(twice))
     gamma = np.pi * lam * defocus * u2 - np.pi / 2 * optics.spherical_aberration * 1e7 * lam**3 * u2**2
     gamma += np.radians(parameters.phase_shift)[each] + np.arcsin(optics.amplitude_contrast)
+    if any(optics.even_zernike):
+        angle, far = np.radians(np.asarray(azimuth, dtype=np.float64)), np.asarray(u, dtype=np.float64)
+        gamma -= even_phase(optics, far * np.cos(angle), far * np.sin(angle))[None]
     contrast = parameters.scale[each] * np.sin(gamma)
     if parameters.b_factor.any():
         contrast *= np.exp(-parameters.b_factor[each] / 4 * u2)

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import euler_to_matrix, matrix_to_euler, random_rotations
 from cryoedu.geometry.fourier import components, scatter, shift_phases
+from cryoedu.microscope.aberrations import phase_factor
 from cryoedu.microscope.ctf import check_sampling, ctf_components
 from cryoedu.microscope.noise import Spectrum, add_noise, circle, noise_spectrum, signal_variance, white
 from cryoedu.microscope.projection import PADDING, transform
@@ -61,7 +62,7 @@ def simulate(specimens: Specimen | Sequence[Specimen], count: int, *, seed: int,
     b_factor: Å², phase_shift: degrees.
     preferred: 0 for uniform directions; larger values crowd the views around the map's z axis (von Mises-Fisher
         concentration).
-    optics: voltage, aberration and amplitude contrast; the pixel size is that of the specimens.
+    optics: voltage, aberrations and amplitude contrast; the pixel size is that of the specimens.
     particle_diameter: Å, for the circle (default: 80 % of the box).
 
     Raises InputError for specimens of different shape or pixel size, and for impossible numbers.
@@ -139,6 +140,8 @@ def _noiseless(transforms: NDArray[np.complex64], truth: Particles, rows: slice)
     values = extract_each(transforms, truth.classes[rows], euler_to_matrix(truth.angles[rows]), parts.kx, parts.ky,
                           PADDING)
     values *= shift_phases(truth.shifts[rows] / truth.pixel_size, parts)
+    if (factor := phase_factor(truth.optics[0], parts)) is not None:
+        values *= factor
     if truth.ctf is not None:
         values *= ctf_components(parts, truth.optics[0], truth.ctf[rows])
     return np.asarray(scatter(values, parts), dtype=np.float32)

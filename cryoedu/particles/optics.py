@@ -18,11 +18,10 @@ MICROSCOPE = {"rlnVoltage": "voltage", "rlnSphericalAberration": "spherical_aber
               "rlnAmplitudeContrast": "amplitude_contrast"}
 PIXEL_SIZES = ("rlnImagePixelSize", "rlnPixelSize")
 SAY = "say with --angpix how many Å a pixel of the images has"
-COLUMNS = {*MICROSCOPE, *PIXEL_SIZES, "rlnDetectorPixelSize", "rlnMagnification", "rlnOpticsGroup",
+TILT, ODD, EVEN = ("rlnBeamTiltX", "rlnBeamTiltY"), "rlnOddZernike", "rlnEvenZernike"
+MAGNIFICATION = {"rlnMagMat00": 1.0, "rlnMagMat01": 0.0, "rlnMagMat10": 0.0, "rlnMagMat11": 1.0}  # and what says none
+COLUMNS = {*TILT, ODD, EVEN, *MICROSCOPE, *PIXEL_SIZES, "rlnDetectorPixelSize", "rlnMagnification", "rlnOpticsGroup",
            "rlnOpticsGroupName", "rlnImageSize", "rlnImageDimensionality", "rlnCtfDataAreCtfPremultiplied"}
-
-ABERRATIONS = {"rlnMagMat00": "1", "rlnMagMat01": "0", "rlnMagMat10": "0", "rlnMagMat11": "1", "rlnBeamTiltX": "0",
-               "rlnBeamTiltY": "0", "rlnOddZernike": "[]", "rlnEvenZernike": "[]"}  # and what says that there is none
 
 Groups = tuple[tuple[Optics, ...], np.ndarray, list[int]]
 
@@ -76,7 +75,8 @@ def from_columns(particles: DataFrame, path: Path, ctf: bool, pixel_size: float 
             raise InputError(f"{path} tells no pixel size: add a column rlnImagePixelSize, or rlnDetectorPixelSize and "
                              f"rlnMagnification, or {SAY}")
         sizes = np.full(len(particles), pixel_size)
-    columns = [c for c in (*MICROSCOPE, "rlnCtfDataAreCtfPremultiplied", "rlnImageSize") if c in particles.columns]
+    columns = [c for c in (*MICROSCOPE, "rlnCtfDataAreCtfPremultiplied", "rlnImageSize", *TILT)
+               if c in particles.columns]
     _refuse_volumes(particles, path)
     values = np.column_stack([sizes, *(numbers(particles, c, path) for c in columns)])
     _, first, group = np.unique(values, axis=0, return_index=True, return_inverse=True)
@@ -97,9 +97,12 @@ def _groups(used: DataFrame, sizes: np.ndarray, names: list[str], extra: list[di
     known = {field: numbers(used, c, where) for c, field in MICROSCOPE.items() if c in used.columns}
     premultiplied = (integers(used, "rlnCtfDataAreCtfPremultiplied", where) != 0
                      if "rlnCtfDataAreCtfPremultiplied" in used.columns else np.zeros(len(used), dtype=bool))
+    tilts = np.column_stack([numbers(used, c, where) if c in used.columns else np.zeros(len(used)) for c in TILT])
+    odd, even = (_coefficients(used, c, where) for c in (ODD, EVEN))
     if "voltage" in known and not (known["voltage"] > 0).all():
         raise InputError(f"{where} has rlnVoltage {known['voltage'].min():g}: give it in kV, such as 300")
     return tuple(Optics(float(sizes[i]), name=names[i], ctf_premultiplied=bool(premultiplied[i]), extra=extra[i],
+                        beam_tilt=(float(tilts[i, 0]), float(tilts[i, 1])), odd_zernike=odd[i], even_zernike=even[i],
                         **{field: float(values[i]) for field, values in known.items()}) for i in range(len(used)))
 
 
@@ -138,16 +141,25 @@ def _refuse_volumes(table: DataFrame, path: Path) -> None:
                          "give the STAR file of 2D particles")
 
 
-def aberrations(particles: Particles) -> list[str]:
-    """Columns of aberrations that were measured and are not zero: what images of these particles still hold."""
-    every = [*(optics.extra for optics in particles.optics), particles.extra]
-    return [column for column, none in ABERRATIONS.items()
-            if any(column in extra and not _none(extra[column], none) for extra in every)]
+def unapplied(particles: Particles) -> list[str]:
+    """Columns of aberrations that were measured, are not zero, and are not taken into account: anisotropic
+    magnification, and beam tilt of single particles beside that of their optics group."""
+    groups = [optics.extra for optics in particles.optics]
+    found = [column for column, none in MAGNIFICATION.items()
+             if any(float(extra.get(column, none)) != none for extra in groups)]
+    return found + [column for column in (*TILT, *MAGNIFICATION) if column in particles.extra and np.any(
+        np.asarray(particles.extra[column], dtype=np.float64) != MAGNIFICATION.get(column, 0.0))]
 
 
-def _none(values: object, neutral: str) -> bool:
-    """Whether all of some values say ``neutral``; a list, such as [0,0,0.1], that all its numbers are 0."""
-    if neutral == "[]":
-        return not any(float(n) for text in np.ravel(np.asarray(values, dtype=object))
-                       for n in str(text).strip("[]").split(",") if n.strip())
-    return bool(np.all(np.asarray(values, dtype=np.float64) == float(neutral)))
+def _coefficients(used: DataFrame, column: str, where: str) -> list[tuple[float, ...]]:
+    """Lists such as [0,0.1,-0.2] of each row, none where there is no such column."""
+    out = []
+    for row, text in enumerate(used[column] if column in used else [""] * len(used), start=1):
+        try:
+            out.append(tuple(float(value) for value in str(text).strip("[] ").split(",") if value.strip()))
+        except ValueError:
+            out.append((np.nan,))
+        if not np.isfinite(out[-1]).all():
+            raise InputError(f"{where}: row {row} has {column} {text}, which is no list of numbers such as [0,0.1]: "
+                             "correct it")
+    return out

@@ -26,7 +26,14 @@ class Optics:
     amplitude_contrast: float = 0.1
     name: str = "opticsGroup1"
     ctf_premultiplied: bool = False  # images were multiplied by their CTF already
+    beam_tilt: tuple[float, float] = (0.0, 0.0)  # mrad, along x and y
+    odd_zernike: tuple[float, ...] = ()  # radians, in RELION's order: see `cryoedu.microscope.aberrations`
+    even_zernike: tuple[float, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)  # further STAR columns, written back untouched
+
+    def __post_init__(self) -> None:
+        for name in ("beam_tilt", "odd_zernike", "even_zernike"):
+            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
 
 
 @dataclass(frozen=True)

@@ -213,6 +213,12 @@ def _optics_table(particles: Particles) -> DataFrame:
     table["rlnImageDimensionality"] = [2] * len(groups)
     if any(o.ctf_premultiplied for o in groups):
         table["rlnCtfDataAreCtfPremultiplied"] = [int(o.ctf_premultiplied) for o in groups]
+    for i, column in enumerate(optics_groups.TILT):
+        if any(any(o.beam_tilt) for o in groups):
+            table[column] = [o.beam_tilt[i] for o in groups]
+    for column, field in ((optics_groups.ODD, "odd_zernike"), (optics_groups.EVEN, "even_zernike")):
+        if any(any(getattr(o, field)) for o in groups):
+            table[column] = [f"[{','.join(map(repr, getattr(o, field)))}]" for o in groups]
     for column in dict.fromkeys(c for o in groups for c in o.extra if c not in table):
         table[column] = [o.extra.get(column, "nan") for o in groups]
     return as_table(table)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from cryoedu.errors import InputError
 from cryoedu.figures.fourier import resolution_axis
 from cryoedu.figures.page import Picture, describe, new_figure, show
-from cryoedu.microscope.ctf import ctf, ctf_image, wavelength
+from cryoedu.microscope.aberrations import wavelength
+from cryoedu.microscope.ctf import ctf, ctf_image
 from cryoedu.microscope.specimen import Specimen
 from cryoedu.particles.particles import CTFParameters, Optics
 from cryoedu.widgets.page import LiveWidget, cividis, module, raw

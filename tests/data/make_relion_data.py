@@ -175,6 +175,27 @@ def reconstruction() -> None:
         (HERE / f"{name}.star").write_text(run("relion_image_handler", "--i", one, "--fsc", two, "--angpix", PIXEL))
 
 
+def aberrated() -> None:
+    """What RELION makes of the same images when their optics group has beam tilt, odd and even aberrations.
+
+    They are far too large for a microscope, so that they are seen at 8 Å, and none of the images has them: whoever
+    corrects for them as RELION does gets the same wrong map. The odd coefficients 3 and 4 are 0: where there is a beam
+    tilt, RELION 3.1 puts its own in their place, and later versions add it to them.
+    """
+    head, tail = (WORK / "particles.star").read_text().split("data_particles")
+    columns = ["rlnBeamTiltX", "rlnBeamTiltY", "rlnOddZernike", "rlnEvenZernike"]
+    values = ["20 -10 [10,-20,300,0,0,-200] [0,20,0,30,1500,-1000,0,0,0]", "0 0 [0,0,0,0,0,0] [0,0,0,0,0,0,0,0,0]"]
+    lines = head.splitlines()
+    last = max(i for i, line in enumerate(lines) if line.startswith("_rln"))
+    lines[last + 1 : last + 1] = [f"_{column} #{i} " for i, column in enumerate(columns, 9)]
+    rows = [i for i, line in enumerate(lines) if "opticsGroup" in line and not line.startswith("_")]
+    for row, value in zip(rows, values, strict=True):
+        lines[row] = f"{lines[row].rstrip()} {value} "
+    (WORK / "aberrated.star").write_text("\n".join(lines) + "\n\ndata_particles" + tail)
+    run("relion_reconstruct", "--i", "aberrated.star", "--pad", 2, "--angpix", PIXEL, "--ctf", "--o", "aberrated.mrc")
+    keep("aberrated.star", "aberrated.mrc")
+
+
 def first_rows(name: str, rows: int) -> None:
     """Keep a STAR file with only the first rows of its particles."""
     head, tail = (WORK / name).read_text().split("data_particles")
@@ -225,6 +246,7 @@ if __name__ == "__main__":
         projections()
         ctf_images()
         reconstruction()
+        aberrated()
         refinements()
         old_style()
         (HERE / "commands.txt").write_text("\n".join(COMMANDS) + "\n")

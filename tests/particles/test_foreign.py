@@ -19,7 +19,7 @@ from cryoedu.inference.start import random_folds
 from cryoedu.microscope import read_map
 from cryoedu.particles import ImageStack, read_particles, write_particles
 from cryoedu.particles.normalisation import contrast, normalised
-from cryoedu.particles.optics import aberrations
+from cryoedu.particles.optics import unapplied
 from cryoedu.particles.particles import Particles
 
 BASE = ("rlnImageName", "rlnOpticsGroup")
@@ -185,14 +185,34 @@ def test_dark_particles_are_told_from_bright_ones(sign):
 
 
 @pytest.mark.parametrize(("column", "value", "told"), [
-    ("rlnMagMat00", "1.03", True), ("rlnMagMat00", "1.000000", False), ("rlnBeamTiltX", "0.3", True),
-    ("rlnBeamTiltX", "0", False), ("rlnOddZernike", "[0,0.0,-0.2]", True), ("rlnEvenZernike", "[0,0]", False),
-    ("rlnEvenZernike", "[]", False)])
-def test_aberrations_that_are_not_taken_into_account_are_told(make, star_31, column, value, told):
-    """They were read, written back and ignored, without a word."""
+    ("rlnMagMat00", "1.03", True), ("rlnMagMat01", "0.01", True), ("rlnMagMat00", "1.000000", False)])
+def test_a_magnification_that_is_not_taken_into_account_is_told(make, star_31, column, value, told):
+    """It was read, written back and ignored, without a word."""
     columns = ("rlnOpticsGroupName", "rlnOpticsGroup", "rlnImagePixelSize", column)
     particles = read_particles(make(star_31("1@a.mrcs 1\n", BASE, f"one 1 3.0 {value}\n", columns)))
-    assert aberrations(particles) == ([column] if told else [])
-    if column == "rlnBeamTiltX":  # RELION 3.0 has it with each particle
-        each = read_particles(make(star_31(f"1@a.mrcs 1 {value}\n", (*BASE, column))))
-        assert aberrations(each) == ([column] if told else [])
+    assert unapplied(particles) == ([column] if told else [])
+    each = read_particles(make(star_31("1@a.mrcs 1 0.5\n", (*BASE, "rlnBeamTiltX"))))
+    assert unapplied(each) == ["rlnBeamTiltX"]  # that of single particles, beside optics groups
+
+
+ABERRATED = ("rlnOpticsGroupName", "rlnOpticsGroup", "rlnImagePixelSize", "rlnBeamTiltX", "rlnBeamTiltY",
+             "rlnOddZernike", "rlnEvenZernike")
+
+
+def test_aberrations_are_read_and_written(tmp_path, make, star_31):
+    path = make(star_31("1@a.mrcs 1\n", BASE, "one 1 3.0 0.25 -0.5 [0,0.1,-2e-3] []\n", ABERRATED))
+    (optics,) = read_particles(path).optics
+    assert optics.beam_tilt == (0.25, -0.5) and optics.odd_zernike == (0, 0.1, -2e-3) and optics.even_zernike == ()
+    write_particles(read_particles(path), tmp_path / "q.star")
+    assert read_particles(tmp_path / "q.star").optics == (optics,)
+    with pytest.raises(InputError, match="no list of numbers"):
+        read_particles(make(star_31("1@a.mrcs 1\n", BASE, "one 1 3.0 0 0 [0,x] []\n", ABERRATED)))
+
+
+def test_beam_tilt_of_each_particle_makes_optics_groups(make):
+    """RELION 3.0 writes it so."""
+    columns = ["rlnImageName", "rlnImagePixelSize", "rlnBeamTiltX", "rlnBeamTiltY"]
+    head = "data_\n\nloop_\n" + "".join(f"_{c}\n" for c in columns)
+    particles = read_particles(make(head + "1@a.mrcs 3 0.1 0\n2@a.mrcs 3 0.2 0\n3@a.mrcs 3 0.1 0\n"))
+    assert [o.beam_tilt for o in particles.optics] == [(0.1, 0), (0.2, 0)]
+    assert particles.optics_group.tolist() == [0, 1, 0]
