@@ -17,9 +17,9 @@ from cryoedu.errors import InputError
 from cryoedu.inference.memory import room
 from cryoedu.inference.model import Floats
 from cryoedu.inference.spaces import FourierSpace
-from cryoedu.microscope.aberrations import phase_factor
+from cryoedu.microscope.aberrations import phase_factor, undistorted
 from cryoedu.microscope.ctf import ctf_components
-from cryoedu.particles.particles import Optics, Particles
+from cryoedu.particles.particles import ISOTROPIC, Optics, Particles
 from cryoedu.threads import in_threads, workers
 
 S = TypeVar("S")
@@ -183,9 +183,7 @@ def prepare(particles: Particles, rows: NDArray[np.int64], group: int, sigma2: F
 def prepared(particles: Particles, loaded: Loaded, group: int, sigma2: Floats, shifts: Floats, space: FourierSpace,
              xp: ModuleType) -> Block:
     """`prepare`, of particles that were loaded before."""
-    rows, x = loaded.rows, straightened(space.load(xp.asarray(loaded.images)), particles, group, space, xp)
-    if particles.shifts is not None:
-        x = space.recentred(x, -particles.shifts[rows])
+    rows, x = loaded.rows, columns_of(particles, loaded, group, space, xp)
     weight = xp.asarray(1.0 / sigma2, dtype=xp.float32)[None, ...]
     if loaded.ctf is None:
         power = absolute2(x, xp)
@@ -212,9 +210,19 @@ def prepared(particles: Particles, loaded: Loaded, group: int, sigma2: Floats, s
     return Block(rows, as_reals(space.shifted(b, -shifts), xp), c, total)
 
 
-def straightened(x: Array, particles: Particles, group: int, space: FourierSpace, xp: ModuleType) -> Array:
-    """Columns of images (N', J) without the odd aberrations of their optics group, if any are known."""
-    factor = _aberrations(particles.optics[group], space)
+def columns_of(particles: Particles, loaded: Loaded, group: int, space: FourierSpace, xp: ModuleType) -> Array:
+    """Columns (N', J) of loaded images, without their known shifts, and without the anisotropic magnification and odd
+    aberrations of their optics group, if any are known."""
+    optics, images = particles.optics[group], xp.asarray(loaded.images)
+    shifts = None if particles.shifts is None else -particles.shifts[loaded.rows]
+    if optics.magnification == ISOTROPIC or space.unknowns == 1:
+        x = space.load(images)
+    else:
+        x = undistorted(images, optics, space.parts)
+        shifts = None if shifts is None else shifts @ np.linalg.inv(optics.magnification)
+    if shifts is not None:
+        x = space.recentred(x, shifts)
+    factor = _aberrations(optics, space)
     return x if factor is None else x * xp.asarray(factor.conj())
 
 

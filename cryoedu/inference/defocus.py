@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from cryoedu.arrays import Array, attempt, library, to_numpy
 from cryoedu.errors import InputError
 from cryoedu.geometry.euler import euler_to_matrix
-from cryoedu.inference.blocks import CTF_FLOOR, absolute2, half_as_many, load, straightened
+from cryoedu.inference.blocks import CTF_FLOOR, absolute2, columns_of, half_as_many, load
 from cryoedu.inference.model import Floats, Model, check_model, signal_power
 from cryoedu.inference.scales import micrograph_groups
 from cryoedu.inference.spaces import FourierSpace
@@ -181,9 +181,7 @@ def _comparison(particles: Particles, model: Model, resolution: float | None,
     def compare(rows: NDArray[np.int64]) -> tuple[Array, Array, Array]:
         group = int(particles.optics_group[rows[0]])
         loaded = load(particles, rows, group, space)
-        x = straightened(space.load(xp.asarray(loaded.images)), particles, group, space, xp)
-        if particles.shifts is not None:
-            x = space.recentred(x, -particles.shifts[rows])
+        x = columns_of(particles, loaded, group, space, xp)
         a = extract_each(half, known[rows], rotations[rows], parts.kx, parts.ky, PADDING)
         if particles.scale is not None:
             a = a * xp.asarray(particles.scale[rows, None], dtype=xp.float32)

@@ -26,7 +26,7 @@ from cryoedu.inference.model import Floats, Iteration, Model, Posterior, check_m
 from cryoedu.inference.scales import scaled
 from cryoedu.inference.spaces import FourierSpace, RealSpace
 from cryoedu.inference.sums import SliceSums, VolumeSums
-from cryoedu.particles.particles import Particles
+from cryoedu.particles.particles import ISOTROPIC, Particles
 
 if TYPE_CHECKING:
     pass
@@ -161,7 +161,8 @@ def checked(particles: Particles, model: Model, search: Search | LocalSearch, sp
         raise InputError(f"space {space!r} is unknown: choose 'fourier' or 'real'")
     if space == "real" and particles.ctf is not None:
         raise InputError("real space has no CTF: use space='fourier', or particles without defocus columns")
-    if space == "real" and any(any((*o.beam_tilt, *o.odd_zernike)) for o in particles.optics):
+    if space == "real" and any(any((*o.beam_tilt, *o.odd_zernike)) or o.magnification != ISOTROPIC
+                               for o in particles.optics):
         raise InputError("real space has no aberrations: use space='fourier'")
     if isinstance(search, LocalSearch) and len(search.rotations) != len(particles):
         raise InputError(f"the local search is around {len(search.rotations)} poses, but there are {len(particles)} "

@@ -17,7 +17,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cryoedu.arrays import Array, namespace
 from cryoedu.geometry.fourier import Components
+from cryoedu.microscope.projection import PADDING, transform
+from cryoedu.microscope.slices import extract
 from cryoedu.particles.particles import Optics
 
 Floats = NDArray[np.float64]
@@ -51,6 +54,22 @@ def phase_factor(optics: Optics, parts: Components) -> NDArray[np.complex64] | N
         return None
     length = parts.box * optics.pixel_size
     return np.exp(1j * odd_phase(optics, parts.kx / length, parts.ky / length)).astype(np.complex64)
+
+
+def undistorted(images: Array, optics: Optics, parts: Components) -> Array:
+    """Components (N, J) of images (N, n, n) as they would be without the anisotropic magnification M of their optics
+    group: those at M⁻¹ u, read between the pixels of their padded transforms. Beyond the images' Nyquist they are 0.
+
+    So all else, slices, CTF and aberrations, is as without: they belong to the specimen's own frequencies.
+    """
+    xp, turned = namespace(images), np.eye(3)
+    turned[:2, :2] = np.linalg.inv(optics.magnification).T
+    where = np.linalg.inv(optics.magnification) @ np.stack([parts.kx, parts.ky])
+    inside = np.abs(where).max(axis=0) < parts.box // 2 - 1
+    found = extract(transform(images), turned[None], parts.kx[inside], parts.ky[inside], PADDING)[:, 0, :]
+    nothing = xp.zeros((images.shape[0], 1), dtype=found.dtype)
+    place = np.where(inside, np.cumsum(inside) - 1, inside.sum())
+    return xp.take(xp.concat([found, nothing], axis=1), xp.asarray(place), axis=1)
 
 
 def zernike(m: int, n: int, x: Floats, y: Floats) -> Floats:

@@ -21,7 +21,7 @@ from cryoedu.microscope.ctf import check_sampling, ctf_components
 from cryoedu.microscope.noise import Spectrum, add_noise, circle, noise_spectrum, signal_variance, white
 from cryoedu.microscope.projection import PADDING, transform
 from cryoedu.microscope.specimen import Specimen
-from cryoedu.particles.particles import CTFParameters, Optics, Particles
+from cryoedu.particles.particles import ISOTROPIC, CTFParameters, Optics, Particles
 
 BLOCK = 256  # images made at a time; part of what a seed means, because each block has its own random stream
 
@@ -74,6 +74,9 @@ def simulate(specimens: Specimen | Sequence[Specimen], count: int, *, seed: int,
     if optics.ctf_premultiplied:
         raise InputError(f"optics group {optics.name}: images are simulated as they leave the microscope, not "
                          "multiplied by their CTF: give optics without ctf_premultiplied")
+    if optics.magnification != ISOTROPIC:
+        raise InputError(f"optics group {optics.name}: images are simulated without anisotropic magnification: give "
+                         "optics without it")
     if count < 1 or (snr is not None and not 0 < snr < np.inf):
         raise InputError(f"count={count} particles at snr={snr}: both must be positive")
     for name, value in {"shift_sigma": shift_sigma, "astigmatism": astigmatism, "preferred": preferred}.items():

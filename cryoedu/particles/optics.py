@@ -9,7 +9,7 @@ import numpy as np
 
 from cryoedu.errors import InputError
 from cryoedu.files.star import integers, numbers
-from cryoedu.particles.particles import Optics, Particles
+from cryoedu.particles.particles import ISOTROPIC, Optics, Particles
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -19,9 +19,10 @@ MICROSCOPE = {"rlnVoltage": "voltage", "rlnSphericalAberration": "spherical_aber
 PIXEL_SIZES = ("rlnImagePixelSize", "rlnPixelSize")
 SAY = "say with --angpix how many Å a pixel of the images has"
 TILT, ODD, EVEN = ("rlnBeamTiltX", "rlnBeamTiltY"), "rlnOddZernike", "rlnEvenZernike"
-MAGNIFICATION = {"rlnMagMat00": 1.0, "rlnMagMat01": 0.0, "rlnMagMat10": 0.0, "rlnMagMat11": 1.0}  # and what says none
-COLUMNS = {*TILT, ODD, EVEN, *MICROSCOPE, *PIXEL_SIZES, "rlnDetectorPixelSize", "rlnMagnification", "rlnOpticsGroup",
-           "rlnOpticsGroupName", "rlnImageSize", "rlnImageDimensionality", "rlnCtfDataAreCtfPremultiplied"}
+MAGNIFICATION = ("rlnMagMat00", "rlnMagMat01", "rlnMagMat10", "rlnMagMat11")
+COLUMNS = {*TILT, ODD, EVEN, *MAGNIFICATION, *MICROSCOPE, *PIXEL_SIZES, "rlnDetectorPixelSize", "rlnMagnification",
+           "rlnOpticsGroup", "rlnOpticsGroupName", "rlnImageSize", "rlnImageDimensionality",
+           "rlnCtfDataAreCtfPremultiplied"}
 
 Groups = tuple[tuple[Optics, ...], np.ndarray, list[int]]
 
@@ -99,10 +100,13 @@ def _groups(used: DataFrame, sizes: np.ndarray, names: list[str], extra: list[di
                      if "rlnCtfDataAreCtfPremultiplied" in used.columns else np.zeros(len(used), dtype=bool))
     tilts = np.column_stack([numbers(used, c, where) if c in used.columns else np.zeros(len(used)) for c in TILT])
     odd, even = (_coefficients(used, c, where) for c in (ODD, EVEN))
+    stretched = np.column_stack([numbers(used, c, where) if c in used.columns else np.full(len(used), none)
+                                 for c, none in zip(MAGNIFICATION, np.ravel(ISOTROPIC))]).reshape(-1, 2, 2)
     if "voltage" in known and not (known["voltage"] > 0).all():
         raise InputError(f"{where} has rlnVoltage {known['voltage'].min():g}: give it in kV, such as 300")
     return tuple(Optics(float(sizes[i]), name=names[i], ctf_premultiplied=bool(premultiplied[i]), extra=extra[i],
                         beam_tilt=(float(tilts[i, 0]), float(tilts[i, 1])), odd_zernike=odd[i], even_zernike=even[i],
+                        magnification=stretched[i].tolist(),
                         **{field: float(values[i]) for field, values in known.items()}) for i in range(len(used)))
 
 
@@ -142,13 +146,9 @@ def _refuse_volumes(table: DataFrame, path: Path) -> None:
 
 
 def unapplied(particles: Particles) -> list[str]:
-    """Columns of aberrations that were measured, are not zero, and are not taken into account: anisotropic
-    magnification, and beam tilt of single particles beside that of their optics group."""
-    groups = [optics.extra for optics in particles.optics]
-    found = [column for column, none in MAGNIFICATION.items()
-             if any(float(extra.get(column, none)) != none for extra in groups)]
-    return found + [column for column in (*TILT, *MAGNIFICATION) if column in particles.extra and np.any(
-        np.asarray(particles.extra[column], dtype=np.float64) != MAGNIFICATION.get(column, 0.0))]
+    """Columns of aberrations that are not taken into account: those of single particles beside their optics group's."""
+    return [column for column in TILT
+            if column in particles.extra and np.any(np.asarray(particles.extra[column], dtype=np.float64) != 0)]
 
 
 def _coefficients(used: DataFrame, column: str, where: str) -> list[tuple[float, ...]]:

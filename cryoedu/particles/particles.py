@@ -15,6 +15,8 @@ import numpy as np
 from cryoedu.errors import InputError
 from cryoedu.files.images import Images, taken
 
+ISOTROPIC = ((1.0, 0.0), (0.0, 1.0))
+
 
 @dataclass(frozen=True)
 class Optics:
@@ -29,11 +31,16 @@ class Optics:
     beam_tilt: tuple[float, float] = (0.0, 0.0)  # mrad, along x and y
     odd_zernike: tuple[float, ...] = ()  # radians, in RELION's order: see `cryoedu.microscope.aberrations`
     even_zernike: tuple[float, ...] = ()
+    magnification: tuple[tuple[float, float], tuple[float, float]] = ISOTROPIC  # anisotropic: RELION's M
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)  # further STAR columns, written back untouched
 
     def __post_init__(self) -> None:
         for name in ("beam_tilt", "odd_zernike", "even_zernike"):
             object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
+        object.__setattr__(self, "magnification", tuple(tuple(map(float, row)) for row in self.magnification))
+        if not abs(np.linalg.det(self.magnification)) > 0.1:
+            raise InputError(f"optics group {self.name}: a magnification of {self.magnification} flattens the images: "
+                             "correct rlnMagMat00 to rlnMagMat11")
 
 
 @dataclass(frozen=True)

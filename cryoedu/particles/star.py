@@ -29,7 +29,7 @@ from cryoedu.particles.names import (
     parse_names,
     refuse_copies,
 )
-from cryoedu.particles.particles import CTFParameters, Particles
+from cryoedu.particles.particles import ISOTROPIC, CTFParameters, Particles
 from cryoedu.particles.resampling import ResampledImages, resample
 from cryoedu.particles.stack import ImageStack, UnreadImages
 
@@ -219,6 +219,9 @@ def _optics_table(particles: Particles) -> DataFrame:
     for column, field in ((optics_groups.ODD, "odd_zernike"), (optics_groups.EVEN, "even_zernike")):
         if any(any(getattr(o, field)) for o in groups):
             table[column] = [f"[{','.join(map(repr, getattr(o, field)))}]" for o in groups]
+    if any(o.magnification != ISOTROPIC for o in groups):
+        for i, column in enumerate(optics_groups.MAGNIFICATION):
+            table[column] = [o.magnification[i // 2][i % 2] for o in groups]
     for column in dict.fromkeys(c for o in groups for c in o.extra if c not in table):
         table[column] = [o.extra.get(column, "nan") for o in groups]
     return as_table(table)

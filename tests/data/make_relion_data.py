@@ -176,15 +176,17 @@ def reconstruction() -> None:
 
 
 def aberrated() -> None:
-    """What RELION makes of the same images when their optics group has beam tilt, odd and even aberrations.
+    """What RELION makes of the same images when their optics group has aberrations.
 
     They are far too large for a microscope, so that they are seen at 8 Å, and none of the images has them: whoever
     corrects for them as RELION does gets the same wrong map. The odd coefficients 3 and 4 are 0: where there is a beam
     tilt, RELION 3.1 puts its own in their place, and later versions add it to them.
     """
     head, tail = (WORK / "particles.star").read_text().split("data_particles")
-    columns = ["rlnBeamTiltX", "rlnBeamTiltY", "rlnOddZernike", "rlnEvenZernike"]
-    values = ["20 -10 [10,-20,300,0,0,-200] [0,20,0,30,1500,-1000,0,0,0]", "0 0 [0,0,0,0,0,0] [0,0,0,0,0,0,0,0,0]"]
+    columns = ["rlnBeamTiltX", "rlnBeamTiltY", "rlnOddZernike", "rlnEvenZernike",
+               *(f"rlnMagMat{i}" for i in ("00", "01", "10", "11"))]
+    values = ["20 -10 [10,-20,300,0,0,-200] [0,20,0,30,300,-250,0,0,0] 1.04 0.02 -0.01 0.97",
+              "0 0 [0,0,0,0,0,0] [0,0,0,0,0,0,0,0,0] 1 0 0 1"]
     lines = head.splitlines()
     last = max(i for i, line in enumerate(lines) if line.startswith("_rln"))
     lines[last + 1 : last + 1] = [f"_{column} #{i} " for i, column in enumerate(columns, 9)]

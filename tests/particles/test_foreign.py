@@ -184,29 +184,26 @@ def test_dark_particles_are_told_from_bright_ones(sign):
     assert abs(contrast(Particles.of(rng.normal(size=(100, 32, 32)), 3.0))) < 5
 
 
-@pytest.mark.parametrize(("column", "value", "told"), [
-    ("rlnMagMat00", "1.03", True), ("rlnMagMat01", "0.01", True), ("rlnMagMat00", "1.000000", False)])
-def test_a_magnification_that_is_not_taken_into_account_is_told(make, star_31, column, value, told):
+def test_a_beam_tilt_that_is_not_taken_into_account_is_told(make, star_31):
     """It was read, written back and ignored, without a word."""
-    columns = ("rlnOpticsGroupName", "rlnOpticsGroup", "rlnImagePixelSize", column)
-    particles = read_particles(make(star_31("1@a.mrcs 1\n", BASE, f"one 1 3.0 {value}\n", columns)))
-    assert unapplied(particles) == ([column] if told else [])
-    each = read_particles(make(star_31("1@a.mrcs 1 0.5\n", (*BASE, "rlnBeamTiltX"))))
-    assert unapplied(each) == ["rlnBeamTiltX"]  # that of single particles, beside optics groups
+    for value, told in (("0.5", ["rlnBeamTiltX"]), ("0.000", [])):
+        each = read_particles(make(star_31(f"1@a.mrcs 1 {value}\n", (*BASE, "rlnBeamTiltX"))))
+        assert unapplied(each) == told  # that of single particles, beside optics groups
 
 
 ABERRATED = ("rlnOpticsGroupName", "rlnOpticsGroup", "rlnImagePixelSize", "rlnBeamTiltX", "rlnBeamTiltY",
-             "rlnOddZernike", "rlnEvenZernike")
+             "rlnOddZernike", "rlnEvenZernike", "rlnMagMat00", "rlnMagMat01", "rlnMagMat10", "rlnMagMat11")
 
 
 def test_aberrations_are_read_and_written(tmp_path, make, star_31):
-    path = make(star_31("1@a.mrcs 1\n", BASE, "one 1 3.0 0.25 -0.5 [0,0.1,-2e-3] []\n", ABERRATED))
+    path = make(star_31("1@a.mrcs 1\n", BASE, "one 1 3.0 0.25 -0.5 [0,0.1,-2e-3] [] 1.01 0 0.02 1\n", ABERRATED))
     (optics,) = read_particles(path).optics
     assert optics.beam_tilt == (0.25, -0.5) and optics.odd_zernike == (0, 0.1, -2e-3) and optics.even_zernike == ()
+    assert optics.magnification == ((1.01, 0), (0.02, 1))
     write_particles(read_particles(path), tmp_path / "q.star")
     assert read_particles(tmp_path / "q.star").optics == (optics,)
     with pytest.raises(InputError, match="no list of numbers"):
-        read_particles(make(star_31("1@a.mrcs 1\n", BASE, "one 1 3.0 0 0 [0,x] []\n", ABERRATED)))
+        read_particles(make(star_31("1@a.mrcs 1\n", BASE, "one 1 3.0 0 0 [0,x] [] 1 0 0 1\n", ABERRATED)))
 
 
 def test_beam_tilt_of_each_particle_makes_optics_groups(make):

@@ -109,12 +109,12 @@ def test_optics_groups_need_not_count_from_one(make, star_31):
 def test_further_columns_of_optics_groups_come_back(tmp_path, make, star_31):
     """Beam tilt and MTF are the user's knowledge: a tool in between must not lose them."""
     columns = ("rlnOpticsGroupName", "rlnOpticsGroup", "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast",
-               "rlnImagePixelSize", "rlnBeamTiltX", "rlnMtfFileName", "rlnMagMat00")
-    particles = read_particles(make(star_31(optics="one 1 300 2.7 0.1 3 0.25 mtf.star 1.01\n",
+               "rlnImagePixelSize", "rlnBeamTiltX", "rlnMtfFileName", "rlnDetectorKind")
+    particles = read_particles(make(star_31(optics="one 1 300 2.7 0.1 3 0.25 mtf.star K3\n",
                                                       optics_columns=columns)))
     write_particles(particles, tmp_path / "q.star")
     again = read_tables(tmp_path / "q.star")["optics"]
-    assert again["rlnBeamTiltX"].tolist() == ["0.25"] and again["rlnMagMat00"].tolist() == ["1.01"]
+    assert again["rlnBeamTiltX"].tolist() == ["0.25"] and again["rlnDetectorKind"].tolist() == ["K3"]
     assert again["rlnMtfFileName"].tolist() == ["mtf.star"]
     assert read_particles(tmp_path / "q.star").optics == particles.optics
     assert hash(particles.optics[0])
