@@ -88,6 +88,9 @@ def parse_header(raw: bytes, path: Path, size: int, changed: int) -> Header:
         raise InputError(f"{path} is empty: copy or make it again")
     if raw[:2] == b"\x1f\x8b" or raw[:3] == b"BZh":
         raise InputError(f"{path} is compressed: unpack it first, for example with gunzip or bunzip2")
+    if raw[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        raise InputError(f"{path} is a TIFF or EER file, of movie frames or of a micrograph, and only MRC files are "
+                         "read: average its frames (motion correction does), or convert it with IMOD's tif2mrc")
     if len(raw) < HEADER_BYTES:
         raise InputError(f"{path} has only {len(raw)} bytes, too few for the header of an MRC file: "
                          "copy or make it again")

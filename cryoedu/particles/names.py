@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ def locate(name: str, path: Path) -> Path:
     """The file ``name`` that the STAR file ``path`` means, or where it should have been."""
     folder = path.resolve().parent
     for base in (folder, *folder.parents, Path.cwd()):
-        if (base / name).is_file():
+        if os.path.isfile(base / name):  # False for what may not be looked at
             return (base / name).resolve()
     return folder / name
 
@@ -91,7 +92,7 @@ def open_stacks(names: ImageNames, path: Path) -> list[Header]:
 
     headers = []
     for number, file in enumerate(tqdm(names.files, desc="opening stacks", unit="file", delay=2, leave=False)):
-        if not file.is_file():
+        if not os.path.isfile(file):
             raise InputError(f"{path}: row {names.first_row(number)} names the stack {names.written[number]}, which is "
                              f"neither in {path.resolve().parent}, nor in a folder above it, nor in the working "
                              "folder: put it there or correct the name")

@@ -213,3 +213,26 @@ def test_beam_tilt_of_each_particle_makes_optics_groups(make):
     particles = read_particles(make(head + "1@a.mrcs 3 0.1 0\n2@a.mrcs 3 0.2 0\n3@a.mrcs 3 0.1 0\n"))
     assert [o.beam_tilt for o in particles.optics] == [(0.1, 0), (0.2, 0)]
     assert particles.optics_group.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("magic", [b"II*\0", b"MM\0*", b"II+\0"])
+def test_movies_and_micrographs_in_tiff_are_refused_kindly(tmp_path, magic):
+    (tmp_path / "movie.eer").write_bytes(magic + bytes(2000))
+    with pytest.raises(InputError, match="is a TIFF or EER file"):
+        read_map(tmp_path / "movie.eer")
+
+
+def test_a_stack_that_may_not_be_read_is_told_in_a_sentence(monkeypatch, make, star_31):
+    """Of another user, or in a folder that may not be entered: a traceback until now."""
+    import builtins
+
+    path, whole = make(star_31()), builtins.open
+
+    def forbidden(file, *rest, **options):
+        if str(file).endswith(".mrcs"):
+            raise PermissionError(13, "Permission denied", str(file))
+        return whole(file, *rest, **options)
+
+    monkeypatch.setattr(builtins, "open", forbidden)
+    with pytest.raises(InputError, match=r"a\.mrcs.*permission"):
+        read_particles(path)
