@@ -9,6 +9,7 @@ import numpy as np
 
 from cryoedu.errors import InputError
 from cryoedu.files.star import integers, numbers
+from cryoedu.particles.cs import IGNORED
 from cryoedu.particles.particles import ISOTROPIC, Optics, Particles
 
 if TYPE_CHECKING:
@@ -146,9 +147,11 @@ def _refuse_volumes(table: DataFrame, path: Path) -> None:
 
 
 def unapplied(particles: Particles) -> list[str]:
-    """Columns of aberrations that are not taken into account: those of single particles beside their optics group's."""
-    return [column for column in TILT
-            if column in particles.extra and np.any(np.asarray(particles.extra[column], dtype=np.float64) != 0)]
+    """Columns of aberrations that are not taken into account: beam tilts of single particles beside those of their
+    optics groups, and what cryoSPARC has in its own units."""
+    tilts = [column for column in TILT
+             if column in particles.extra and np.any(np.asarray(particles.extra[column], dtype=np.float64) != 0)]
+    return tilts + [column for column in IGNORED.values() if column in particles.extra]
 
 
 def _coefficients(used: DataFrame, column: str, where: str) -> list[tuple[float, ...]]:

@@ -21,6 +21,7 @@ from cryoedu.files.mrc import Header, stream_stack
 from cryoedu.files.star import as_table, integers, numbers, read_tables, write_tables
 from cryoedu.files.writing import replace_when_done
 from cryoedu.particles import optics as optics_groups
+from cryoedu.particles.cs import read_cs
 from cryoedu.particles.names import (
     ImageNames,
     compare_with_optics,
@@ -47,7 +48,8 @@ COLUMNS = {*CTF, *ANGLES, *ORIGINS, *ORIGINS_PIXELS, "rlnImageName", "rlnOpticsG
 
 def read_particles(path: str | os.PathLike[str], *, images: bool = True, pixel_size: float | None = None,
                    resample_to: float | None = None) -> Particles:
-    """The particles of a RELION STAR file (3.0 or 3.1), their images on disk until they are asked for.
+    """The particles of a RELION STAR file (3.0 or 3.1), or of cryoSPARC's .cs file, their images on disk until they are
+    asked for.
 
     images: False reads names and columns only; the stacks need not be there.
     pixel_size: Å that a pixel of the images has, whatever the files say of it.
@@ -58,6 +60,14 @@ def read_particles(path: str | os.PathLike[str], *, images: bool = True, pixel_s
     Raises InputError, with the file, the row (from 1) and the value, for whatever is missing or contradicts itself.
     """
     path = Path(path)
+    if path.suffix.lower() == ".cs":
+        particles, names, boxes = read_cs(path, pixel_size=pixel_size)
+        headers = open_stacks(names, path) if images else []
+        if not images:
+            return particles
+        compare_with_optics(headers, names, particles.optics_group, particles.optics, boxes, path,
+                            sizes_too=pixel_size is None)
+        return _with_images(particles, headers, names, resample_to)
     tables = read_tables(path)
     table = _particle_table(tables, path)
     _refuse_tilt_series(tables, path)
