@@ -25,7 +25,7 @@ import peak_share
 
 from cryoedu.arrays import cupy_problem, library
 from cryoedu.datasets import load
-from cryoedu.geometry.grids import search_2d, search_3d
+from cryoedu.geometry.grids import LocalSearch, Search, local_search, search_2d, search_3d
 from cryoedu.inference import refine, start_model
 from cryoedu.inference.adaptive import Adaptive
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
@@ -36,24 +36,30 @@ from cryoedu.microscope.noise import coloured
 
 TABLE = Path(__file__).with_suffix(".md")
 BOX, PIXEL, RADII, TO_REACH = 32, 10.0, [9], 60
-KINDS: dict[str, tuple[int, dict[str, Any]]] = {  # dimensions and options of one iteration
+KINDS: dict[str, tuple[int, dict[str, Any]]] = {  # dimensions and options of one iteration; around: degrees
     "2D": (2, {}), "2D, real space": (2, {"space": "real"}),
     "2D, maxCC": (2, {"assignment": MAXIMUM_CROSS_CORRELATION}),
     "3D": (3, {}), "3D, with the prior": (3, {"tau2_fudge": 4.0}), "3D, adaptive": (3, {"adaptive": Adaptive()}),
+    "3D, local": (3, {"around": 9.0}),
 }
 
 
 def iteration(kind: str, count: int, array_library: str) -> Iteration:
     """One iteration of a kind on ``count`` simulated images."""
-    ndim, options = KINDS[kind]
+    ndim, options = KINDS[kind][0], dict(KINDS[kind][1])
     in_fourier_space = options.get("space", "fourier") == "fourier"  # real space has no CTF
     states = [load(name, box=BOX, pixel_size=PIXEL) for name in ("ribosome-80S", "ribosome-large-subunit")]
     made = simulate(states, count, seed=1, noise=coloured, defocus=(10_000, 20_000) if in_fourier_space else None,
                     progress=False)
     maps = np.stack([state.density if ndim == 3 else state.density.sum(axis=0) for state in states])
     model = start_model(made.particles, maps, space=options.get("space", "fourier"))
-    search = (search_3d(1, shift_range=PIXEL, shift_step=PIXEL) if ndim == 3 else
-              search_2d(10, shift_range=PIXEL, shift_step=PIXEL))
+    search: Search | LocalSearch
+    if around := options.pop("around", 0.0):
+        search = local_search(made.truth.angles, made.truth.shifts, angular_range=around, angular_step=around / 3,
+                              shift_range=PIXEL, shift_step=PIXEL)
+    else:
+        search = (search_3d(1, shift_range=PIXEL, shift_step=PIXEL) if ndim == 3 else
+                  search_2d(10, shift_range=PIXEL, shift_step=PIXEL))
     radii = RADII if in_fourier_space else None
     return next(refine(made.particles, model, search, iterations=1, radii=radii, array_library=array_library,
                        **options))

@@ -179,9 +179,12 @@ def _in_loops(b: Array, c: Array, half: Array, rotations: Floats, places: Floats
         b, np.ascontiguousarray(c), -places / space.pixel_size, of_classes, of_shifts, rotations, as_reals(half, np),
         parts.kx.astype(np.float64), parts.ky.astype(np.float64), space.box, PADDING, LEFT_OUT, numerators,
         denominators, which)
-    every = rotations.reshape(-1, 3, 3)
-    slices = [(k, as_columns(numerators[k, :size].copy(), space, np), denominators[k, :size].copy(),
-               every[which[k, :size]]) for k, size in enumerate(sizes)]  # copies, so that the rest does not wait too
+    every, slices = rotations.reshape(-1, 3, 3), []
+    for k, size in enumerate(sizes):
+        lot = numerators[k, :size], denominators[k, :size]
+        if 2 * sum(sizes) < which.size:  # or all that was not filled would wait with them to be inserted
+            lot = lot[0].copy(), lot[1].copy()
+        slices.append((k, as_columns(lot[0], space, np), lot[1], every[which[k, :size]]))
     overlap, energy = (x.reshape(count, columns, 2).sum(axis=2) for x in (overlap, energy))
     return _Weighed(evidence, best, largest, of_classes, of_shifts, overlap, energy, slices)
 
