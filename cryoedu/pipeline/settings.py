@@ -11,7 +11,9 @@ from typing import Annotated, Literal
 
 import typer
 
-Star = Annotated[Path, typer.Argument(help="particles: a STAR file of RELION, or a .cs file of cryoSPARC", show_default=False)]
+Star = Annotated[
+    Path, typer.Argument(help="particles: a STAR file of RELION, or a .cs file of cryoSPARC", show_default=False)
+]
 Output = Annotated[Path, typer.Option("--o", "-o", "--project", help="folder for the results", show_default=False)]
 Iterations = Annotated[int, typer.Option("--iter", min=1, help="number of iterations")]
 Fudge = Annotated[
