@@ -32,8 +32,22 @@ def run_job(
     known = None if truth is None else truth_of(truth, particles)
     maps = [reference_of(path, particles) for path in truth_maps or []]
     last = run_to_end(job, particles, folder, iterations)
+    if last is not None:
+        typer.echo(resolution_of_classes(last))
     if last is not None and known is not None:
         typer.echo(compare(last.posterior, particles, known, maps, symmetry=symmetry))
+
+
+def resolution_of_classes(last: Iteration) -> str:
+    """How far each map of the last iteration is resolved, in words."""
+    from cryoedu.inference.model import resolution_of
+
+    if last.resolved_by_class is None:
+        return ("resolution: not measured, as nothing was left out that could tell it (poses or maps were given, or all "
+                "shells used from the start)")
+    said = ", ".join(f"{resolution_of(shell, last.model.box, last.model.pixel_size):.1f} Å"
+                     for shell in last.resolved_by_class)
+    return f"resolution that components confirm which nothing was compared with (FSC 0.5 with the truth): {said}"
 
 
 def against_truth(density: Any, truth: Any, pixel_size: float) -> str:
