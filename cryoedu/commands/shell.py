@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from cryoedu.inference.model import Iteration
     from cryoedu.runs.folder import RunFolder
 
+MOST_SAID = 10  # classes of which each is told
+
 
 def run_job(
     job: Any,
@@ -43,11 +45,14 @@ def resolution_of_classes(last: Iteration) -> str:
     from cryoedu.inference.model import resolution_of
 
     if last.resolved_by_class is None:
-        return ("resolution: not measured, as nothing was left out that could tell it (poses or maps were given, or all "
-                "shells used from the start)")
-    said = ", ".join(f"{resolution_of(shell, last.model.box, last.model.pixel_size):.1f} Å"
-                     for shell in last.resolved_by_class)
-    return f"resolution that components confirm which nothing was compared with (FSC 0.5 with the truth): {said}"
+        return ("resolution: not measured, as nothing was left out that could tell it (poses or maps were given, or "
+                "all shells used from the start)")
+    shared = int(last.state.get("shared", 0))
+    said = [f"{resolution_of(shell, last.model.box, last.model.pixel_size):.1f} Å"
+            + (" (the start's)" if shell <= shared else "") for shell in last.resolved_by_class]
+    finest = f"{len(said)} classes, the finest to {said[int(last.resolved_by_class.argmax())]}"
+    return ("resolution by components that nothing was compared with (FSC 0.5 with the truth): "
+            + (", ".join(said) if len(said) <= MOST_SAID else finest))
 
 
 def against_truth(density: Any, truth: Any, pixel_size: float) -> str:

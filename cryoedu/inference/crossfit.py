@@ -42,7 +42,7 @@ from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
 from cryoedu.inference.cluster import looking
 from cryoedu.inference.em import seeds_from_subsets
 from cryoedu.inference.expectation import Sums, Tick
-from cryoedu.inference.free import check_free, free_share, measured, seeded_to
+from cryoedu.inference.free import check_free, free_share, measured, seeded_to, shared_of
 from cryoedu.inference.gridsums import GridSums
 from cryoedu.inference.loop import (
     Stage,
@@ -88,15 +88,15 @@ def cross_fit(particles: Particles, model: Model, search: Search | LocalSearch, 
     model = checked(particles, model if after is None else after.model, search, "fourier", fixed, start=after is None)
     model = symmetric(model, search, symmetry) if after is None else model
     radii = checked_radii(settings.radii, particles.box)
-    free = free_share(settings.free, after)
-    model = check_free(free, "fourier", False, radii[0], model, start=after is None)
+    free, shared = free_share(settings.free, after), shared_of(settings, particles.box)
+    model = check_free(free, "fourier", False, shared, model, start=after is None)
     mask_of = settings.mask if callable(settings.mask) else _always(settings.mask, model)
     order = np.random.default_rng([seed, 1]).permutation(len(particles))
     rows = [np.sort(part) for part in np.array_split(order, folds)]
 
     def schedule(number: int, state: State) -> Stage:
         grid = turned_grid(search, settings.perturb_seed, number, symmetry)
-        return Stage(number, grid, turn_of(radii, number), settings.adaptive, free=free, shared=radii[0])
+        return Stage(number, grid, turn_of(radii, number), settings.adaptive, free=free, shared=shared)
 
     def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], at: Stage,
                space: FourierSpace, state: State) -> Update:

@@ -23,7 +23,7 @@ from cryoedu.geometry.masks import check_mask
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
 from cryoedu.inference.cluster import looking
 from cryoedu.inference.expectation import Sums, Tick
-from cryoedu.inference.free import check_free, free_share, measured, seeded_to
+from cryoedu.inference.free import check_free, free_share, measured, seeded_to, shared_of
 from cryoedu.inference.gridsums import GridSums
 from cryoedu.inference.loop import (
     Stage,
@@ -74,8 +74,8 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, set
         micrograph_groups(particles)  # refuses particles without
     mask = None if settings.mask is None else check_mask(settings.mask, model.maps.shape[1:])
     radii = checked_radii(settings.radii, particles.box)
-    free = free_share(settings.free, after)
-    model = check_free(free, settings.space, "maps" in fixed, radii[0], model, start=first == 1)
+    free, shared = free_share(settings.free, after), shared_of(settings, particles.box)
+    model = check_free(free, settings.space, "maps" in fixed, shared, model, start=first == 1)
     if settings.space != "fourier" and (adaptive is not None or isinstance(search, LocalSearch)):
         raise InputError("an adaptive search, or a local one, works in Fourier space: use space='fourier', or a whole "
                          "grid")
@@ -85,7 +85,7 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, set
 
     def stage(number: int, state: State) -> Stage:
         grid = turned_grid(search, settings.perturb_seed, number, symmetry)
-        return Stage(number, grid, turn_of(radii, number), adaptive, settings.scale, free=free, shared=radii[0])
+        return Stage(number, grid, turn_of(radii, number), adaptive, settings.scale, free=free, shared=shared)
 
     def update(found: Sequence[Sums | GridSums], posterior: Posterior, models: Sequence[Model], at: Stage,
                where: FourierSpace, state: State) -> Update:

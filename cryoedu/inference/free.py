@@ -13,7 +13,7 @@ S / (S + N), the square of the FSC with the truth; if a prior has filtered the m
 numerator is a sum of independent numbers with the variance of the denominator, whatever the images were aligned to: at
 `SURE` standard deviations it happens to 2 shells in 100. So a shell counts if FSC² is a quarter, which is an FSC of 0.5
 with the truth (0.143 between halves), and that is not by chance, and so for all shells before it. The claim begins at
-the shells of the first iteration, which are compared as wholes.
+the shells that the start knows, which are compared as wholes.
 
 It is cross-validation by Fourier components (Shaikh et al. 2003, J Struct Biol 142:301), as the free R of
 crystallography (Brünger 1992, Nature 355:472). Poses that come from elsewhere may know all of the images: then nothing
@@ -50,10 +50,16 @@ def free_share(free: float, after: After | None) -> float:
     return free if after is None or "resolved_by_class" in after.state else 0.0
 
 
+def shared_of(settings: EM | CrossFit, box: int) -> int:
+    """The shells that are compared as wholes."""
+    first = checked_radii(settings.radii, box)[0]
+    return first if settings.shared is None else min(settings.shared, first)
+
+
 def seeded_to(resolution: float, settings: EM | CrossFit, particles: Particles) -> float:
     """Å of the shells that seeds may be made from: ``resolution``, or those that are compared as wholes if fewer."""
-    radius = checked_radii(settings.radii, particles.box)[0]
-    return max(resolution, resolution_of(radius, particles.box, particles.pixel_size)) if settings.free else resolution
+    shell = shared_of(settings, particles.box)
+    return max(resolution, resolution_of(shell, particles.box, particles.pixel_size)) if settings.free else resolution
 
 
 def check_free(free: float, space: str, fixed: bool, shared: int, model: Model, *, start: bool) -> Model:
@@ -79,8 +85,9 @@ def check_free(free: float, space: str, fixed: bool, shared: int, model: Model, 
 
 def measured(particles: Particles, posterior: Posterior, model: Model, filtered: Floats, space: FourierSpace,
          xp: ModuleType) -> dict[str, NDArray[np.float64]]:
-    """What the free components say of the maps that a maximisation has made: (K,) ``resolved_by_class`` and
-    (K, n//2 + 1) ``free_fsc2``, the square of the FSC with the truth; nothing if none are free.
+    """What the free components say of the maps that a maximisation has made: (K,) ``resolved_by_class``, which begins
+    at the shell ``shared``, and (K, n//2 + 1) ``free_fsc2``, the square of the FSC with the truth; nothing if none are
+    free.
 
     posterior: of the expectation before it.  filtered: (K, n//2 + 1) by what the prior has multiplied the maps.
     """
@@ -88,7 +95,8 @@ def measured(particles: Particles, posterior: Posterior, model: Model, filtered:
         return {}
     overlap, energy = compared(particles, posterior, model, space, xp)
     fsc2 = filtered * overlap / np.maximum(energy, 1e-30)
-    return {"resolved_by_class": resolved(overlap, energy, fsc2, space), "free_fsc2": fsc2}
+    return {"resolved_by_class": resolved(overlap, energy, fsc2, space), "free_fsc2": fsc2,
+            "shared": np.asarray(float(space.shared))}
 
 
 def resolved(overlap: Floats, energy: Floats, fsc2: Floats, space: FourierSpace) -> NDArray[np.float64]:
