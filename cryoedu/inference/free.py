@@ -2,7 +2,7 @@
 
 Images of noise align to whatever they are compared with, and their average shows it. Its signal-to-noise ratio, which
 comes from the images that were aligned, is that of a signal: 300 images of noise of 64 pixels in ten classes have an
-SSNR above 1 up to two thirds of Nyquist. There is no second half here to ask. But an image need not be compared as a
+SSNR above 1 up to shell 14, where the start had 3. There is no second half here to ask. But an image need not be compared as a
 whole. A share of its components is left out in all of a run: they are not scored, nor are they in a map that others are
 scored against. What maps predict of them is compared with them afterwards,
 
@@ -117,22 +117,22 @@ def compared(particles: Particles, posterior: Posterior, model: Model, space: Fo
     overlap, energy = np.zeros((2, model.classes, bins))
     if not len(parts):
         return overlap, energy
-    half = transform(xp.asarray(model.maps), most=reach(components(space.box, space.radius)))
-    rotations = euler_to_matrix(posterior.angles)
+    most, rotations = reach(components(space.box, space.radius)), euler_to_matrix(posterior.angles)
     size = max(BLOCK // space.box**2, 1)
 
     def by_shell(columns: Array) -> Floats:
         total = to_numpy(xp.sum(columns, axis=0)).astype(np.float64)
         return np.bincount(parts.shell, total, bins).astype(np.float64)
 
-    for group in range(len(particles.optics)):
-        for k in range(model.classes):
+    for k in range(model.classes):
+        half = transform(xp.asarray(model.maps[k : k + 1]), most=most)
+        for group in range(len(particles.optics)):
             mine = np.flatnonzero((particles.optics_group == group) & (posterior.classes == k))
             for first in range(0, len(mine), size):
                 rows = mine[first : first + size]
                 block = prepare(particles, rows, group, model.sigma2[group, free.bins], np.zeros((1, 2)), free, xp)
                 x = free.recentred(as_columns(block.b[:, 0, :], free, xp), -posterior.shifts[rows])
-                a = extract(half[k : k + 1, ...], rotations[rows], parts.kx, parts.ky, PADDING)[0, ...]
+                a = extract(half, rotations[rows], parts.kx, parts.ky, PADDING)[0, ...]
                 overlap[k] += by_shell(xp.real(x) * xp.real(a) + xp.imag(x) * xp.imag(a))
                 energy[k] += by_shell(absolute2(a, xp) * block.c)
     return overlap, energy

@@ -88,7 +88,8 @@ class Iteration:
 
     number: from 1.  radius: shells used.  resolution: Å of the outermost shell used.
     log_likelihood: Σ_i log P(X_i | model before), over the components used.
-    ssnr: (K, n//2 + 1) signal-to-noise ratio of each map, per shell (data weight against prior weight).
+    ssnr: (K, n//2 + 1) signal-to-noise ratio of each map, per shell (data weight against prior weight); it is that of
+        what was aligned, noise or not, and no resolution.
     seconds: wall time of each step.
     parts: where the particles are kept in parts with a model each, the models after; `model` is then that of them all.
     state: further arrays, by name, that the next iteration looks back to.
