@@ -129,14 +129,14 @@ def claims_of_signal() -> Iterator[str]:
         for free in (0.0, None):
             *_, last = classified(made.particles, maps[0].density, kind, 2, ML, 20, free, seed)
             there = []
-            for found in last.model.maps:
-                curves = [fsc(found, m.density * mask)[1:12] for m in maps]
+            for density in last.model.maps:
+                curves = [fsc(density, m.density * mask)[1:12] for m in maps]
                 there.append(int(np.argmax(np.append(curves[int(np.argmax(np.sum(curves, axis=1)))], 0) < 0.5)))
             right = np.mean(last.posterior.classes == made.truth.classes)
             said = "none" if last.resolved_by_class is None else " and ".join(map(str, last.resolved_by_class))
             left_out = "none" if free == 0 else f"{100 * FREE[3]:.0f} %"
-            yield (f"| `{kind}` | {seed} | {left_out} | {max(right, 1 - right):.3f} | {' and '.join(map(str, there))} | "
-                   f"{said} |")
+            found = " and ".join(map(str, there))
+            yield f"| `{kind}` | {seed} | {left_out} | {max(right, 1 - right):.3f} | {found} | {said} |"
 
 
 def carried(count: int, box: int) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 Images of noise align to whatever they are compared with, and their average shows it. Its signal-to-noise ratio, which
 comes from the images that were aligned, is that of a signal: 300 images of noise of 64 pixels in ten classes have an
-SSNR above 1 up to shell 14, where the start had 3. There is no second half here to ask. But an image need not be compared as a
-whole. A share of its components is left out in all of a run: they are not scored, nor are they in a map that others are
-scored against. What maps predict of them is compared with them afterwards,
+SSNR above 1 up to shell 14, where the start had 3. There is no second half here to ask. But an image need not be
+compared as a whole. A share of its components is left out in all of a run: they are not scored, nor are they in a map
+that others are scored against. What maps predict of them is compared with them afterwards,
 
     gain_l = Σ Re X* CTF A / σ²  /  Σ |CTF A|² / σ²        over the free components of shell l
 
