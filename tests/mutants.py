@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 GOLD, LOOP = "tests/inference/test_gold.py", "tests/inference/test_loop.py"
 RESOLVED, NOISE = "tests/validation/test_resolved.py", "tests/inference/test_noise.py"
+FREE = "tests/inference/test_free.py"
 ADAPTIVE, INITIAL = "tests/inference/test_adaptive.py", "tests/inference/test_gradient_descent.py"
 
 
@@ -66,6 +67,25 @@ MUTANTS = [
            "plain = [_unfiltered(e, space, xp) for e in equations]",
            "plain = [solve(space, e, weak_prior(e.weight), xp.asarray(models[0].maps), 3) for e in equations]",
            (GOLD, "images_alone")),
+    Mutant("free components: compared too", "inference/spaces.py", "[0] if self.free else", "[0] if self.free < 0 else",
+           (FREE, "nothing_is_made")),
+    Mutant("free components: in the averages that a run begins with", "inference/free.py", "kept.astype(np.float64)",
+           "np.ones(len(kept))", (FREE, "nothing_is_made")),
+    Mutant("free components: in the seeds", "inference/free.py", "max(resolution, resolution_of(",
+           "min(resolution, resolution_of(", (FREE, "seeds_know")),
+    Mutant("free components: chance counts", "inference/free.py", "(overlap >= SURE * np.sqrt(energy))",
+           "(overlap >= 0 * np.sqrt(energy))", (FREE, "there_and_not_by_chance")),
+    Mutant("free components: what the prior has filtered is taken as it is", "inference/free.py",
+           "fsc2 = filtered * overlap", "fsc2 = overlap", (FREE, "square_of_the_fsc")),
+    Mutant("free components: a run that saw them is believed", "inference/free.py",
+           'return free if after is None or "resolved_by_class" in after.state else 0.0', "return free",
+           (FREE, "who_goes_on")),
+    Mutant("the SSNR is written as a resolution", "runs/model_star.py",
+           "np.zeros(count, dtype=int) if resolved is None",
+           "np.argmax(np.c_[ratio[:, 1:], np.zeros(count)] < 1, axis=1) if resolved is None and ratio is not None",
+           ("tests/runs/test_model_star.py", "no_resolution")),
+    Mutant("a signal that fades overflows", "inference/maximisation.py", "np.maximum(fudge * tau2, LEAST_POWER)",
+           "np.maximum(fudge * tau2, np.finfo(np.float64).tiny)", (LOOP, "its_own_and_where")),
     Mutant("twice the signal power", "inference/model.py", "tau2 = 0.5 * radial_mean", "tau2 = radial_mean",
            (LOOP, "white_noise")),
     Mutant("twice the variance of the shifts", "inference/mstep.py", "sums.shift_square / (2 * class_counts.sum())",

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from cryoedu.inference.model import Iteration
     from cryoedu.runs.folder import RunFolder
 
+MOST_SAID = 10  # classes of which each is told
+
 
 def run_job(
     job: Any,
@@ -32,8 +34,25 @@ def run_job(
     known = None if truth is None else truth_of(truth, particles)
     maps = [reference_of(path, particles) for path in truth_maps or []]
     last = run_to_end(job, particles, folder, iterations)
+    if last is not None:
+        typer.echo(resolution_of_classes(last))
     if last is not None and known is not None:
         typer.echo(compare(last.posterior, particles, known, maps, symmetry=symmetry))
+
+
+def resolution_of_classes(last: Iteration) -> str:
+    """How far each map of the last iteration is resolved, in words."""
+    from cryoedu.inference.model import resolution_of
+
+    if last.resolved_by_class is None:
+        return ("resolution: not measured, as nothing was left out that could tell it (poses or maps were given, or "
+                "all shells used from the start)")
+    shared = int(last.state.get("shared", 0))
+    said = [f"{resolution_of(shell, last.model.box, last.model.pixel_size):.1f} Å"
+            + (" (the start's)" if shell <= shared else "") for shell in last.resolved_by_class]
+    finest = f"{len(said)} classes, the finest to {said[int(last.resolved_by_class.argmax())]}"
+    return ("resolution by components that nothing was compared with (FSC 0.5 with the truth): "
+            + (", ".join(said) if len(said) <= MOST_SAID else finest))
 
 
 def against_truth(density: Any, truth: Any, pixel_size: float) -> str:

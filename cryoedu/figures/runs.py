@@ -77,9 +77,8 @@ def spectra(frequencies: ArrayLike, sigma2: Mapping[str, ArrayLike], tau2: Mappi
     for style, (name, values) in zip(styles(len(ssnr)), ssnr.items()):
         curve = _positive(values)
         right.plot(q, curve, label=name if len(ssnr) < 5 else None, **style)
-        under = np.flatnonzero(~(curve >= 1))
-        last = q[under[0] - 1] if len(under) and under[0] else q[-1] if not len(under) else None
-        said.append(f"{name}: SSNR above 1 to {1 / last:.1f} Å" if last else f"{name}: SSNR below 1 everywhere")
+        some = curve[np.isfinite(curve)]
+        said.append(f"{name}: SSNR from {some.max():.2g} to {some.min():.2g}" if len(some) else f"{name}: no SSNR")
     right.axhline(1, color="#555555", linestyle=":", linewidth=1.4)
     left.set(yscale="log", ylabel="power / n⁴")
     right.set(yscale="log", ylabel="SSNR")
@@ -93,8 +92,12 @@ def spectra(frequencies: ArrayLike, sigma2: Mapping[str, ArrayLike], tau2: Mappi
     return describe(figure, f"Spectra of noise and signal (left) and signal-to-noise ratio (right). {'; '.join(said)}.")
 
 
-def fsc_curves(frequencies: ArrayLike, curves: Mapping[str, ArrayLike], *, threshold: float = 0.143) -> Figure:
-    """Fourier shell correlations (bins,) by name, against the frequencies (bins,) in 1/Å, from 0 to Nyquist."""
+def fsc_curves(frequencies: ArrayLike, curves: Mapping[str, ArrayLike], *, threshold: float = 0.143,
+               last: int | None = None) -> Figure:
+    """Fourier shell correlations (bins,) by name, against the frequencies (bins,) in 1/Å, from 0 to Nyquist.
+
+    last: shell beyond which they may be chance, as in `cryoedu.validation.fsc.resolution`.
+    """
     q = np.asarray(frequencies, dtype=float)[1:]
     figure = new_figure(6.4, 3.6)
     ax = figure.subplots()
@@ -103,7 +106,7 @@ def fsc_curves(frequencies: ArrayLike, curves: Mapping[str, ArrayLike], *, thres
     for style, mark, (name, values) in zip(styles(len(curves)), marks, curves.items()):
         curve = np.asarray(values, dtype=float)[1:]
         ax.plot(q, curve, label=name, markersize=3.5, **{**style, "marker": mark})
-        read = resolution(values, 0.5 / float(q[-1]), threshold=threshold)  # between shells, as it is reported
+        read = resolution(values, 0.5 / float(q[-1]), threshold=threshold, last=last)  # between shells, as reported
         said.append(f"{name} stays above {threshold:g}" if read is None
                     else f"{name} falls below {threshold:g} at {read:.1f} Å")
     ax.axhline(threshold, color="#555555", linestyle=":", linewidth=1.4)
@@ -148,6 +151,9 @@ def convergence(history: Mapping[str, ArrayLike]) -> Figure:
     b.set_title("resolution used", fontsize=10)
     if "fsc_resolution_angstrom" in column:
         b.plot(turns, column["fsc_resolution_angstrom"], markersize=4, label="FSC 0.143 between halves", **LINES[1])
+        b.legend(fontsize=8)
+    if "resolved_angstrom" in column:
+        b.plot(turns, column["resolved_angstrom"], markersize=4, label="resolved, the finest map", **LINES[1])
         b.legend(fontsize=8)
     for style, (k, values) in zip(styles(len(weights)), weights.items()):
         c.plot(turns, values, label=f"class {k}" if len(weights) < 5 else None, **{"markersize": 4, **style})

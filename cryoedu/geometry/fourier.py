@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from cryoedu.arrays import Array, fourier_transforms, namespace
 from cryoedu.errors import InputError
 
+GOLDEN = (np.sqrt(5) - 1) / 2
+
 
 def fourier(x: Array, ndim: int = 2) -> Array:
     """Transform the last ``ndim`` axes (..., n, n) to the half plane (..., n, n//2 + 1), centre at the origin."""
@@ -112,6 +114,25 @@ def components(box: int, radius: int | None = None) -> Components:
     index = np.flatnonzero(keep)
     index = index[np.argsort(shell.ravel()[index], kind="stable")]
     return Components(box, radius, *map(_shared, (index, kx.ravel()[index], ky.ravel()[index], shell.ravel()[index])))
+
+
+@lru_cache(maxsize=64)
+def parted(box: int, radius: int, share: float, beyond: int) -> tuple[Components, Components]:
+    """`components` in two: all but a ``share`` of each shell after ``beyond``, and that share, at least one a shell.
+
+    Its directions are even on a shell, and others on the next one. A component is in the same part at any radius.
+    """
+    every = components(box, radius)
+    chosen = np.zeros(len(every), dtype=bool)
+    for shell in range(beyond + 1, every.radius + 1):
+        at = np.flatnonzero(every.shell == shell)
+        at = at[np.argsort(np.arctan2(every.ky[at], every.kx[at]), kind="stable")]
+        count = min(max(round(share * len(at)), 1), len(at))
+        places = (np.arange(count) + shell * GOLDEN % 1) * len(at) / max(count, 1)
+        chosen[at[places.astype(np.int64)]] = True
+    columns = every.index, every.kx, every.ky, every.shell
+    rest, part = (Components(box, every.radius, *(_shared(c[some]) for c in columns)) for some in (~chosen, chosen))
+    return rest, part
 
 
 def gather(images: Array, parts: Components) -> Array:

@@ -42,6 +42,7 @@ from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
 from cryoedu.inference.cluster import looking
 from cryoedu.inference.em import seeds_from_subsets
 from cryoedu.inference.expectation import Tick
+from cryoedu.inference.free import check_free, free_share, measured, seeded_to, shared_of
 from cryoedu.inference.loop import (
     Stage,
     State,
@@ -88,20 +89,23 @@ def cross_fit(particles: Particles, model: Model, search: Search | LocalSearch, 
     model = checked(particles, model if after is None else after.model, search, "fourier", fixed, start=after is None)
     model = symmetric(model, search, symmetry) if after is None else model
     radii = checked_radii(settings.radii, particles.box)
+    free, shared = free_share(settings.free, after), shared_of(settings, particles.box)
+    model = check_free(free, "fourier", False, shared, model, start=after is None)
     mask_of = settings.mask if callable(settings.mask) else _always(settings.mask, model)
     rows = random_folds(particles, folds, [seed, 1])
 
     def schedule(number: int, state: State) -> Stage:
         grid = turned_grid(search, settings.perturb_seed, number, symmetry)
-        return Stage(number, grid, turn_of(radii, number), settings.adaptive)
+        return Stage(number, grid, turn_of(radii, number), settings.adaptive, free=free, shared=shared)
 
     def update(found: Sequence[SliceSums | VolumeSums], posterior: Posterior, models: Sequence[Model], at: Stage,
                space: FourierSpace, state: State) -> Update:
         sums = [s.on_grid(space) for s in found]
         counts = posterior.class_probability.sum(axis=0)
         least = max(1.0 - 2.0 * at.number / settings.iterations, 0.0)
-        return _update(sums, counts, models, at.search, space, mask_of, fixed, least, settings.steps,
-                       compute.xp)
+        new = _update(sums, counts, models, at.search, space, mask_of, fixed, least, settings.steps, compute.xp)
+        said = measured(particles, posterior, new.model, np.ones_like(new.ssnr), space, compute.xp)
+        return replace(new, state={**new.state, **said})
 
     return iterate([particles.subset_of(mine) for mine in rows], rows,
                    [model] * folds if after is None else list(after.parts), schedule, update,
@@ -120,8 +124,8 @@ def classify3d_in_folds(particles: Particles, reference: NDArray[np.floating], c
     """
     settings, compute = told(settings, compute, turned_by(seed, settings) | named)
     model = after.model if after is not None else seeds_from_subsets(
-        particles, reference, classes, search, seed=seed, resolution=resolution, mask=settings.mask,
-        symmetry=settings.symmetry, compute=compute)
+        particles, reference, classes, search, seed=seed, resolution=seeded_to(resolution, settings, particles),
+        mask=settings.mask, symmetry=settings.symmetry, compute=compute)
     return cross_fit(particles, model, search, settings, seed=seed, compute=compute, after=after, tick=tick)
 
 

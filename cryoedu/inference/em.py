@@ -23,6 +23,7 @@ from cryoedu.geometry.masks import check_mask
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
 from cryoedu.inference.cluster import looking
 from cryoedu.inference.expectation import Tick
+from cryoedu.inference.free import check_free, free_share, measured, seeded_to, shared_of
 from cryoedu.inference.loop import (
     Stage,
     State,
@@ -73,6 +74,8 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, set
         micrograph_groups(particles)  # refuses particles without
     mask = None if settings.mask is None else check_mask(settings.mask, model.maps.shape[1:])
     radii = checked_radii(settings.radii, particles.box)
+    free, shared = free_share(settings.free, after), shared_of(settings, particles.box)
+    model = check_free(free, settings.space, "maps" in fixed, shared, model, start=first == 1)
     if settings.space != "fourier" and (adaptive is not None or isinstance(search, LocalSearch)):
         raise InputError("an adaptive search, or a local one, works in Fourier space: use space='fourier', or a whole "
                          "grid")
@@ -82,7 +85,7 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, set
 
     def stage(number: int, state: State) -> Stage:
         grid = turned_grid(search, settings.perturb_seed, number, symmetry)
-        return Stage(number, grid, turn_of(radii, number), adaptive, settings.scale)
+        return Stage(number, grid, turn_of(radii, number), adaptive, settings.scale, free=free, shared=shared)
 
     def update(found: Sequence[SliceSums | VolumeSums], posterior: Posterior, models: Sequence[Model], at: Stage,
                where: FourierSpace, state: State) -> Update:
@@ -91,7 +94,9 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, set
                                  settings.steps, compute.xp)
         if settings.scale:
             new = replace(new, scales=estimated_scales(scaled(particles, models[0].scales), posterior))
-        return Update(new, ssnr, tau2_fudge=settings.tau2_fudge)
+        filtered = np.ones_like(ssnr) if settings.tau2_fudge is None else np.where(ssnr > 0, ssnr / (1 + ssnr), 1.0)
+        said = measured(scaled(particles, models[0].scales), posterior, new, filtered, where, compute.xp)
+        return Update(new, ssnr, state=said, tau2_fudge=settings.tau2_fudge)
 
     return iterate([particles], [np.arange(len(particles))], [model], stage, update,
                    numbers=range(first, settings.iterations + 1), space_name=settings.space, tick=tick,
@@ -141,8 +146,8 @@ def classify3d(particles: Particles, reference: NDArray[np.floating], classes: i
     """
     settings, compute = told(settings, compute, turned_by(seed, settings) | named)
     model = after.model if after is not None else seeds_from_subsets(
-        particles, reference, classes, search, seed=seed, resolution=resolution, mask=settings.mask,
-        symmetry=settings.symmetry, space=settings.space, compute=compute)
+        particles, reference, classes, search, seed=seed, resolution=seeded_to(resolution, settings, particles),
+        mask=settings.mask, symmetry=settings.symmetry, space=settings.space, compute=compute)
     return refine(particles, model, search, settings, compute=compute, after=after, tick=tick)
 
 

@@ -39,7 +39,8 @@ SPACES = {"fourier": FourierSpace, "real": RealSpace}
 @dataclass(frozen=True)
 class Stage:
     """What iteration ``number`` looks at: hypotheses, shells, how the hypotheses are searched, whether for contrast too
-    (see `expectation`), and the shells that an adaptive or local search knows of the maps (see `FourierSpace`).
+    (see `expectation`), the shells that an adaptive or local search knows of the maps, and the share of components that
+    are left out after the shells that are ``shared`` (see `FourierSpace`).
     """
 
     number: int
@@ -48,6 +49,8 @@ class Stage:
     adaptive: Adaptive | None = None
     contrast: bool = False
     known: int | None = None
+    free: float = 0.0
+    shared: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,8 @@ def iterate(parts: Sequence[Particles], rows: Sequence[NDArray[np.int64]], model
         if (stage := schedule(number, state)) is None:
             return
         first = models[0]
-        space = SPACES[space_name](first.box, first.ndim, first.pixel_size, stage.radius, stage.known)
+        space = SPACES[space_name](first.box, first.ndim, first.pixel_size, stage.radius, stage.known, stage.free,
+                                   stage.shared)
         found = expect([(scaled(particles, model.scales), mine, model)
                         for particles, mine, model in zip(parts, rows, models, strict=True)], stage, space, state, tick)
         posterior = found[0][0] if len(parts) == 1 else joined([p for p, _ in found], rows, count)

@@ -27,6 +27,7 @@ from cryoedu.microscope.projection import half_shape, padded_fourier, padded_fou
 from cryoedu.microscope.slices import insert
 
 WEAK = 1e-2  # of a shell's mean weight
+LEAST_POWER = 1e-25  # of a signal: maps of noise fade away, and float32 must hold the inverse times a box of voxels
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def signal_prior(tau2: NDArray[np.float64], weight: Array, fudge: float) -> NDAr
     Where no signal was looked for yet (τ² = 0) only the `weak_prior` holds back: a prior of no signal would never let
     there be any, whatever the images show. RELION leaves these shells all but free too.
     """
-    return np.where(tau2 > 0, 1 / np.maximum(fudge * tau2, np.finfo(np.float64).tiny), weak_prior(weight))
+    return np.where(tau2 > 0, 1 / np.maximum(fudge * tau2, LEAST_POWER), weak_prior(weight))
 
 
 def signal_from_fsc(fsc: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:

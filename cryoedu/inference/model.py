@@ -88,7 +88,8 @@ class Iteration:
 
     number: from 1.  radius: shells used.  resolution: Å of the outermost shell used.
     log_likelihood: Σ_i log P(X_i | model before), over the components used.
-    ssnr: (K, n//2 + 1) signal-to-noise ratio of each map, per shell (data weight against prior weight).
+    ssnr: (K, n//2 + 1) signal-to-noise ratio of each map, per shell (data weight against prior weight); it is that of
+        what was aligned, noise or not, and no resolution.
     seconds: wall time of each step.
     parts: where the particles are kept in parts with a model each, the models after; `model` is then that of them all.
     state: further arrays, by name, that the next iteration looks back to.
@@ -115,9 +116,17 @@ class Iteration:
         return resolution_of(self.radius, self.model.box, self.model.pixel_size)
 
     @property
+    def resolved_by_class(self) -> NDArray[np.int64] | None:
+        """(K,) the last shell of each map that was measured, and not by chance, by what had no part in it: the other
+        half, or components that are left out (`cryoedu.inference.free`). None where nothing was."""
+        if "resolved_by_class" in self.state:
+            return np.asarray(self.state["resolved_by_class"], dtype=np.int64)
+        return np.asarray(self.state["resolved"][-1:], dtype=np.int64) if "resolved" in self.state else None
+
+    @property
     def resolved(self) -> int | None:
-        """The last shell on which the halves agree, and not by chance; None where there are no halves."""
-        return int(self.state["resolved"][-1]) if "resolved" in self.state else None
+        """The finest of `resolved_by_class`."""
+        return None if self.resolved_by_class is None else int(self.resolved_by_class.max())
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,10 @@ class EM:
     fixed: parameters that are not re-estimated, of `PARAMETERS`; {"maps", "tau2"} is supervised classification.
     perturb_seed: a seed turns the grid a little, as a whole, in each iteration; None keeps it.
     steps: conjugate-gradient steps in each maximisation.
+    free: share, 0 to 1, of the components of each shell after ``shared`` that nothing is compared with, so that they
+        tell how far the maps are resolved (`cryoedu.inference.free`); 0: nothing tells.
+    shared: shells that the start knows, which are compared as wholes, and count as resolved without being asked
+        (default: those of the first iteration).
     """
 
     iterations: int = 25
@@ -96,6 +100,8 @@ class EM:
     fixed: Collection[str] = ()
     perturb_seed: int | None = None
     steps: int = 4
+    free: float = 0.0
+    shared: int | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,7 @@ class CrossFit:
     mask: (n, n, n) from 0 to 1 on the maps, or a function that makes one from the map of all particles (n, n, n). The
         tighter it is, the less noise is in the differences.
     fixed: as in `EM`, but neither the maps nor τ², which the folds make anew.
-    iterations, radii, adaptive, perturb_seed, symmetry, steps: as in `EM`.
+    iterations, radii, adaptive, perturb_seed, symmetry, steps, free, shared: as in `EM`.
     """
 
     folds: int = 5
@@ -118,6 +124,8 @@ class CrossFit:
     perturb_seed: int | None = None
     symmetry: str = "C1"
     steps: int = 2
+    free: float = 0.0
+    shared: int | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoedu.arrays import Array, namespace
-from cryoedu.geometry.fourier import Components, components, gather, scatter, shift_phases
+from cryoedu.geometry.fourier import Components, components, gather, parted, scatter, shift_phases
 from cryoedu.microscope import projection
 
 LEAST_SHIFT = 1e-6  # pixels: what is less is the rounding of a division
@@ -29,6 +29,7 @@ class FourierSpace:
 
     known: shells up to which maps predict images, if fewer. A map that ends at a shell of its own grid does not end
     there between the grid's points, where slices run: the edges of the box spread it.
+    free: share of the components of each shell after ``shared`` that are no columns (`cryoedu.inference.free`).
     """
 
     box: int
@@ -36,6 +37,8 @@ class FourierSpace:
     pixel_size: float
     radius: int
     known: int | None = None
+    free: float = 0.0
+    shared: int = 0
 
     unknowns = 2
     unscored = 1  # leading columns that take no part in the scores: DC, the background of the image
@@ -43,7 +46,8 @@ class FourierSpace:
     @property
     def parts(self) -> Components:
         """The Fourier components that are the columns."""
-        return components(self.box, self.radius)
+        return parted(self.box, self.radius, self.free, self.shared)[0] if self.free else \
+            components(self.box, self.radius)
 
     @property
     def bins(self) -> NDArray[np.int64]:
@@ -86,6 +90,16 @@ class FourierSpace:
     def precision(self, weights: Array) -> Array:
         """The columns are Fourier components already."""
         return weights
+
+
+@dataclass(frozen=True)
+class FreeSpace(FourierSpace):
+    """Columns are the components that `FourierSpace` leaves out."""
+
+    @property
+    def parts(self) -> Components:
+        """The Fourier components that are the columns."""
+        return parted(self.box, self.radius, self.free, self.shared)[1]
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ LARGEST_HISTORY, LARGEST_MODEL = 8 * 10**6, 20 * 10**6  # bytes
 LONGEST = 1000  # characters of what a run says of itself
 PICTURE = 128  # pixels on a side, at most
 MODEL = re.compile(r"run_it(\d{3,9})_model\.star")
-COLUMNS = ("iteration", "log_likelihood", "resolution_angstrom", "fsc_resolution_angstrom", "changed_classes",
-           "seconds")
+COLUMNS = ("iteration", "log_likelihood", "resolution_angstrom", "resolved_angstrom", "fsc_resolution_angstrom",
+           "changed_classes", "seconds")
 
 
 def find_runs(top: Path) -> tuple[list[Path], bool]:

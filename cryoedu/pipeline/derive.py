@@ -22,6 +22,8 @@ from cryoedu.particles.particles import Particles
 from cryoedu.pipeline.settings import AUTO, Align2D, Classify2D, Classify3D, InitialModel, Refine3D
 
 DEFAULT_ITERATIONS = {"sgd": 200, "shc": 60}
+FREE = {2: 0.1, 3: 0.05}  # of the components beyond the start: few in an average, which has few; see inference.free
+UNASKED = 60.0  # Å: what averages in the plane are taken to show without being asked
 COARSE_ORDER, FINE_SHARE = 1, 0.1  # the last tenth of the iterations searches as finely as was asked for
 
 
@@ -30,6 +32,7 @@ def plane(settings: Align2D, particles: Particles) -> tuple[Search, EM]:
     search = search_2d(settings.psi_step, shift_range=settings.offset_range,
                        shift_step=settings.offset_step or particles.pixel_size)
     em = _em(settings, particles, 2, settings.first_resolution, mask_of(particles, 2, settings.particle_diameter, None))
+    em = replace(em, shared=shell_of(UNASKED, particles))
     if isinstance(settings, Classify2D):
         em = replace(em, scale=settings.scale, offset_sigma=settings.offset_sigma)
     return search, em
@@ -43,11 +46,16 @@ def classify3d(settings: Classify3D, particles: Particles) -> tuple[Search | Loc
     if settings.oversampling:
         adaptive = Adaptive(settings.oversampling, diameter=diameter_of(settings.particle_diameter, particles))
         em = replace(em, adaptive=adaptive)
+    if len(settings.reference) == 1:
+        em = replace(em, shared=shell_of(settings.ini_high, particles))
+    if settings.supervised or settings.skip_align or settings.local_range is not None:
+        em = replace(em, free=0.0)  # the maps are no result, or the poses may know all of these images
     search = orientations(settings, particles)
     if settings.cross_fit:
         return search, CrossFit(settings.cross_fit, settings.iterations, em.radii, em.adaptive,
                                 _following(mask, particles.pixel_size) if settings.solvent_mask == AUTO else mask,
-                                perturb_seed=em.perturb_seed, symmetry=settings.symmetry)
+                                perturb_seed=em.perturb_seed, symmetry=settings.symmetry, free=em.free,
+                                shared=em.shared)
     return search, replace(em, symmetry=settings.symmetry, fixed=("maps", "tau2") if settings.supervised else (),
                            scale=settings.scale, offset_sigma=settings.offset_sigma)
 
@@ -59,7 +67,7 @@ def _em(settings: Align2D | Classify3D, particles: Particles, ndim: int, first: 
     radii = [end] if first is None else opening(min(shell_of(first, particles), end), end, settings.iterations)
     return EM(settings.iterations, MAXIMUM_CROSS_CORRELATION if settings.maxcc else MAXIMUM_LIKELIHOOD, radii=radii,
               tau2_fudge=settings.tau2_fudge or None,  # 0 switches the prior off
-              mask=mask, perturb_seed=settings.random_seed)
+              mask=mask, perturb_seed=settings.random_seed, free=FREE[ndim])
 
 
 def orientations(settings: Classify3D, particles: Particles) -> Search | LocalSearch:

@@ -14,7 +14,7 @@ import numpy as np
 from cryoedu.errors import InputError
 from cryoedu.files.writing import check_writable, replace_when_done
 from cryoedu.geometry.euler import angular_distance, euler_to_matrix
-from cryoedu.inference.model import Checkpoint, Iteration
+from cryoedu.inference.model import Checkpoint, Iteration, resolution_of
 from cryoedu.machine import peak_memory, surroundings
 from cryoedu.runs.checkpoints import read_checkpoint, write_checkpoint
 from cryoedu.runs.names import CHECKPOINT, HISTORY, JOB, REPORT, outputs_of
@@ -180,6 +180,8 @@ def history_row(iteration: Iteration, before: Mapping[str, Any], seconds: float)
     if iteration.fsc is not None:
         row["fsc_resolution_angstrom"] = (fsc_resolution(iteration.fsc, model.pixel_size, last=iteration.resolved)
                                           or 2 * model.pixel_size)
+    elif iteration.resolved is not None:
+        row["resolved_angstrom"] = resolution_of(iteration.resolved, model.box, model.pixel_size)
     row |= {f"class_weight_{k + 1}": float(w) for k, w in enumerate(model.class_weights)}
     row |= {f"seconds_{part}": float(value) for part, value in iteration.seconds.items()}
     return row | {"seconds": seconds, **peak_memory()}

@@ -24,16 +24,18 @@ UNLIMITED = 999.0  # what RELION calls the resolution of shell 0
 
 
 def write_model(model: Model, path: str | os.PathLike[str], *, ssnr: Any = None, fsc: Any = None,
-                group_names: Sequence[str] = (), group_sizes: Sequence[int] = (), group_scales: Sequence[float] = (),
-                tau2_fudge: float = 1.0, log_likelihood: float = 0.0, average_pmax: float = 0.0) -> None:
+                resolved: Any = None, group_names: Sequence[str] = (), group_sizes: Sequence[int] = (),
+                group_scales: Sequence[float] = (), tau2_fudge: float = 1.0, log_likelihood: float = 0.0,
+                average_pmax: float = 0.0) -> None:
     """Write a ``_model.star`` as RELION 3.1 does, and the class maps that it names beside it.
 
     run_model.star comes with run_classes.mrcs for 2D references (K, n, n), and with run_class001.mrc, … for maps
     (K, n, n, n); all of them take their places together when the last one is written.
 
-    ssnr: (K, n//2 + 1) weight of the data against that of the prior, T τ² / σ² of the map, per shell, from which each
-    class's resolution is estimated: that of the last shell before it falls below 1. Without it these columns are left
-    out, and RELION can show the file but not go on from it.
+    ssnr: (K, n//2 + 1) weight of the data against that of the prior, T τ² / σ² of the map, per shell. Without it these
+    columns are left out, and RELION can show the file but not go on from it.
+    resolved: (K,) last shell to which each map is resolved, as something independent says; without it no resolution is
+    written but 999 Å. RELION writes where its SSNR falls below 1, which it does for images of noise too.
     fsc: (n//2 + 1,) correlation of two independent halves, for every class; 0 where there are ratios but no halves.
     tau2_fudge: T, which ``tau2`` does not hold.
     group_names, group_sizes: name and number of particles of each noise group.  group_scales: its intensity
@@ -59,10 +61,13 @@ def write_model(model: Model, path: str | os.PathLike[str], *, ssnr: Any = None,
     prefix = path.stem.removesuffix("_model")
     files = [f"{prefix}_class{k + 1:03d}.mrc" for k in range(count)] if is_3d else [f"{prefix}_classes.mrcs"]
     references = files if is_3d else [f"{k + 1:06d}@{files[0]}" for k in range(count)]
-    resolution = None if ratio is None else [_resolution(r, box, model.pixel_size) for r in ratio]
+    known = np.zeros(count, dtype=int) if resolved is None else np.asarray(resolved)
+    if known.shape != (count,):
+        raise InputError(f"{path}: resolved has shape {known.shape}, but there are {count} classes")
+    resolution = [box * float(model.pixel_size) / shell if shell > 0 else UNLIMITED for shell in known]
     tables: dict[str, Any] = {
         "model_general": _general(model, maps, len(sigma2), resolution, tau2_fudge, log_likelihood, average_pmax),
-        "model_classes": _classes(model, references, resolution, is_3d)}
+        "model_classes": _classes(model, references, None if ratio is None else resolution, is_3d)}
     for k in range(count):
         tables[f"model_class_{k + 1}"] = _class_spectra(tau2[k], None if ratio is None else ratio[k],
                                                         None if agreed is None else agreed[0], tau2_fudge, box,
@@ -81,11 +86,11 @@ def write_model(model: Model, path: str | os.PathLike[str], *, ssnr: Any = None,
         write_tables(tables, star)
 
 
-def _general(model: Model, maps: np.ndarray, groups: int, resolution: list[float] | None, tau2_fudge: float,
+def _general(model: Model, maps: np.ndarray, groups: int, resolution: list[float], tau2_fudge: float,
              log_likelihood: float, average_pmax: float) -> dict[str, Any]:
     box = maps.shape[-1]
     return {"rlnReferenceDimensionality": maps.ndim - 1, "rlnDataDimensionality": 2, "rlnOriginalImageSize": box,
-            "rlnCurrentResolution": min(resolution) if resolution else 2 * float(model.pixel_size),
+            "rlnCurrentResolution": min(resolution),
             "rlnCurrentImageSize": box, "rlnPaddingFactor": 2.0, "rlnIsHelix": 0, "rlnFourierSpaceInterpolator": 1,
             "rlnMinRadiusNnInterpolation": 10, "rlnPixelSize": float(model.pixel_size), "rlnNrClasses": len(maps),
             "rlnNrBodies": 1, "rlnNrGroups": groups, "rlnTau2FudgeFactor": float(tau2_fudge),
@@ -135,13 +140,6 @@ def _groups(count: int, names: Sequence[str], sizes: Sequence[int], scales: Sequ
         raise InputError(f"there are {count} noise groups, but {len(names)} names and {len(sizes)} sizes "
                          f"of groups, and {len(scales)} scales")
     return _frame(table)
-
-
-def _resolution(ssnr: np.ndarray, box: int, pixel_size: float) -> float:
-    """Å of the last shell before the ratio falls below 1; the box's width if it never reaches it."""
-    below = np.flatnonzero(ssnr[1:] < 1)
-    shell = int(below[0]) if len(below) else len(ssnr) - 1
-    return box * float(pixel_size) / max(shell, 1)
 
 
 def _frame(table: dict[str, Any]) -> Any:

@@ -30,9 +30,9 @@ def run(job: Solver, particles: Particles, folder: RunFolder, iterations: int, *
 
     every: only after each so many of them, and after the last one.
 
-    The bar shows the iteration, log-likelihood, resolution and the time to the end; where no terminal is (a log), each
-    iteration gets a line instead. If the job is interrupted, what it wrote until then stays, and can be gone on from.
-    None if there was no iteration left to do.
+    The bar shows the iteration, log-likelihood, Å of the shells in use and the time to the end; where no terminal is (a
+    log), each iteration gets a line instead. If the job is interrupted, what it wrote until then stays, and can be gone
+    on from. None if there was no iteration left to do.
     """
     last: Iteration | None = None
     done = 0 if folder.last is None else folder.last.number
@@ -63,7 +63,7 @@ def run(job: Solver, particles: Particles, folder: RunFolder, iterations: int, *
                 keep(iteration)
             turned(done)
             bar.update(done - bar.n)
-            said = f"log L {iteration.log_likelihood:.0f}, {iteration.resolution:.1f} Å"
+            said = f"log L {iteration.log_likelihood:.0f}, {iteration.resolution:.1f} Å used"
             bar.set_postfix_str(said, refresh=False)
             if bar.disable:
                 print(f"iteration {done} of at most {iterations}: {said}", file=sys.stderr, flush=True)
@@ -86,7 +86,8 @@ def write_iteration(iteration: Iteration, particles: Particles, prefix: Path) ->
     for half, density in enumerate(iteration.state.get("halves", ()), start=1):
         write_map(density, prefix.with_name(f"{prefix.name}_half{half}_class001_unfil.mrc"), model.pixel_size)
     write_model(model, prefix.with_name(prefix.name + "_model.star"), ssnr=iteration.ssnr, fsc=iteration.fsc,
-                group_names=names, group_sizes=np.bincount(group, minlength=len(names)).tolist(),
+                resolved=iteration.resolved_by_class, group_names=names,
+                group_sizes=np.bincount(group, minlength=len(names)).tolist(),
                 group_scales=model.scales.tolist(), tau2_fudge=iteration.tau2_fudge or 1.0,
                 log_likelihood=iteration.log_likelihood, average_pmax=float(iteration.posterior.max_probability.mean()))
     write_particles(as_on_disk(with_posterior(particles, iteration)), prefix.with_name(prefix.name + "_data.star"))

@@ -161,11 +161,14 @@ def _gain(folder: Path, number: int) -> Floats | None:
 def _facts(results: Results, history: DataFrame) -> list[tuple[str, str]]:
     last = history.iloc[-1]
     count, box = len(results.maps), results.maps.shape[-1]
+    said = [f"{last['resolved_angstrom']:.1f} Å"] if "resolved_angstrom" in history.columns else \
+        [] if "fsc_resolution_angstrom" in history.columns else ["not measured"]
     facts = [("particles", f"{len(results.classes):,}"), ("maps" if results.is_3d else "class averages", str(count)),
              ("box", f"{box} px of {results.pixel_size:.3g} Å"), ("iterations", f"{last['iteration']:.0f}"),
              ("resolution used", f"{last['resolution_angstrom']:.1f} Å"),
              *([("FSC 0.143 between halves", f"{last['fsc_resolution_angstrom']:.1f} Å")]
                if "fsc_resolution_angstrom" in history.columns else []),
+             *[("resolved to", text) for text in said],
              ("wall time", _duration(history["seconds"].sum())),
              ("peak memory", f"{history['peak_memory_mb'].max() / 1000:.2f} GB")]
     return facts
@@ -177,15 +180,15 @@ def _sections(results: Results, history: DataFrame) -> Iterator[dict[str, Any]]:
 
     order = np.argsort(-results.weights, kind="stable")
     labels = [f"class {k + 1}: {100 * results.weights[k]:.1f} %" for k in order]
-    maps = results.maps[order]
+    maps, table = results.maps[order], _class_table(results, order, history)
     if results.is_3d:
         shown = f" The {draw.MOST_MAPS} largest are drawn." if len(maps) > draw.MOST_MAPS else ""
         yield _section("Maps", "Central slices across the three axes, and projections along them, each on a grey scale "
                        f"of its own. Largest class first.{shown}",
-                       draw.map_views(maps, labels, pixel_size=results.pixel_size), _class_table(results, order))
+                       draw.map_views(maps, labels, pixel_size=results.pixel_size), table)
     else:
         yield _section("Class averages", "Each on a grey scale of its own, largest class first.",
-                       draw.class_averages(maps, labels, pixel_size=results.pixel_size), _class_table(results, order))
+                       draw.class_averages(maps, labels, pixel_size=results.pixel_size), table)
     yield _section("Convergence", "The log-likelihood counts every component in use, so it can be compared between "
                    "iterations of the same resolution only: a line joins those.", draw.convergence(_columns(history)),
                    _history_table(history), folded=True)
@@ -196,17 +199,24 @@ def _sections(results: Results, history: DataFrame) -> Iterator[dict[str, Any]]:
                        draw.directions(results.angles))
     yield _section("Noise and signal", "The power of the noise, σ², and of the maps, τ², in each component, divided by "
                    "the box to the fourth as RELION writes them. SSNR weighs the data against the prior: 1 is where a "
-                   "map begins to hold more prior than data.",
+                   "map begins to hold more prior than data. It is no resolution: of noise that was aligned it can "
+                   "be high.",
                    draw.spectra(results.frequencies, results.sigma2, results.tau2, results.ssnr))
     if results.fsc:
         yield _section("Fourier shell correlation", "Between maps from two halves of the particles that never met.",
-                       draw.fsc_curves(results.frequencies, results.fsc))
+                       draw.fsc_curves(results.frequencies, results.fsc, last=_resolved_shell(results)))
     if results.gain is not None:
         yield _section("What is real of the differences", "Of each class's difference from the map of all particles: "
                        "the share that particles without a part in it find again. 1 is all of it, 0 is noise; the maps "
                        "are filtered by it. In the first half of a run it is held up.",
                        draw.gain_curve(results.frequencies, results.gain))
     yield _section("Time and memory", "Measured on the machine that is named below.", draw.cost(_columns(history)))
+
+
+def _resolved_shell(results: Results) -> int | None:
+    """The shell that the one map is resolved to."""
+    length = results.maps.shape[-1] * results.pixel_size
+    return None if results.resolution is None else round(length / results.resolution[0])
 
 
 def _section(heading: str, text: str, figure: Figure, table: dict[str, Any] | None = None, *,
@@ -219,17 +229,19 @@ def _section(heading: str, text: str, figure: Figure, table: dict[str, Any] | No
             "table": table, "folded": folded}
 
 
-def _class_table(results: Results, order: NDArray[np.int64]) -> dict[str, Any]:
+def _class_table(results: Results, order: NDArray[np.int64], history: DataFrame) -> dict[str, Any]:
+    measured = results.resolution is not None and bool({"resolved_angstrom", "fsc_resolution_angstrom"}
+                                                       & set(history.columns))
     columns = ["class", "weight", "particles assigned"]
-    if results.resolution is not None:
-        columns.append("SSNR = 1 at")
+    if measured:
+        columns.append("resolved to")
     if results.certainty is not None:
         columns.append("mean probability of the best pose")
     rows = []
     for k in order[:MOST_ROWS]:
         mine = results.classes == k
         row = [str(k + 1), f"{100 * results.weights[k]:.1f} %", f"{mine.sum():,}"]
-        if results.resolution is not None:
+        if measured and results.resolution is not None:  # else it is what an older version wrote, from the SSNR
             row.append(f"{results.resolution[k]:.1f} Å")
         if results.certainty is not None:
             row.append(f"{results.certainty[mine].mean():.3f}" if mine.any() else "–")
@@ -239,7 +251,7 @@ def _class_table(results: Results, order: NDArray[np.int64]) -> dict[str, Any]:
 
 def _history_table(history: DataFrame) -> dict[str, Any]:
     wanted = {"iteration": ("iteration", "{:.0f}"), "log_likelihood": ("log-likelihood", "{:.1f}"),
-              "resolution_angstrom": ("resolution, Å", "{:.2f}"),
+              "resolution_angstrom": ("used, Å", "{:.2f}"), "resolved_angstrom": ("resolved, Å", "{:.2f}"),
               "fsc_resolution_angstrom": ("FSC 0.143, Å", "{:.2f}"), "mean_max_probability": ("mean Pmax", "{:.3f}"),
               "offset_sigma_angstrom": ("σ of shifts, Å", "{:.2f}"), "changed_classes": ("changed class", "{:.2%}"),
               "median_angle_change_degrees": ("Δ orientation, degrees", "{:.2f}"),

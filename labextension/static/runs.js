@@ -98,6 +98,7 @@ function facts(run) {
   };
   tell("log_likelihood", (v) => `log-likelihood ${number(v, 7)}`);
   tell("resolution_angstrom", (v) => `resolution used ${number(v, 3)} Å`);
+  tell("resolved_angstrom", (v) => `resolved to ${number(v, 3)} Å`);
   tell("fsc_resolution_angstrom", (v) => `FSC 0.143 at ${number(v, 3)} Å`);
   if (run.weights.length > 1) tell("changed_classes", (v) => `${number(100 * v, 2)} % changed class`);
   tell("seconds", (v) => `the last iteration took ${number(v, 2)} s`);

@@ -62,15 +62,18 @@ def test_empty_classes_and_spectra_without_signal_are_drawn():
     show(class_averages(np.zeros((2, 8, 8)), ["a", "b"], pixel_size=5.0))
     show(map_views(np.zeros((1, 8, 8, 8)), ["a"], pixel_size=5.0))
     figure = spectra(Q, {"g": np.ones(9)}, {"class 1": np.zeros(9)}, {"class 1": np.zeros(9)})
-    assert "class 1: SSNR below 1 everywhere" in show(figure).alt
+    assert "class 1: no SSNR" in show(figure).alt
 
 
 def test_descriptions_tell_the_numbers():
     curve = np.array([9.0, 9, 5, 2, 0.5, 0.1, 0.1, 0.1, 0.1])
-    assert "SSNR above 1 to 26.7 Å" in spectra(Q, {}, {}, {"map": curve}).get_label()
+    said = spectra(Q, {}, {}, {"map": curve}).get_label()
+    assert "map: SSNR from 9 to 0.1" in said and "Å" not in said  # where it is 1 is no resolution
     halves = np.linspace(1, 0, 9)
     read = resolution_text(halves, 5.0)  # what a run reports must not differ from what its picture says
     assert f"falls below 0.143 at {read}" in fsc_curves(Q, {"map": halves}).get_label() and read == "11.7 Å"
+    beyond = fsc_curves(Q, {"map": halves}, last=3).get_label()  # what may be chance counts for nothing
+    assert "falls below 0.143 at 21.2 Å" in beyond
     assert "stays above 0.143" in fsc_curves(Q, {"map": halves + 0.2}).get_label()
     assert "ends at -33" in convergence(history(3, 2)).get_label()
 

@@ -155,6 +155,8 @@ def test_the_prior_of_a_shell_is_its_own_and_where_nothing_is_known_the_data_dec
     np.testing.assert_allclose(prior[known], 1 / (4.0 * tau2[known]))
     np.testing.assert_array_equal(prior[~known], weak_prior(weight)[~known])
     assert (prior[~known] < 0.04).all()
+    faded = signal_prior(np.full((2, 5), 1e-60), weight, 2.0)  # as maps of noise fade: float32 holds it for a whole box
+    assert np.isfinite(np.float32(512**3) * faded.astype(np.float32)).all()
 
 
 @pytest.mark.parametrize("masked", [False, True])

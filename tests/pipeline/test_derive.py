@@ -108,6 +108,21 @@ def test_what_a_classification_is_told(particles):
     assert folds.radii == em.radii and folds.adaptive == em.adaptive and callable(folds.mask)
 
 
+def test_what_is_left_out_begins_beyond_what_the_start_knows_and_is_nothing_where_all_may_be_known(particles):
+    """Shell 2 is 64 Å. A reference is low-passed; of several nobody knows it; poses and maps may come from here."""
+    plane = derive.plane(Classify2D(**FILES, first_resolution=20.0), particles)[1]
+    assert plane.free == 0.1 and plane.shared == 2 < plane.radii[0]
+    one = derive.classify3d(Classify3D(**MAPS, ini_high=40.0, first_resolution=16.0), particles)[1]
+    assert one.free == 0.05 and one.shared == 3 < one.radii[0]
+    folds = derive.classify3d(Classify3D(**MAPS, ini_high=40.0, cross_fit=2), particles)[1]
+    assert (folds.free, folds.shared) == (0.05, 3)
+    several = Classify3D(**{**MAPS, "reference": [Path("a.mrc"), Path("b.mrc")]})
+    assert derive.classify3d(several, particles)[1].shared is None
+    posed = replace(particles, angles=np.zeros((5, 3)))
+    for known in ({"skip_align": True}, {"local_range": 9.0}, {"supervised": True}):
+        assert derive.classify3d(Classify3D(**MAPS, **known), posed)[1].free == 0
+
+
 def test_known_poses_are_searched_around_or_kept(particles):
     posed = replace(particles, angles=np.arange(15.0).reshape(5, 3))
     settings = Classify3D(**MAPS, local_range=9.0, offset_range=4.0)

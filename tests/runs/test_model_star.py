@@ -55,7 +55,7 @@ def test_relion_s_ratio_of_signal_and_noise_holds_its_t():
 def test_spectra_are_divided_by_the_fourth_power_of_the_box(tmp_path):
     written = model()
     ssnr = np.array([[50.0, 20.0, 5.0, 0.5, 2.0], [0.5] * 5])
-    write_model(written, tmp_path / "run_model.star", ssnr=ssnr, tau2_fudge=2.0)
+    write_model(written, tmp_path / "run_model.star", ssnr=ssnr, resolved=[2, 1], tau2_fudge=2.0)
     tables = read_tables(tmp_path / "run_model.star")
     for k in range(2):
         spectrum = tables[f"model_class_{k + 1}"].astype(float)
@@ -66,6 +66,14 @@ def test_spectra_are_divided_by_the_fourth_power_of_the_box(tmp_path):
         assert np.allclose(tables[f"model_group_{k + 1}"]["rlnSigma2Noise"].astype(float) * 8**4, written.sigma2[k])
     assert tables["model_classes"]["rlnEstimatedResolution"].astype(float).tolist() == [10.0, 20.0]
     assert float(tables["model_general"]["rlnCurrentResolution"].iloc[0]) == 10.0
+
+
+def test_an_ssnr_is_no_resolution(tmp_path):
+    """That of noise that was aligned is above 1 too: what nothing independent has measured is not written."""
+    write_model(model(), tmp_path / "run_model.star", ssnr=np.full((2, 5), 50.0))
+    tables = read_tables(tmp_path / "run_model.star")
+    assert tables["model_classes"]["rlnEstimatedResolution"].tolist() == [999.0, 999.0]
+    assert float(tables["model_general"]["rlnCurrentResolution"].iloc[0]) == 999.0
 
 
 def test_correlations_of_halves_stand_as_they_are(tmp_path):
@@ -101,6 +109,7 @@ def test_every_column_is_one_that_relion_writes(tmp_path, name):
 @pytest.mark.parametrize(("change", "message"), [
     ({"ssnr": np.ones((2, 4))}, r"ssnr has shape \(2, 4\), but 2 classes of 8 pixels need \(2, 5\)"),
     ({"fsc": np.ones(4)}, r"fsc has shape \(1, 4\), but .* need \(1, 5\)"),
+    ({"resolved": [1, 2, 3]}, r"resolved has shape \(3,\), but there are 2 classes"),
     ({"group_names": ["one"]}, "there are 2 noise groups, but 1 names and 0 sizes")])
 def test_arrays_that_do_not_fit_leave_what_there_was(tmp_path, change, message):
     (tmp_path / "run_model.star").write_text("old")
