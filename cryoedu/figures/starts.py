@@ -70,7 +70,7 @@ def track(iterations: Sequence[Iteration], truth: ArrayLike, pixel_size: float, 
     reached = np.array([resolution(c, pixel_size, threshold=0.5) or 2 * pixel_size for c in curves])
     seen = [i.posterior.max_probability[i.posterior.max_probability > 0] for i in iterations]
     last, size = iterations[-1].radius, len(iterations[-1].posterior.max_probability)
-    comparable = [i.radius == last and len(i.posterior.max_probability) == size and not i.parts for i in iterations]
+    comparable = [i.radius == last and len(i.posterior.max_probability) == size and not i.folds for i in iterations]
     climb = np.where(comparable, [i.log_likelihood for i in iterations], np.nan)
     return Track(maps, climb, np.array([np.nan if (s == 1).all() else float(s.mean()) for s in seen]),
                  curves, reached, np.array([i.number for i in iterations]), found.mirrored)

@@ -29,7 +29,7 @@ from cryoedu.geometry.euler import Floats, matrix_to_euler
 from cryoedu.geometry.grids import Search, shift_subdivision, subdivision
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
 from cryoedu.inference.blocks import as_columns, as_memory_allows, half_as_many, least_block, prepare
-from cryoedu.inference.expectation import Tick, Visit, residuals, visits
+from cryoedu.inference.expectation import BlockPosterior, Tick, block_posteriors, residuals
 from cryoedu.inference.following import Seen, seen, summed
 from cryoedu.inference.memory import room_beside_grid, transforming
 from cryoedu.inference.model import Model, Posterior, unseen
@@ -93,7 +93,7 @@ class _Candidates:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _ImageSums:
     """What the last level says of one image: the points (M,) that hold its weight, numbered as in `Seen` and by key.
 
     families: (F,) whose children were looked at.  gamma: (M, S) of sum 1, with each of the shifts (S, 2) Å.
@@ -208,13 +208,13 @@ def _significant(particles: Particles, model: Model, search: Search, adaptive: A
     shift_weight = {i: np.zeros(len(search.shifts)) for i in kept}
     least = LIGHTEST * (1 - adaptive.share) / (model.classes * len(search.angles))
 
-    def margins(visit: Visit) -> tuple[NDArray[np.int64], slice, Floats, Floats]:
+    def margins(visit: BlockPosterior) -> tuple[NDArray[np.int64], slice, Floats, Floats]:
         """Rows, lot, and Γ summed over shifts (N', K · O'), classes outermost, and over all else (N', S)."""
         return (visit.block.rows, visit.predicted.lot, to_numpy(xp.sum(visit.gamma, axis=1)),
                 to_numpy(xp.sum(visit.gamma, axis=2)))
 
-    for rows, lot, weights, of_shifts in visits(particles, model, search, space, MAXIMUM_LIKELIHOOD, margins, xp=xp,
-                                                budget=budget, beside=beside, among=among, tick=tick):
+    for rows, lot, weights, of_shifts in block_posteriors(particles, model, search, space, MAXIMUM_LIKELIHOOD, margins,
+                                                          xp=xp, budget=budget, beside=beside, among=among, tick=tick):
         for i, of_image, of_shift in zip(rows, weights, of_shifts, strict=True):
             columns = np.flatnonzero(of_image >= least)
             k, orientation = np.divmod(columns, lot.stop - lot.start)
@@ -232,7 +232,7 @@ def _significant(particles: Particles, model: Model, search: Search, adaptive: A
 
 def _follow(b: Array, c: Array, starts: Sequence[_Candidates], centres: Floats, levels: Sequence[_Level], model: Model,
             search: Search, adaptive: Adaptive, xp: ModuleType,
-            budget: int) -> Iterator[tuple[int, _Found, Floats, Floats]]:
+            budget: int) -> Iterator[tuple[int, _ImageSums, Floats, Floats]]:
     """Follow the candidates of some images, b and c (N', J), down to the finest level.
 
     centres: (N', 2) Å of the priors of the shifts.  budget: bytes for weights.
@@ -244,7 +244,7 @@ def _follow(b: Array, c: Array, starts: Sequence[_Candidates], centres: Floats, 
     spread = 0.0  # of the prior of a point of the coarse grid over those that it was split into
 
     def look(some: Sequence[int], states: Sequence[_Candidates], level: _Level,
-             spread: float) -> list[_Candidates | _Found]:
+             spread: float) -> list[_Candidates | _ImageSums]:
         points, at = level.points, np.asarray(some)
         families = np.stack([states[i].families for i in some])
         shifts = np.stack([(states[i].shifts[:, None] + level.steps[None]).reshape(-1, 2) for i in some])
@@ -272,13 +272,13 @@ def _follow(b: Array, c: Array, starts: Sequence[_Candidates], centres: Floats, 
             found = as_memory_allows(partial(_in_halves, here, xp=xp), lots, xp, most=most, ahead=1)
             by_image = dict(zip(chain.from_iterable(lots), chain.from_iterable(found), strict=True))
             looked = [by_image[i] for i in some]
-            yield from _summed([x for x in looked if isinstance(x, _Found)], some, c, points, xp)
+            yield from _summed([x for x in looked if isinstance(x, _ImageSums)], some, c, points, xp)
             following.extend(x for x in looked if isinstance(x, _Candidates))
         states = following
 
 
 def _narrowed(image: Seen, families: Keys, shifts: Floats, split: int, share: float, *,
-              last: bool) -> _Candidates | _Found:
+              last: bool) -> _Candidates | _ImageSums:
     """What of an image is followed to the next level, or, on the last one, is summed."""
     kept = np.sort(_holding(image.of_points, share))
     keys = families[kept // split] * split + kept % split
@@ -288,12 +288,12 @@ def _narrowed(image: Seen, families: Keys, shifts: Floats, split: int, share: fl
     gamma = to_numpy(xp.take(image.gamma, xp.asarray(kept), axis=0))
     gamma = gamma / gamma.sum()
     point, shift = np.unravel_index(gamma.argmax(), gamma.shape)
-    return _Found(families, kept, gamma, image.images, keys, shifts, (int(keys[point]), int(shift)),
+    return _ImageSums(families, kept, gamma, image.images, keys, shifts, (int(keys[point]), int(shift)),
                   image.log_evidence)
 
 
-def _summed(looked: Sequence[_Found], some: Sequence[int], c: Array, points: Points,
-            xp: ModuleType) -> Iterator[tuple[int, _Found, Floats, Floats]]:
+def _summed(looked: Sequence[_ImageSums], some: Sequence[int], c: Array, points: Points,
+            xp: ModuleType) -> Iterator[tuple[int, _ImageSums, Floats, Floats]]:
     """The sums of images ``some`` are added to the points; yields as `_follow`."""
     lots = _alike([(*found.gamma.shape, len(found.families)) for found in looked], _together(points))
     pieces = []

@@ -1,7 +1,7 @@
 """The expectation on many machines: blocks of particles on the workers of a Dask cluster, their sums added in a tree.
 
 Expectation is a map over particles, and what the maximisation needs of it is a sum. Here the map runs elsewhere: every
-task is the expectation step of one block (`searched`), and every node of the tree adds two sums. The loop, and all that
+task is the expectation step of one block (`estep`), and every node of the tree adds two sums. The loop, and all that
 follows from the sums, stay where they are.
 
     client ── a block's metadata, once ─────────▶ workers, which read its images from the stack
@@ -37,9 +37,9 @@ from cryoedu.files.images import Images
 from cryoedu.geometry.grids import LocalSearch
 from cryoedu.inference import priors
 from cryoedu.inference.assignment import Assignment
-from cryoedu.inference.estep import searched, within
+from cryoedu.inference.estep import estep, within
 from cryoedu.inference.expectation import Tick
-from cryoedu.inference.loop import Expectation, Found, Part, Stage, State, joined
+from cryoedu.inference.loop import EStep, Expectation, Fold, Stage, State, joined
 from cryoedu.inference.model import Model, Posterior
 from cryoedu.inference.settings import Compute
 from cryoedu.inference.spaces import FourierSpace
@@ -61,15 +61,15 @@ STARTED: dict[str | int, Any] = {}  # clients of this process, for the next call
 IGNORE_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
-def looking(assignment: Assignment, compute: Compute) -> Expectation:
-    """The expectation step of `searched` for all parts: on the workers of a cluster, or here, one after the other."""
+def estep_on(assignment: Assignment, compute: Compute) -> Expectation:
+    """The expectation step of `estep` for all parts: on the workers of a cluster, or here, one after the other."""
     if compute.cluster is not None:
         return on_workers(compute.cluster, assignment, compute.memory, compute.array_library)
     return within(compute.budget, assignment, compute.xp)
 
 
 def on_workers(cluster: Workers, assignment: Assignment, memory: str | int | None, array_library: str) -> Expectation:
-    """The expectation step of `searched`, on the workers of ``cluster``.
+    """The expectation step of `estep`, on the workers of ``cluster``.
 
     cluster: a client, a cluster that has one, the address of a scheduler, or how many workers to start here; these stay
         for the next call, and end with the process.
@@ -93,7 +93,7 @@ def on_workers(cluster: Workers, assignment: Assignment, memory: str | int | Non
         kept.append((particles.images, blocks))
         return blocks
 
-    def submit(part: Part, stage: Stage, space: FourierSpace) -> tuple[list[Future], Future]:
+    def submit(part: Fold, stage: Stage, space: FourierSpace) -> tuple[list[Future], Future]:
         """What each block says of its particles, and the sum over all of them, once they are there."""
         particles, rows, model = part
         cuts = cut(len(particles))
@@ -112,7 +112,7 @@ def on_workers(cluster: Workers, assignment: Assignment, memory: str | int | Non
         said, leaves = ([client.submit(itemgetter(i), look, pure=False, priority=1) for look in looks] for i in (0, 1))
         return said, _tree(client, leaves)
 
-    def expect(parts: Sequence[Part], stage: Stage, space: FourierSpace, state: State, tick: Tick) -> list[Found]:
+    def expect(parts: Sequence[Fold], stage: Stage, space: FourierSpace, state: State, tick: Tick) -> list[EStep]:
         import dask
 
         submitted: list[tuple[list[Future], Future]] = []
@@ -243,12 +243,12 @@ def _tree(client: Client, leaves: list[Future]) -> Future:
 
 
 def _look(block: Particles, scale: NDArray[np.float64] | None, model: Model, stage: Stage, space: FourierSpace,
-          assignment: Assignment, memory: str | int | None, array_library: str, among: str) -> Found:
+          assignment: Assignment, memory: str | int | None, array_library: str, among: str) -> EStep:
     """On a worker: the expectation step of a block, its sums in the memory of the host."""
     xp, budget = _means(memory, array_library)
     try:
         with one_thread():
-            posterior, sums = searched(assignment, xp, budget)(
+            posterior, sums = estep(assignment, xp, budget)(
                 replace(block, scale=scale), np.arange(len(block)), model, stage, space, {}, lambda share: None)
     except InputError as error:
         raise InputError(f"{error} ({among}, on the worker at {socket.gethostname()}, which has to see the same files "

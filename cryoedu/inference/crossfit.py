@@ -39,7 +39,7 @@ from cryoedu.geometry.fourier import fourier, radial_mean, shellwise
 from cryoedu.geometry.grids import LocalSearch, Search
 from cryoedu.geometry.masks import check_mask
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
-from cryoedu.inference.cluster import looking
+from cryoedu.inference.cluster import estep_on
 from cryoedu.inference.em import seeds_from_subsets
 from cryoedu.inference.expectation import Tick
 from cryoedu.inference.free import check_free, free_share, measured, seeded_to, shared_of
@@ -56,7 +56,7 @@ from cryoedu.inference.loop import (
 )
 from cryoedu.inference.maximisation import Equations, solve, weak_prior
 from cryoedu.inference.model import After, Floats, Iteration, Model, Posterior, signal_power
-from cryoedu.inference.mstep import hidden_parts
+from cryoedu.inference.mstep import other_parameters
 from cryoedu.inference.settings import HERE, Compute, CrossFit, MaskOf, told, turned_by
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.inference.start import random_folds
@@ -108,8 +108,8 @@ def cross_fit(particles: Particles, model: Model, search: Search | LocalSearch, 
         return replace(new, state={**new.state, **said})
 
     return iterate([particles.subset_of(mine) for mine in rows], rows,
-                   [model] * folds if after is None else list(after.parts), schedule, update,
-                   expect=looking(MAXIMUM_LIKELIHOOD, compute), space_name="fourier",
+                   [model] * folds if after is None else list(after.folds), schedule, update,
+                   expect=estep_on(MAXIMUM_LIKELIHOOD, compute), space_name="fourier",
                    numbers=range(1 if after is None else after.number + 1, settings.iterations + 1), tick=tick,
                    before=model)
 
@@ -138,7 +138,7 @@ def _update(sums: Sequence[VolumeSums], counts: Floats, models: Sequence[Model],
             space: FourierSpace, mask_of: MaskOf, fixed: Collection[str], least: float, steps: int,
             xp: ModuleType) -> Update:
     total = reduce(add, sums)
-    shared = hidden_parts(total, counts, models[0], search, space, fixed)
+    shared = other_parameters(total, counts, models[0], search, space, fixed)
     mean = np.mean([m.maps for m in models], axis=0, dtype=np.float32)
     mask = xp.asarray(mask_of(mean.mean(axis=0)))
     half, width = len(sums) // 2, FOCUS * space.box / space.radius

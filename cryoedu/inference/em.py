@@ -21,7 +21,7 @@ from cryoedu.geometry.fourier import low_pass
 from cryoedu.geometry.grids import LocalSearch, Search
 from cryoedu.geometry.masks import check_mask
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION, MAXIMUM_LIKELIHOOD
-from cryoedu.inference.cluster import looking
+from cryoedu.inference.cluster import estep_on
 from cryoedu.inference.expectation import Tick
 from cryoedu.inference.free import check_free, free_share, measured, seeded_to, shared_of
 from cryoedu.inference.loop import (
@@ -100,7 +100,7 @@ def refine(particles: Particles, model: Model, search: Search | LocalSearch, set
 
     return iterate([particles], [np.arange(len(particles))], [model], stage, update,
                    numbers=range(first, settings.iterations + 1), space_name=settings.space, tick=tick,
-                   expect=looking(settings.assignment, compute))
+                   expect=estep_on(settings.assignment, compute))
 
 
 def align2d(particles: Particles, search: Search, settings: EM = EM(), *,

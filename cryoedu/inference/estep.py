@@ -15,18 +15,18 @@ from cryoedu.inference.assignment import Assignment
 from cryoedu.inference.blocks import least_block
 from cryoedu.inference.expectation import Tick, expectation
 from cryoedu.inference.local import least_local, local_expectation
-from cryoedu.inference.loop import Expectation, Expecter, Found, Part, Stage, State
-from cryoedu.inference.memory import reading_grid, room_beside_parts, transforming
+from cryoedu.inference.loop import EStep, Expectation, Expecter, Fold, Stage, State
+from cryoedu.inference.memory import reading_grid, room_beside_folds, transforming
 from cryoedu.inference.model import Model
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.particles.particles import Particles
 
 
-def searched(assignment: Assignment, xp: ModuleType, budget: int) -> Expecter:
-    """The expectation step of one part as its `Stage` says: on all of a grid, from there to finer steps around what
+def estep(assignment: Assignment, xp: ModuleType, budget: int) -> Expecter:
+    """The expectation step of one fold as its `Stage` says: on all of a grid, from there to finer steps around what
     counts, or around known poses."""
     def expect(particles: Particles, rows: NDArray[np.int64], model: Model, stage: Stage, space: FourierSpace,
-               state: State, tick: Tick) -> Found:
+               state: State, tick: Tick) -> EStep:
         if isinstance(stage.search, LocalSearch):
             return local_expectation(particles, model, stage.search.of(rows), space, assignment, xp=xp, budget=budget,
                                      tick=tick)
@@ -40,10 +40,10 @@ def searched(assignment: Assignment, xp: ModuleType, budget: int) -> Expecter:
 
 
 def within(budget: int, assignment: Assignment, xp: ModuleType) -> Expectation:
-    """The expectation step of `searched` for one part after the other, of which the sums are kept: ``budget`` bytes for
+    """The expectation step of `estep` for one fold after the other, of which the sums are kept: ``budget`` bytes for
     it all, and for solving for the maps."""
-    def each(parts: Sequence[Part], stage: Stage, space: FourierSpace, state: State, tick: Tick) -> Sequence[Found]:
-        classes, search = parts[0][2].classes, stage.search
+    def each(folds: Sequence[Fold], stage: Stage, space: FourierSpace, state: State, tick: Tick) -> Sequence[EStep]:
+        classes, search = folds[0][2].classes, stage.search
         orientations = None
         if isinstance(search, LocalSearch):
             least = reading_grid(space, classes) + least_local(search, space, classes)
@@ -52,18 +52,18 @@ def within(budget: int, assignment: Assignment, xp: ModuleType) -> Expectation:
             orientations = len(search.angles)
         else:
             least = reading_grid(space, classes) + least_adaptive(search, stage.adaptive, space, classes, xp)
-        left = room_beside_parts(space, classes, budget, len(parts), least, orientations)
-        return in_turn(searched(assignment, xp, left))(parts, stage, space, state, tick)
+        left = room_beside_folds(space, classes, budget, len(folds), least, orientations)
+        return each_fold(estep(assignment, xp, left))(folds, stage, space, state, tick)
 
     return each
 
 
-def in_turn(expect: Expecter) -> Expectation:
-    """``expect`` of one part after the other."""
-    def each(parts: Sequence[Part], stage: Stage, space: FourierSpace, state: State, tick: Tick) -> list[Found]:
-        def share_of(part: int) -> Tick:
-            return lambda share: tick((part + share) / len(parts))
+def each_fold(expect: Expecter) -> Expectation:
+    """``expect`` of one fold after the other."""
+    def each(folds: Sequence[Fold], stage: Stage, space: FourierSpace, state: State, tick: Tick) -> list[EStep]:
+        def share_of(fold: int) -> Tick:
+            return lambda share: tick((fold + share) / len(folds))
 
-        return [expect(*part, stage, space, state, share_of(f)) for f, part in enumerate(parts)]
+        return [expect(*fold, stage, space, state, share_of(f)) for f, fold in enumerate(folds)]
 
     return each

@@ -71,7 +71,7 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Visit:
+class BlockPosterior:
     """A block of images of one noise group before a lot of hypotheses: Γ (N', S, H) and the evidence (N',)."""
 
     group: int
@@ -82,7 +82,7 @@ class Visit:
 
 
 @dataclass(frozen=True)
-class _Told:
+class _BlockSums:
     """What a visit says: sums over its images, and of each of them what `Posterior` tells.
 
     numerator: (H, D).  denominator: (H, J).  shift_square: Å², Σ Γ |s|².
@@ -123,17 +123,18 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
                           else xp.float32)
     denominators = xp.empty(numerators.shape, dtype=xp.float32)
 
-    def products(visit: Visit) -> _Told:
+    def products(visit: BlockPosterior) -> _BlockSums:
         block, over_shifts = visit.block, xp.sum(visit.gamma, axis=1)
         c = xp.broadcast_to(block.c, (len(block.rows), block.c.shape[1]))
         distance2 = xp.asarray(distances2(search.shifts, centres[block.rows]), dtype=xp.float32)
         shift_square = float(xp.sum(xp.sum(visit.gamma, axis=2) * distance2))
         per_class = xp.sum(xp.reshape(over_shifts, (len(block.rows), model.classes, -1)), axis=2)
-        return _Told(visit.group, visit.predicted, block.rows, _merged(visit.gamma).T @ _merged(block.b),
+        return _BlockSums(visit.group, visit.predicted, block.rows, _merged(visit.gamma).T @ _merged(block.b),
                      over_shifts.T @ c, block.power, shift_square, to_numpy(visit.evidence), to_numpy(per_class),
                      *_best(visit, model.classes, xp), _contrast(visit, over_shifts, space, xp) if contrast else None)
 
-    every = visits(particles, model, search, space, assignment, products, xp=xp, budget=budget, beside=held, tick=tick)
+    every = block_posteriors(particles, model, search, space, assignment, products, xp=xp, budget=budget, beside=held,
+                             tick=tick)
     with closing(every):  # its threads too, if Ctrl-C comes while nobody waits for them
         for lot, of_lot in groupby(every, key=lambda told: told.predicted.lot.start):
             numerator, denominator = None, None
@@ -157,8 +158,8 @@ def expectation(particles: Particles, model: Model, search: Search, space: Fouri
                                 search.rotations, search.symmetry)
 
 
-def visits(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment,
-           then: Callable[[Visit], T], *, xp: ModuleType, budget: int, beside: int = 0,
+def block_posteriors(particles: Particles, model: Model, search: Search, space: FourierSpace, assignment: Assignment,
+           then: Callable[[BlockPosterior], T], *, xp: ModuleType, budget: int, beside: int = 0,
            among: NDArray[np.int64] | None = None,
            tick: Tick = lambda share: None) -> Generator[T]:
     """``then`` of every block's Γ: lots of orientations outermost, then noise groups, then blocks of images.
@@ -194,11 +195,11 @@ def visits(particles: Particles, model: Model, search: Search, space: FourierSpa
             origin[rows[now > so_far]], joined[rows] = predicted.lot.start, now
             return []
         if alone:
-            return [then(Visit(group, block, predicted, *assignment.settle(scores)))]
+            return [then(BlockPosterior(group, block, predicted, *assignment.settle(scores)))]
         evidence = xp.asarray(joined[rows])
         elsewhere = xp.asarray(assignment.single & (origin[rows] != predicted.lot.start))
         reached = xp.where(elsewhere, xp.asarray(np.inf, dtype=evidence.dtype), evidence)
-        return [then(Visit(group, block, predicted, assignment.weigh(scores, reached), evidence))]
+        return [then(BlockPosterior(group, block, predicted, assignment.weigh(scores, reached), evidence))]
 
     reads = in_pieces(lambda rows, group: load(particles, rows, group, space), images, xp)
     pieces = in_pieces(look, images, xp)
@@ -275,7 +276,7 @@ def _fit(numerator: Array, denominator: Array, predicted: Predictions, sigma2: F
     return np.asarray((energy - 2 * cross.reshape(-1, space.unknowns).sum(axis=1)) * sigma2)
 
 
-def _best(visit: Visit, classes: int, xp: ModuleType) -> tuple[NDArray[np.int64], Floats]:
+def _best(visit: BlockPosterior, classes: int, xp: ModuleType) -> tuple[NDArray[np.int64], Floats]:
     """Class, orientation and shift (N', 3) of each image's largest Γ, and that (N',)."""
     images, _, hypotheses = visit.gamma.shape
     flat = xp.reshape(visit.gamma, (images, -1))
@@ -285,7 +286,7 @@ def _best(visit: Visit, classes: int, xp: ModuleType) -> tuple[NDArray[np.int64]
     return np.stack([k, orientation + visit.predicted.lot.start, shift], axis=1), weight
 
 
-def _contrast(visit: Visit, over_shifts: Array, space: FourierSpace, xp: ModuleType) -> tuple[Floats, Floats]:
+def _contrast(visit: BlockPosterior, over_shifts: Array, space: FourierSpace, xp: ModuleType) -> tuple[Floats, Floats]:
     """Σ Γ Re X* CTF A / σ² and Σ Γ |CTF A|² / σ² of each image (N',), over the scored columns."""
     u, images, a = space.unscored, len(visit.block.rows), visit.predicted
     expected = _merged(visit.gamma) @ a.reals
@@ -325,7 +326,7 @@ class Tally:
         self.best = np.full(particles, -1.0)
         self.where = np.zeros((particles, 3), dtype=np.int64)  # class, orientation, shift
 
-    def add(self, told: _Told) -> None:
+    def add(self, told: _BlockSums) -> None:
         """Take note of one visit."""
         rows, better = told.rows, told.weight > self.best[told.rows]
         if told.contrast is not None:

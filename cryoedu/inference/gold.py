@@ -42,12 +42,12 @@ from cryoedu.geometry.masks import check_mask, soft_sphere
 from cryoedu.geometry.symmetry import symmetry_operators
 from cryoedu.inference.adaptive import Adaptive
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
-from cryoedu.inference.cluster import looking
+from cryoedu.inference.cluster import estep_on
 from cryoedu.inference.expectation import Tick
 from cryoedu.inference.loop import Stage, State, Update, checked, iterate, symmetric, turned_grid
 from cryoedu.inference.maximisation import Equations, signal_from_fsc, solve, weak_prior
 from cryoedu.inference.model import After, Iteration, Model, Posterior, signal_power
-from cryoedu.inference.mstep import hidden_parts
+from cryoedu.inference.mstep import other_parameters
 from cryoedu.inference.settings import HERE, Compute, GoldStandard, Sampling, told
 from cryoedu.inference.spaces import FourierSpace
 from cryoedu.inference.start import random_folds, start_model
@@ -99,7 +99,7 @@ def gold_standard(particles: Particles, reference: NDArray[np.floating], search:
     rows = halves_of(particles, seed)
     halves = [particles.subset_of(mine) for mine in rows]
     starts = ([start_model(half, model.maps) for half in halves]  # not even the first noise is shared
-              if after is None else list(after.parts))
+              if after is None else list(after.folds))
     first = min(max(round(box * pixel_size / initial_resolution), 3), box // 2 - 1)
     mates = len(symmetry_operators(symmetry))
 
@@ -114,7 +114,7 @@ def gold_standard(particles: Particles, reference: NDArray[np.floating], search:
         new = _update(sums, sizes, models, stage, space, sphere, mask, int(box * pixel_size / join), mates, steps, xp)
         return replace(new, state={**new.state, **_progress(new, posterior, stage, search, before)})
 
-    return iterate(halves, rows, starts, schedule, update, expect=looking(MAXIMUM_LIKELIHOOD, compute),
+    return iterate(halves, rows, starts, schedule, update, expect=estep_on(MAXIMUM_LIKELIHOOD, compute),
                    numbers=range(1 if after is None else after.number + 1, iterations + 1), space_name="fourier",
                    tick=tick, before=model, state=None if after is None else after.state)
 
@@ -214,7 +214,7 @@ def _update(sums: Sequence[VolumeSums], sizes: Sequence[int], models: Sequence[M
     low = shellwise((filtered[0] + filtered[1]) / 2, shared, 3)
     filtered = [shellwise(maps, 1 - shared, 3) + low for maps in filtered]
     parts = [replace(model, maps=(density := to_numpy(maps).astype(np.float32)), tau2=signal_power(density),
-                     **hidden_parts(s, np.array([float(count)]), model, stage.search, space, ()))
+                     **other_parameters(s, np.array([float(count)]), model, stage.search, space, ()))
              for model, maps, s, count in zip(models, filtered, sums, sizes, strict=True)]
     whole = (sums[0] + sums[1]).equations(space)
     gain = 2 * ssnr / (1 + 2 * ssnr)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cryoedu.errors import InputError
 from cryoedu.geometry.grids import Search, perturbed
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD
-from cryoedu.inference.estep import in_turn, searched
+from cryoedu.inference.estep import each_fold, estep
 from cryoedu.inference.expectation import Tick
 from cryoedu.inference.loop import Stage, State, Update, iterate, turn_of
 from cryoedu.inference.model import After, Iteration, Model, Posterior, signal_power
@@ -63,7 +63,7 @@ def stochastic_gradient_descent(
         raise InputError(f"{classes} classes for {len(particles)} particles: ask for at least 1 and at most as many "
                          "classes as particles")
     count = len(particles)
-    look = searched(MAXIMUM_LIKELIHOOD, xp, compute.budget)
+    look = estep(MAXIMUM_LIKELIHOOD, xp, compute.budget)
     if model is None:
         model = random_start(particles, classes, shells[0], ball, seed=seed, xp=xp, budget=compute.budget)
     if state is None:
@@ -96,7 +96,7 @@ def stochastic_gradient_descent(
         return Update(blended(at, best, min(step, 1.0), at.maps + velocity, space.radius), ssnr,
                       state={"velocity": velocity} | _columns(posterior))
 
-    return iterate([particles], [np.arange(count)], [model], schedule, update, expect=in_turn(expect),
+    return iterate([particles], [np.arange(count)], [model], schedule, update, expect=each_fold(expect),
                    space_name="fourier", tick=tick, state=state,
                    numbers=range(1 if after is None else after.number + 1, iterations + 1))
 

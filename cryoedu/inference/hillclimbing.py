@@ -24,8 +24,8 @@ from cryoedu.errors import InputError
 from cryoedu.geometry.euler import Floats, angular_distance, euler_to_matrix
 from cryoedu.geometry.grids import Search, local_search
 from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
-from cryoedu.inference.estep import in_turn
-from cryoedu.inference.expectation import Tick, Visit, visits
+from cryoedu.inference.estep import each_fold
+from cryoedu.inference.expectation import BlockPosterior, Tick, block_posteriors
 from cryoedu.inference.local import local_expectation
 from cryoedu.inference.loop import Stage, State, Update, iterate, turn_of, turned_grid
 from cryoedu.inference.model import After, Iteration, Model, Posterior, signal_power
@@ -81,7 +81,7 @@ def stochastic_hill_climbing(
         parts: Sequence[Model] = [model] * FOLDS
         state: State = {"angles": random_angles(count, seed), "shifts": np.zeros((count, 2)), "moved": np.asarray(1.0)}
     else:
-        parts, state = after.parts, after.state
+        parts, state = after.folds, after.state
 
     def schedule(number: int, before: State) -> Stage | None:
         if number > max(len(shells), len(searches)) and before["moved"] <= few:
@@ -114,7 +114,7 @@ def stochastic_hill_climbing(
             "moved": np.asarray(np.mean(turned > stage.search.angular_step))})
 
     return iterate([particles.subset_of(mine) for mine in rows], rows, parts, schedule, update,
-                   expect=in_turn(expect), space_name="fourier", tick=tick, before=model, state=state,
+                   expect=each_fold(expect), space_name="fourier", tick=tick, before=model, state=state,
                    numbers=range(1 if after is None else after.number + 1, settings.iterations + 1))
 
 
@@ -138,12 +138,12 @@ def first_better(particles: Particles, rows: NDArray[np.int64], model: Model, se
     now, met = known.log_evidence, np.full(len(particles), np.inf)
     angles, shifts = angles.copy(), shifts.copy()
 
-    def best_shifts(visit: Visit) -> tuple[NDArray[np.int64], slice, Floats, NDArray[np.int64]]:
+    def best_shifts(visit: BlockPosterior) -> tuple[NDArray[np.int64], slice, Floats, NDArray[np.int64]]:
         """Rows, lot, and of each orientation (N', O') the highest correlation over shifts, and that shift."""
         return (visit.block.rows, visit.predicted.lot, to_numpy(xp.max(visit.gamma, axis=1)),
                 to_numpy(xp.argmax(visit.gamma, axis=1)))
 
-    for block, lot, score, shift in visits(particles, model, search, space, CORRELATIONS, best_shifts, xp=xp,
+    for block, lot, score, shift in block_posteriors(particles, model, search, space, CORRELATIONS, best_shifts, xp=xp,
                                            budget=budget, tick=tick):
         order = -score if greedy else np.stack(
             [np.random.default_rng([*seed, i]).random(len(search.angles))[lot] for i in rows[block]])

@@ -52,7 +52,7 @@ LEFT_OUT = 1e-3  # of a particle's weight: how much the lightest slices may hold
 
 
 @dataclass(frozen=True)
-class _Looked:
+class _BlockSums:
     """What a block of images of one noise group says.
 
     rows: (N',) which.  posterior: of these images.  power: (J,) Σ |X|².
@@ -75,7 +75,7 @@ class _Weighed:
     log_evidence: (N',).  best: (N',) the most likely hypothesis h and shift s, as h S + s, and its Γ, ``largest``.
     of_classes: (N', K) and of_shifts: (N', S) Σ Γ.
     overlap, energy: (N', J) Σ Γ Re X* CTF A / σ² and Σ Γ |CTF A|² / σ², of hypotheses that count.
-    slices: of these, as in `_Looked`.
+    slices: of these, as in `_BlockSums`.
     """
 
     log_evidence: Floats
@@ -104,7 +104,7 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
     threads = max(min(free // 4 // each, workers(xp)), 1)
     inserter = Inserter(space, classes, xp, search.symmetry, free // 4)
 
-    def look(loaded: Loaded, group: int) -> _Looked:
+    def look(loaded: Loaded, group: int) -> _BlockSums:
         return _look(particles, loaded, group, model, search, half, space, assignment, xp)
 
     reads = in_pieces(lambda rows, group: load(particles, rows, group, space), size, xp)
@@ -116,7 +116,7 @@ def local_expectation(particles: Particles, model: Model, search: LocalSearch, s
         def fetch(rows: NDArray[np.int64], group: int = group) -> list[Loaded]:
             return reads(rows, group)
 
-        def work(loaded: list[Loaded], group: int = group) -> list[_Looked]:
+        def work(loaded: list[Loaded], group: int = group) -> list[_BlockSums]:
             return [found for some in loaded for found in pieces(some, group)]
 
         for found in chain.from_iterable(in_threads(work, blocks, xp, fetch=fetch, most=threads, ahead=2)):
@@ -142,7 +142,7 @@ def least_local(search: LocalSearch, space: FourierSpace, classes: int) -> int:
 
 
 def _look(particles: Particles, loaded: Loaded, group: int, model: Model, search: LocalSearch, half: Array,
-          space: FourierSpace, assignment: Assignment, xp: ModuleType) -> _Looked:
+          space: FourierSpace, assignment: Assignment, xp: ModuleType) -> _BlockSums:
     """Every image before the slices of the maps ``half`` around its own pose."""
     rows = loaded.rows
     block = prepared(particles, loaded, group, model.sigma2[group, space.bins], np.zeros((1, 2)), space, xp)
@@ -163,7 +163,7 @@ def _look(particles: Particles, loaded: Loaded, group: int, model: Model, search
     posterior = Posterior(found.log_evidence, found.of_classes, found.of_classes.argmax(axis=1), angles,
                           places[image, step], found.largest, found.overlap[:, 1:].sum(axis=1),
                           found.energy[:, 1:].sum(axis=1))
-    return _Looked(rows, posterior, block.power, np.sum(found.energy - 2 * found.overlap, axis=0),
+    return _BlockSums(rows, posterior, block.power, np.sum(found.energy - 2 * found.overlap, axis=0),
                    float(np.sum(found.of_shifts * distances)), found.slices)
 
 

@@ -55,37 +55,37 @@ class Stage:
 
 @dataclass(frozen=True)
 class Update:
-    """What an iteration makes of its sums: the model of all particles, its SSNR, the models of the parts (none: the
+    """What an iteration makes of its sums: the model of all particles, its SSNR, the models of the folds (none: the
     one of all), and what else `Iteration` keeps."""
 
     model: Model
     ssnr: Floats
-    parts: Sequence[Model] = ()
+    folds: Sequence[Model] = ()
     state: State = field(default_factory=dict)
     fsc: Floats | None = None
     tau2_fudge: float | None = None
 
 
 Schedule = Callable[[int, State], Stage | None]
-Part = tuple[Particles, NDArray[np.int64], Model]  # some of the particles, their rows, and what they are scored against
-Found = tuple[Posterior, SliceSums | VolumeSums]
-Expecter = Callable[[Particles, NDArray[np.int64], Model, Stage, FourierSpace, State, Tick], Found]
-Expectation = Callable[[Sequence[Part], Stage, FourierSpace, State, Tick], Sequence[Found]]
+Fold = tuple[Particles, NDArray[np.int64], Model]  # some of the particles, their rows, and what they are scored against
+EStep = tuple[Posterior, SliceSums | VolumeSums]
+Expecter = Callable[[Particles, NDArray[np.int64], Model, Stage, FourierSpace, State, Tick], EStep]
+Expectation = Callable[[Sequence[Fold], Stage, FourierSpace, State, Tick], Sequence[EStep]]
 Maximiser = Callable[[Sequence[SliceSums | VolumeSums], Posterior, Sequence[Model], Stage, FourierSpace, State], Update]
 
 
-def iterate(parts: Sequence[Particles], rows: Sequence[NDArray[np.int64]], models: Sequence[Model], schedule: Schedule,
+def iterate(folds: Sequence[Particles], rows: Sequence[NDArray[np.int64]], models: Sequence[Model], schedule: Schedule,
             update: Maximiser, *, expect: Expectation, numbers: range, space_name: str, tick: Tick,
             before: Model | None = None, state: State | None = None) -> Iterator[Iteration]:
-    """The loop itself. The particles come in ``parts`` (their ``rows`` in the whole), each scored against a model of
-    its own; ``update`` decides what sums go into which model. One part and its own sums are the EM of the lecture.
+    """The loop itself. The particles come in ``folds`` (their ``rows`` in the whole), each scored against a model of
+    its own; ``update`` decides what sums go into which model. One fold and its own sums are the EM of the lecture.
 
     schedule: what to look at in an iteration, given what the last one left in its ``state``; None ends the loop.
-    expect: what the particles of each part say, and their sums (`looking` as a rule).
-    before: model of all particles at the start, if there are several parts.
+    expect: what the particles of each fold say, and their sums (`estep_on` as a rule).
+    before: model of all particles at the start, if there are several folds.
     """
     state = state or {}
-    count = sum(len(part) for part in rows)
+    count = sum(len(fold) for fold in rows)
     before = models[0] if before is None else before
     for number in numbers:
         t0 = time.perf_counter()
@@ -95,19 +95,19 @@ def iterate(parts: Sequence[Particles], rows: Sequence[NDArray[np.int64]], model
         space = SPACES[space_name](first.box, first.ndim, first.pixel_size, stage.radius, stage.known, stage.free,
                                    stage.shared)
         found = expect([(scaled(particles, model.scales), mine, model)
-                        for particles, mine, model in zip(parts, rows, models, strict=True)], stage, space, state, tick)
-        posterior = found[0][0] if len(parts) == 1 else joined([p for p, _ in found], rows, count)
+                        for particles, mine, model in zip(folds, rows, models, strict=True)], stage, space, state, tick)
+        posterior = found[0][0] if len(folds) == 1 else joined([p for p, _ in found], rows, count)
         t1 = time.perf_counter()
         new = update([sums for _, sums in found], posterior, models, stage, space, state)
         seconds = {"expectation": t1 - t0, "maximisation": time.perf_counter() - t1}
         log_likelihood = float(sum(sums.log_likelihood for _, sums in found))
         yield Iteration(number, before, new.model, posterior, log_likelihood, stage.radius, new.ssnr, seconds,
-                        new.parts, new.state, new.fsc, new.tau2_fudge)
-        before, models, state = new.model, new.parts or [new.model], new.state
+                        new.folds, new.state, new.fsc, new.tau2_fudge)
+        before, models, state = new.model, new.folds or [new.model], new.state
 
 
 def joined(posteriors: Sequence[Posterior], rows: Sequence[NDArray[np.int64]], count: int) -> Posterior:
-    """What is known of all ``count`` particles, from the posteriors of the parts that hold their ``rows``."""
+    """What is known of all ``count`` particles, from the posteriors of the folds that hold their ``rows``."""
     out = {}
     for name in (f.name for f in fields(Posterior)):
         values = [getattr(p, name) for p in posteriors]

@@ -73,13 +73,13 @@ def room_beside_grid(space: FourierSpace, classes: int, budget: int, least: int)
     return room(budget, beside, least, _maps(space, classes), "fewer shells, or smaller images")
 
 
-def room_beside_parts(space: FourierSpace, classes: int, budget: int, parts: int, searching: int,
+def room_beside_folds(space: FourierSpace, classes: int, budget: int, folds: int, searching: int,
                       orientations: int | None) -> int:
-    """Bytes of ``budget`` for the particles of one of some ``parts``, beside the sums of the others.
+    """Bytes of ``budget`` for the particles of one of some ``folds``, beside the sums of the others.
 
     searching: bytes that an expectation step needs at the least beside its sums.
     orientations: of a whole grid, or None where the sums are on the padded grid.
-    Raises InputError if that step, or solving for the maps with the sums of all parts at hand, would need more.
+    Raises InputError if that step, or solving for the maps with the sums of all folds at hand, would need more.
     """
     if orientations is None:
         sums, least = grid_sums(space, classes), max(searching, solving(space, classes))
@@ -88,8 +88,8 @@ def room_beside_parts(space: FourierSpace, classes: int, budget: int, parts: int
         sums = slice_sums(space, classes, orientations)
         least = max(searching, solving(space, classes) + min(5 * SLICES // 2, 2 * sums))
         what, instead = f"the sums over {orientations:,} orientations", "a coarser search, or an adaptive one"
-    room(budget, parts * sums, least, what, instead)
-    return budget - (parts - 1) * sums
+    room(budget, folds * sums, least, what, instead)
+    return budget - (folds - 1) * sums
 
 
 def _maps(space: FourierSpace, classes: int) -> str:

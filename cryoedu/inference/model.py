@@ -91,7 +91,8 @@ class Iteration:
     ssnr: (K, n//2 + 1) signal-to-noise ratio of each map, per shell (data weight against prior weight); it is that of
         what was aligned, noise or not, and no resolution.
     seconds: wall time of each step.
-    parts: where the particles are kept in parts with a model each, the models after; `model` is then that of them all.
+    folds: where the particles are kept in folds, or halves, with a model each, the models after; `model` is then that
+        of them all.
     state: further arrays, by name, that the next iteration looks back to.
     fsc: (n//2 + 1,) between two independent halves, if there are such.
     tau2_fudge: T, which weakened the prior; None where there was none.
@@ -105,7 +106,7 @@ class Iteration:
     radius: int
     ssnr: Floats
     seconds: Mapping[str, float] = field(default_factory=dict)
-    parts: Sequence[Model] = ()
+    folds: Sequence[Model] = ()
     state: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     fsc: Floats | None = None
     tau2_fudge: float | None = None
@@ -133,7 +134,7 @@ class Iteration:
 class Checkpoint:
     """The state after an iteration.
 
-    number: of that iteration.  models: the model that came out of it, then those of the parts, if there are parts.
+    number: of that iteration.  models: the model that came out of it, then those of the folds, if there are folds.
     arrays: further arrays that the next iteration looks back to, by name.
     notes: anything JSON can hold: what was asked for, and the history so far.
     """
@@ -149,8 +150,8 @@ class Checkpoint:
         return self.models[0]
 
     @property
-    def parts(self) -> Sequence[Model]:
-        """The models of the parts."""
+    def folds(self) -> Sequence[Model]:
+        """The models of the folds."""
         return self.models[1:]
 
     @property
@@ -159,7 +160,7 @@ class Checkpoint:
         return self.arrays
 
 
-After = Iteration | Checkpoint  # what a solver can go on from: number, model, parts and state
+After = Iteration | Checkpoint  # what a solver can go on from: number, model, folds and state
 
 
 def resolution_of(shell: int, box: int, pixel_size: float) -> float:

@@ -33,10 +33,10 @@ def maximisation(sums: SliceSums | VolumeSums, class_counts: Floats, model: Mode
         new["maps"] = to_numpy(maps).astype(np.float32) * (np.float32(1.0) if mask is None else mask)
     if "tau2" not in fixed:
         new["tau2"] = signal_power(new.get("maps", model.maps), space.radius)
-    return replace(model, **new, **hidden_parts(sums, class_counts, model, search, space, fixed)), ssnr
+    return replace(model, **new, **other_parameters(sums, class_counts, model, search, space, fixed)), ssnr
 
 
-def hidden_parts(sums: SliceSums | VolumeSums, class_counts: Floats, model: Model, search: Search | LocalSearch,
+def other_parameters(sums: SliceSums | VolumeSums, class_counts: Floats, model: Model, search: Search | LocalSearch,
                  space: FourierSpace, fixed: Collection[str]) -> dict[str, Any]:
     """The parts of the model that are not maps, re-estimated: noise, class weights and the spread of the shifts."""
     new: dict[str, Any] = {}

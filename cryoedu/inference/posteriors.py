@@ -16,7 +16,7 @@ from cryoedu.errors import InputError
 from cryoedu.geometry.grids import Search
 from cryoedu.inference.assignment import MAXIMUM_LIKELIHOOD, Assignment
 from cryoedu.inference.blocks import as_columns, prepare
-from cryoedu.inference.expectation import Visit, visits
+from cryoedu.inference.expectation import BlockPosterior, block_posteriors
 from cryoedu.inference.loop import SPACES, checked
 from cryoedu.inference.model import Model
 from cryoedu.inference.scales import scaled
@@ -73,10 +73,10 @@ def _laid_out(particles: Particles, model: Model, search: Search, space: Fourier
     """What ``assignment`` makes of every hypothesis for every particle (N, K, O, S)."""
     out = np.empty((len(particles), model.classes, len(search.angles), len(search.shifts)), dtype=np.float32)
 
-    def of_lot(visit: Visit) -> tuple[NDArray[np.int64], slice, NDArray[np.float32]]:
+    def of_lot(visit: BlockPosterior) -> tuple[NDArray[np.int64], slice, NDArray[np.float32]]:
         return visit.block.rows, visit.predicted.lot, visit.gamma
 
-    for rows, lot, gamma in visits(particles, model, search, space, assignment, of_lot, xp=library("numpy"),
+    for rows, lot, gamma in block_posteriors(particles, model, search, space, assignment, of_lot, xp=library("numpy"),
                                    budget=budget):
         images, shifts, _ = gamma.shape
         out[rows, :, lot] = gamma.reshape(images, shifts, model.classes, -1).transpose(0, 2, 3, 1)

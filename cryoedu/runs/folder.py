@@ -72,7 +72,7 @@ class RunFolder:
         write_history(self.history, self.path / HISTORY)
         arrays = {"classes": found.classes, "angles": found.angles, "shifts": found.shifts, **iteration.state}
         notes = {"asked": self.asked, "starts": self.starts, "memory": self.memory, "history": self.history}
-        self.last = Checkpoint(iteration.number, [iteration.model, *iteration.parts], arrays, notes)
+        self.last = Checkpoint(iteration.number, [iteration.model, *iteration.folds], arrays, notes)
         write_checkpoint(self.last, self.path / CHECKPOINT)
 
 

@@ -140,7 +140,7 @@ def test_folds_at_known_poses_with_a_mask_that_follows(work, tmp_path, capsys):
     assert re.search(r"probability of the class found: .*\n" + rows, said)
     assert "median pose error: 0.0 degrees, 0.0 Å" in said  # as they were
     at = read_checkpoint(tmp_path / "run_checkpoint.npz")
-    assert len(at.parts) == 3 and at.arrays["difference_gain"].shape == (BOX // 2 + 1,)
+    assert len(at.folds) == 3 and at.arrays["difference_gain"].shape == (BOX // 2 + 1,)
     assert cryoedu("classify3d", work / "two" / "truth_data.star", "--reference", work / "map.mrc", "--o",
                    tmp_path / "sphere", *FOLDS) == ""
     sphere = read_checkpoint(tmp_path / "sphere" / "run_checkpoint.npz")

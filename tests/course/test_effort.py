@@ -11,8 +11,8 @@ from cryoedu.microscope.realspace import rotate
 def test_bytes_that_are_held_are_counted_and_those_that_were_let_go_are_not():
     images = np.ones((20, 30, 30))
     at_once = peak_bytes(lambda x: (x[:, None] * x).sum(axis=(2, 3)), images)
-    in_turn = peak_bytes(lambda x: np.array([(x * one).sum(axis=(1, 2)) for one in x]), images)
-    assert at_once > 20 * images.nbytes and in_turn < 4 * images.nbytes
+    each_fold = peak_bytes(lambda x: np.array([(x * one).sum(axis=(1, 2)) for one in x]), images)
+    assert at_once > 20 * images.nbytes and each_fold < 4 * images.nbytes
 
 
 def test_each_turned_picture_counts():

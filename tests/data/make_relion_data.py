@@ -132,7 +132,7 @@ def projections() -> None:
 
 
 def ctf_images() -> None:
-    """Part 3: the CTF itself, as the image of a point and from relion_ctf_toolbox."""
+    """Fold 3: the CTF itself, as the image of a point and from relion_ctf_toolbox."""
     point = np.zeros((BOX,) * 3, np.float32)
     point[BOX // 2, BOX // 2, BOX // 2] = 1
     write_mrc(WORK / "point.mrc", point)
@@ -151,7 +151,7 @@ def ctf_images() -> None:
 
 
 def reconstruction() -> None:
-    """Part 4: 200 noisy particles (8-bit, MRC mode 0) and the maps that relion_reconstruct makes of them."""
+    """Fold 4: 200 noisy particles (8-bit, MRC mode 0) and the maps that relion_reconstruct makes of them."""
     rng = np.random.default_rng(9)
     n = 200
     u = rng.uniform(6000, 14000, n)
@@ -207,7 +207,7 @@ def first_rows(name: str, rows: int) -> None:
 
 
 def refinements() -> None:
-    """Part 5: what relion_refine writes, for its format: one iteration of Class2D and of Class3D."""
+    """Fold 5: what relion_refine writes, for its format: one iteration of Class2D and of Class3D."""
     (WORK / "out").mkdir()
     common = ["relion_refine", "--i", "particles.star", "--particle_diameter", 110, "--ctf", "--iter", 1, "--norm",
               "--scale", "--oversampling", 0, "--offset_range", 2, "--offset_step", 2, "--random_seed", 1, "--pad", 2,

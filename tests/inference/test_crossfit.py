@@ -66,7 +66,7 @@ def test_a_fold_has_no_part_in_the_maps_that_it_is_scored_against(experiment):
     images = few.images.copy()
     images[fold] = images[fold][::-1] * 1.5
     after = next(cross_fit(replace(few, images=images), model, search, **options))
-    same = [min(fsc(a.maps[0] - a.maps[1], b.maps[0] - b.maps[1])[1:4]) for a, b in zip(before.parts, after.parts,
+    same = [min(fsc(a.maps[0] - a.maps[1], b.maps[0] - b.maps[1])[1:4]) for a, b in zip(before.folds, after.folds,
                                                                                        strict=True)]
     # all that comes from the fold itself is the gain of each shell, which does not change a correlation on shells
     assert same[1] > 0.999 and max(same[0], same[2]) < 0.99

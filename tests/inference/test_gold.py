@@ -72,7 +72,7 @@ def test_prior_and_report_follow_from_the_halves(experiment):
     measured = int(turn.state["measured"][-1])
     assert turn.resolved <= measured <= turn.radius
     assert (turn.ssnr[0][measured + 1 :] < 0.01).all()  # twice the least FSC of a half
-    assert len(turn.parts) == 2 and turn.model.classes == 1
+    assert len(turn.folds) == 2 and turn.model.classes == 1
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def test_what_images_were_not_scored_by_is_measured_apart(first_turn):
 def test_low_frequencies_are_shared(experiment):
     """Coarser than ``join`` the halves are one map, or they would drift apart in orientation."""
     turn = next(refined(experiment.particles, iterations=1, join=BOX * PIXEL / 2))
-    same = fsc(turn.parts[0].maps[0], turn.parts[1].maps[0])
+    same = fsc(turn.folds[0].maps[0], turn.folds[1].maps[0])
     assert same[1:3].min() > 1 - 1e-6 and same[3] < 1 - 1e-4
 
 

@@ -53,7 +53,7 @@ def turns(d2):
 def test_a_symmetric_map_is_symmetric_in_both_halves_and_its_poses_are_found(d2, turns):
     """One part of the views is searched; without their mates in the sums, the map would be blurred along the others."""
     last = turns[-1]
-    for density in (last.model.maps[0], *(part.maps[0] for part in last.parts), *last.state["halves"]):
+    for density in (last.model.maps[0], *(part.maps[0] for part in last.folds), *last.state["halves"]):
         for operator in symmetry_operators("D2")[1:]:
             assert min(fsc(density, turned(density, operator))[1:6]) > 0.98
     assert pose_errors(last.posterior.angles, d2.truth.angles, symmetry="D2").median_angle < 10

@@ -217,8 +217,8 @@ def test_a_particle_has_no_part_in_the_map_that_it_is_compared_with(experiment):
         return maximisation(sums, np.array([len(mine)]), before, search, space, None, ball, (), 2, np)[0].maps, found
 
     parts = random_subsets(60, FOLDS, 2)
-    assert len(turns[0].parts) == len(parts) == FOLDS
-    for mine, before, after in zip(parts, turns[0].parts, turns[1].parts, strict=True):
+    assert len(turns[0].folds) == len(parts) == FOLDS
+    for mine, before, after in zip(parts, turns[0].folds, turns[1].folds, strict=True):
         others = np.setdiff1d(np.arange(60), mine)
         expected, _ = alone(others, before)
         with_it, _ = alone(np.arange(60), before)
@@ -227,7 +227,7 @@ def test_a_particle_has_no_part_in_the_map_that_it_is_compared_with(experiment):
         assert np.abs(with_it - after.maps).max() > 0.05 * scale
         _, found = alone(mine, before)
         np.testing.assert_allclose(turns[1].posterior.log_evidence[mine], found.log_evidence, rtol=1e-5)
-    everyone, _ = alone(np.arange(60), replace(before, maps=np.mean([m.maps for m in turns[0].parts], axis=0)))
+    everyone, _ = alone(np.arange(60), replace(before, maps=np.mean([m.maps for m in turns[0].folds], axis=0)))
     np.testing.assert_allclose(turns[1].model.maps, everyone, atol=1e-3 * np.abs(everyone).max())
 
 
@@ -243,7 +243,7 @@ def test_the_same_seed_gives_the_same_bits_and_so_does_going_on(experiment, name
     np.testing.assert_array_equal(whole[-1].model.maps, again[-1].model.maps)
     assert np.abs(whole[-1].model.maps - other[-1].model.maps).max() > 0
     path = tmp_path / "run_checkpoint.npz"
-    write_checkpoint(Checkpoint(2, [whole[1].model, *whole[1].parts], whole[1].state), path)
+    write_checkpoint(Checkpoint(2, [whole[1].model, *whole[1].folds], whole[1].state), path)
     rest = run(after=read_checkpoint(path))
     assert [i.number for i in rest] == [3, 4]
     for once, later in zip(whole[2:], rest, strict=True):

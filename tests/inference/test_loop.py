@@ -17,7 +17,7 @@ from cryoedu.inference.assignment import MAXIMUM_CROSS_CORRELATION
 from cryoedu.inference.em import refine
 from cryoedu.inference.loop import opening
 from cryoedu.inference.model import Checkpoint, signal_power
-from cryoedu.inference.mstep import hidden_parts
+from cryoedu.inference.mstep import other_parameters
 from cryoedu.inference.start import noise_power, start_model
 from cryoedu.microscope.experiment import simulate
 from cryoedu.microscope.noise import coloured
@@ -202,7 +202,7 @@ def test_the_spread_of_the_shifts_is_that_along_each_axis():
     """Σ Γ |s|² of shifts of standard deviation σ along x and along y is 2 N σ²."""
     shifts = np.random.default_rng(1).normal(0, 7.0, (5000, 2))
     sums = SimpleNamespace(squares=np.ones((1, 9)), counts=np.ones((1, 9)), shift_square=np.sum(shifts**2))
-    found = hidden_parts(sums, np.array([2000.0, 3000.0]), None, search_2d(90, shift_range=10, shift_step=1),
+    found = other_parameters(sums, np.array([2000.0, 3000.0]), None, search_2d(90, shift_range=10, shift_step=1),
                          SimpleNamespace(unknowns=2), ("sigma2",))
     assert found["offset_sigma"] == pytest.approx(7.0, rel=0.02)
 

@@ -49,7 +49,7 @@ def phantom(group: str, box: int, seed: int = 2) -> np.ndarray:
 
 
 def asymmetry(density: np.ndarray, group: str) -> float:
-    """Part of the map that changes when it is turned by the group's operators."""
+    """Fold of the map that changes when it is turned by the group's operators."""
     ball = soft_sphere(len(density), 1.0, 0.75 * len(density))
     inside = (density - density[ball > 0.5].mean()) * ball
     change = [np.linalg.norm((turned(density, s) - density) * ball) for s in symmetry_operators(group)[1:]]
