@@ -16,7 +16,8 @@ from cryoedu.pipeline.settings import Align2D, Classify2D, Classify3D, InitialMo
 COMMANDS = typer.main.get_command(app).commands
 JOBS = {"align2d": Align2D, "classify2d": Classify2D, "classify3d": Classify3D, "refine3d": Refine3D,
         "initial-model": InitialModel}
-EVERY = {"star", "--o", "--random-seed", "--pixel-size", "--memory", "--array-library", "--resume", "--overwrite"}
+EVERY = {"star", "--o", "--random-seed", "--angpix", "--pixel-size", "--memory", "--array-library", "--resume",
+         "--overwrite"}
 PLANE = EVERY | {"--iter", "--psi-step", "--offset-range", "--offset-step", "--tau2-fudge", "--particle-diameter",
                  "--maxcc", "--first-resolution", "--strict-highres", "--cluster"}
 OPTIONS = {  # what stands in run_job.json and in checkpoints: under another name no older run could go on

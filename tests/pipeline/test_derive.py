@@ -118,7 +118,7 @@ def test_what_is_left_out_begins_beyond_what_the_start_knows_and_is_nothing_wher
     assert (folds.free, folds.shared) == (0.05, 3)
     several = Classify3D(**{**MAPS, "reference": [Path("a.mrc"), Path("b.mrc")]})
     assert derive.classify3d(several, particles)[1].shared is None
-    posed = replace(particles, angles=np.zeros((5, 3)))
+    posed = replace(particles, angles=np.arange(15.0).reshape(5, 3))
     for known in ({"skip_align": True}, {"local_range": 9.0}, {"supervised": True}):
         assert derive.classify3d(Classify3D(**MAPS, **known), posed)[1].free == 0
 

@@ -72,7 +72,7 @@ def test_an_ssnr_is_no_resolution(tmp_path):
     """That of noise that was aligned is above 1 too: what nothing independent has measured is not written."""
     write_model(model(), tmp_path / "run_model.star", ssnr=np.full((2, 5), 50.0))
     tables = read_tables(tmp_path / "run_model.star")
-    assert tables["model_classes"]["rlnEstimatedResolution"].tolist() == [999.0, 999.0]
+    assert tables["model_classes"]["rlnEstimatedResolution"].astype(float).tolist() == [999.0, 999.0]
     assert float(tables["model_general"]["rlnCurrentResolution"].iloc[0]) == 999.0
 
 
