@@ -22,6 +22,7 @@ SHORT = ["--offset-range", 4, "--iter", 1]
 VIEWS = ["--healpix-order", 0, *SHORT]
 COMMANDS = {
     "simulate": ["map.mrc", "--n", 4, "--snr", 1.0, "--o", "OUT"],
+    "convert": ["sim/particles_data.star", "--o", "OUT.star"],
     "normalise": ["sim/particles_data.star", "--o", "OUT.star"],
     "reconstruct": ["sim/truth_data.star", "--o", "OUT.mrc"],
     "align2d": ["sim/particles_data.star", "--psi-step", 45, *SHORT, "--o", "OUT"],

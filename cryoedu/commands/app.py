@@ -8,6 +8,7 @@ import typer
 
 from cryoedu.commands.classify2d import align2d, classify2d
 from cryoedu.commands.classify3d import classify3d
+from cryoedu.commands.convert import convert
 from cryoedu.commands.ctf_refine import ctf_refine
 from cryoedu.commands.data import normalise, simulate
 from cryoedu.commands.initial_model import initial_model
@@ -24,8 +25,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Single-particle cryo-EM image refinement, to learn it by doing it.",
 )
-for command in (simulate, normalise, reconstruct, as_command(Align2D, align2d), as_command(Classify2D, classify2d),
-                as_command(Classify3D, classify3d), as_command(Refine3D, refine3d),
+for command in (simulate, convert, normalise, reconstruct, as_command(Align2D, align2d),
+                as_command(Classify2D, classify2d), as_command(Classify3D, classify3d), as_command(Refine3D, refine3d),
                 as_command(InitialModel, initial_model), ctf_refine, fsc, report, doctor):
     app.command()(command)
 

@@ -54,6 +54,7 @@ def folder_of(context: typer.Context, settings: Job) -> RunFolder:
 
     Every option of the command counts for whether a run may go on, but for `UNASKED`; files by what they hold.
     """
+    from cryoedu.particles.joining import particle_file
     from cryoedu.runs.folder import open_folder
 
     inputs: list[Path] = []
@@ -64,6 +65,7 @@ def folder_of(context: typer.Context, settings: Job) -> RunFolder:
         label = "the STAR file" if name == "star" else parameter.opts[0]
         if name in FILES and value is not None and value != AUTO:
             files = [Path(v) for v in (value if isinstance(value, list | tuple) else [value])]
+            files = [particle_file(file) for file in files] if name == "star" else files
             inputs += files
             value = [_digest(file) for file in files]
         if name not in UNASKED:
@@ -111,10 +113,11 @@ def particles_of(star: Path, angpix: float | None = None, pixel_size: float | No
     angpix: Å that a pixel of the images has, whatever the files say.  pixel_size: Å to resample them to.
     """
     from cryoedu.particles import check_images, read_particles
+    from cryoedu.particles.joining import particle_file
     from cryoedu.particles.normalisation import CLEAR, contrast, uneven_background
     from cryoedu.particles.optics import unapplied
 
-    particles = read_particles(star, pixel_size=angpix, resample_to=pixel_size)
+    particles = read_particles(particle_file(star), pixel_size=angpix, resample_to=pixel_size)
     _ = particles.pixel_size  # refuses optics groups that differ
     check_images(particles.images, str(star))
     if unread := unapplied(particles):

@@ -74,6 +74,28 @@ def normalised(particles: Particles, diameter: float | None = None, *, invert: b
     return replace(particles, images=NormalisedImages(particles.images, radius, -1 if invert else 1))
 
 
+class InvertedImages:
+    """N images (N, n, n) whose signs are changed when they are asked for."""
+
+    dtype = np.dtype(np.float32)
+    ndim = 3
+
+    def __init__(self, source: Images) -> None:
+        self.source, self.shape = source, source.shape
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, rows: Any) -> NDArray[np.float32]:
+        """Images of ``rows`` (slice, indices or mask) as (k, n, n), of one row as (n, n); float32."""
+        return -np.asarray(self.source[rows], dtype=np.float32)
+
+
+def inverted(particles: Particles) -> Particles:
+    """The particles with dark and bright exchanged, read from disk, if they are there, when they are asked for."""
+    return replace(particles, images=InvertedImages(particles.images))
+
+
 def uneven_background(particles: Particles) -> tuple[float, float] | None:
     """Standard deviations of the background that nine images in ten lie between, if they are not alike; else None.
 

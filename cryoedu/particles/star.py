@@ -182,11 +182,13 @@ def _subset(table: DataFrame, path: Path) -> np.ndarray | None:
     return subset
 
 
-def write_particles(particles: Particles, path: str | os.PathLike[str], *, stack_name: str | None = None) -> None:
+def write_particles(particles: Particles, path: str | os.PathLike[str], *, stack_name: str | None = None,
+                    optics: bool = True) -> None:
     """Write a STAR file of RELION 3.1 with optics groups, and the images beside it if they are not in stacks already.
 
     stack_name: file name of the new stack, by default that of the STAR file with .mrcs. Images that are in stacks on
     disk are copied only if it is given; else the STAR file refers to the stacks there are, relative to its own folder.
+    optics: False writes the layout of 3.0, one table in which each particle has what its optics group has.
 
     Both files take their places together at the end, so that nothing on disk is half written. Raises InputError if a
     column is not of the particles' length or holds NaN or infinite values, and if nothing can be written there.
@@ -203,7 +205,7 @@ def write_particles(particles: Particles, path: str | os.PathLike[str], *, stack
             stack = path.parent / (stack_name or path.with_suffix(".mrcs").name)
             stacks, index = np.full(len(particles), os.path.relpath(stack, path.parent)), np.arange(len(particles))
         tables = {"optics": _optics_table(particles), "particles": _table(particles, stacks, index, path)}
-        write_tables(tables, star)
+        write_tables(tables if optics else {"": _old_table(tables["particles"], particles, path)}, star)
         if stack_name is not None or not isinstance(images, ImageStack | UnreadImages):
             part = outputs.enter_context(replace_when_done(stack))
             pixel_size = _the_one([o.pixel_size for o in particles.optics]) or 0.0
@@ -262,3 +264,26 @@ def _table(particles: Particles, stacks: np.ndarray, index: np.ndarray, path: Pa
         if len(values) != len(particles):
             raise InputError(f"{path}: {column} has {len(values)} rows, but there are {len(particles)} particles")
     return as_table(table)
+
+
+def _old_table(table: DataFrame, particles: Particles, path: Path) -> DataFrame:
+    """A table of particles in RELION 3.0's layout. Raises InputError for aberrations that it has no columns for."""
+    for o in particles.optics:
+        if any((*o.odd_zernike, *o.even_zernike)) or o.magnification != ISOTROPIC:
+            raise InputError(f"{path}: {o.name} has measured aberrations, for which RELION 3.0 has no columns: write "
+                             "optics groups")
+    each = [particles.optics[g] for g in particles.optics_group]
+    size = np.array([o.pixel_size for o in each])
+    columns = {str(name): table[name].to_numpy() for name in table.columns if name != "rlnOpticsGroup"}
+    for pixels, angstrom in zip(ORIGINS_PIXELS, ORIGINS):
+        if angstrom in columns:
+            columns[pixels] = np.asarray(columns.pop(angstrom), dtype=np.float64) / size
+    for column, field in optics_groups.MICROSCOPE.items():
+        columns[column] = np.array([getattr(o, field) for o in each])
+    columns["rlnMagnification"], columns["rlnDetectorPixelSize"] = np.full(len(each), 10000.0), size
+    for i, column in enumerate(optics_groups.TILT):
+        if any(any(o.beam_tilt) for o in particles.optics):
+            columns[column] = np.array([o.beam_tilt[i] for o in each])
+    if any(o.ctf_premultiplied for o in particles.optics):
+        columns["rlnCtfDataAreCtfPremultiplied"] = np.array([int(o.ctf_premultiplied) for o in each])
+    return as_table(columns)
