@@ -68,13 +68,14 @@ def normalise(
     from cryoedu.errors import InputError
     from cryoedu.files.writing import check_writable
     from cryoedu.particles import check_images, read_particles, write_particles
+    from cryoedu.particles.joining import particle_file
     from cryoedu.particles.normalisation import normalised
 
     check_writable(o)
     path = o / "particles_data.star"
     if path.exists():
         raise InputError(f"{path} is there already: choose another folder")
-    particles = read_particles(star, pixel_size=angpix)
+    particles = read_particles(particle_file(star), pixel_size=angpix)
     check_images(particles.images, str(star))
     write_particles(normalised(particles, bg_diameter, invert=invert), path, stack_name="particles.mrcs")
     typer.echo(f"{len(particles)} normalised particles: {path}")
