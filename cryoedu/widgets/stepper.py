@@ -94,7 +94,10 @@ class Stepper(LiveWidget):
         right.set(ylim=(0, 1.02), xlabel="turns done", xticks=range(0, self.frames, -(-self.frames // 10)))
         right.legend(fontsize=7)
         gained = curves[:, 0][np.isfinite(curves[:, 0])]
-        total = f"The log-likelihood gains {gained[-1]:.3g} nat per particle. " if len(gained) else ""
+        total = ""
+        if len(gained):  # a hundredth of a nat hangs on the processor
+            total = (f"The log-likelihood gains {gained[-1]:.3g} nat per particle. " if abs(gained[-1]) >= 0.1 else
+                     "The log-likelihood changes by less than 0.1 nat per particle. ")
         return show(describe(figure, f"EM stepper: {k} reference{'s' if k > 1 else ''} at the start and after "
                              f"{self.frames - 1} turns. {total}After {self.frame} turns, particle "
                              f"{self._rows[self.particle] + 1} has {now[best_class, best]:.2f} of its weight at "

@@ -37,7 +37,7 @@ def test_maps_poses_report_and_how_far_it_came(sim, tmp_path, capsys, algorithm)
     assert read_checkpoint(tmp_path / "run_checkpoint.npz").number == 5
     found = read_particles(tmp_path / "run_it005_data.star")
     assert found.angles is not None and len(np.unique(found.angles[:, 0])) > 10
-    assert (found.extra["rlnMaxValueProbDistribution"] > 0).all()  # each has been looked at by the end
+    assert (found.extra["rlnMaxValueProbDistribution"].astype(float) > 0).all()  # each has been looked at by the end
     assert read_map(tmp_path / "run_it005_class001.mrc").density.std() > 0
     page = (tmp_path / "run_report.html").read_text()
     assert "Directions of view" in page and "initial-model" in page

@@ -37,10 +37,10 @@ def ribosome():
     return load("ribosome-80S", box=24)
 
 
-def iteration(number, density, particles, *, radius=8, log_likelihood=-1000.0, parts=()):
+def iteration(number, density, particles, *, radius=8, log_likelihood=-1000.0, folds=()):
     before = start_model(particles, density[None])
     posterior = replace(unseen(4, 1), max_probability=np.array([0.0, 0.2, 0.4, 0.6]))
-    return Iteration(number, before, before, posterior, log_likelihood, radius, np.zeros((1, 13)), parts=parts)
+    return Iteration(number, before, before, posterior, log_likelihood, radius, np.zeros((1, 13)), folds=folds)
 
 
 @pytest.mark.slow
@@ -49,7 +49,7 @@ def test_a_map_in_another_frame_and_hand_is_brought_back(ribosome):
     away = mirrored(turned(ribosome.density, euler_to_matrix([40, 70, 110])))
     noise = noise_map(24, ribosome.pixel_size, diameter=DIAMETER, seed=1)
     run = [iteration(1, noise, particles, radius=4), iteration(2, away, particles, log_likelihood=-900.0),
-           iteration(3, away, particles, log_likelihood=-800.0, parts=(start_model(particles, away[None]),))]
+           iteration(3, away, particles, log_likelihood=-800.0, folds=(start_model(particles, away[None]),))]
     few = replace(run[1].posterior, max_probability=np.array([0.4, 0.4]))  # a batch
     run.insert(2, replace(run[1], posterior=few, log_likelihood=-400.0))
     followed = track(run, ribosome.density, ribosome.pixel_size, diameter=DIAMETER)
