@@ -83,7 +83,7 @@ def assert_same(here, there):
 DISC, SPHERE = (soft_sphere(BOX, PIXEL, 100.0, ndim=ndim) for ndim in (2, 3))
 JOBS = {
     "classify3d": lambda p, b, **o: classify3d(p, b, 2, SPACE, seed=1, iterations=3, **o),
-    "classify3d, adaptive": lambda p, b, **o: classify3d(p, b, 2, SPACE, seed=1, iterations=2,
+    "classify3d, adaptive": lambda p, b, **o: classify3d(p, b, 2, SPACE, seed=1, iterations=2, mask=SPHERE,
                                                          adaptive=Adaptive(diameter=100.0), **o),
     "classify3d, maxCC": lambda p, b, **o: refine(p, two_classes(p, b), SPACE, assignment=MAXIMUM_CROSS_CORRELATION,
                                                   iterations=2, **o),
