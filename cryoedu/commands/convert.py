@@ -81,7 +81,9 @@ def chosen(particles: Particles, file: Path, classes: list[int], subset: int | N
     """
     keep = np.ones(len(particles), dtype=bool)
     if classes:
-        keep &= np.isin(particles.known_classes() + 1, classes)
+        if particles.classes is None:
+            raise InputError(f"{file} has no classes (rlnClassNumber): leave --class out")
+        keep &= np.isin(particles.classes + 1, classes)  # those that are not known yet are in none
     if subset is not None:
         if particles.subset is None:
             raise InputError(f"{file} has no column rlnRandomSubset: leave --subset out")

@@ -29,7 +29,12 @@ def read_columns(path: str | os.PathLike[str], passed_through: Sequence[str | os
     columns = _read(path)
     given = [Path(other) for other in passed_through]
     for other in given or sorted(p for p in path.parent.glob("*passthrough*.cs") if p != path):
-        more = _read(other)
+        try:
+            more = _read(other)
+        except InputError:
+            if given:
+                raise
+            continue  # of another job, perhaps
         if "uid" not in columns or "uid" not in more:
             continue
         order = np.argsort(more["uid"])

@@ -36,7 +36,7 @@ class Header:
 
     shape: (sections, height, width).  dtype: as on disk, byte order included.  offset: bytes before the data.
     voxel_size: Å along x, y, z, 0 where unset.  axes: which of x, y, z (1, 2, 3) columns, rows and sections are.
-    of_images: whether it says that its sections are images, not a volume (ISPG 0 and MZ 1).
+    of_images: whether it says that its sections are images, not a volume (ISPG 0 and MZ 1); a name in .map says no.
     size, changed: the file's bytes and time stamp (ns) when it was read.
     """
 
@@ -112,7 +112,8 @@ def parse_header(raw: bytes, path: Path, size: int, changed: int) -> Header:
     lengths = [(float(header["cella"][x]), int(header["m" + x])) for x in "xyz"]
     x, y, z = (length / steps if steps > 0 and 0 < length < np.inf else 0.0 for length, steps in lengths)
     axes = (int(header["mapc"]), int(header["mapr"]), int(header["maps"]))
-    of_images = shape[0] > 1 and int(header["ispg"]) == 0 and int(header["mz"]) == 1
+    of_images = (shape[0] > 1 and int(header["ispg"]) == 0 and int(header["mz"]) == 1
+                 and path.suffix.lower() not in (".map", ".ccp4"))
     return Header(path, shape, dtype, offset, (x, y, z), axes if sorted(axes) == [1, 2, 3] else (1, 2, 3), of_images,
                   size, changed)
 

@@ -59,7 +59,7 @@ def read_map(path: str | os.PathLike[str], *, pixel_size: float | None = None) -
     stack = Path(file).suffix.lower() in (".mrcs", ".st") or header.of_images or (count > 1 and count != height)
     if index is None and stack and count > 1:
         raise InputError(f"{file} holds {count} images of {width} x {height} pixels, not one map: "
-                         f"name one of them, like 1@{file}")
+                         f"name one of them, like 1@{file}, or, if it is one map, give it a name in .map")
     if index is not None and index > count:
         raise InputError(f"{path}: {file} holds only {count} images: give a number from 1 to {count}")
     if index is not None or count == 1:

@@ -62,8 +62,13 @@ def read_cs(path: str | os.PathLike[str], *, passed_through: Sequence[str | os.P
              for name, kept in KEPT.items() if name in columns}
     extra |= {kept: np.array([",".join(map(str, v)) for v in columns[name]], dtype=object)
               for name, kept in IGNORED.items() if name in columns and np.any(columns[name])}
+    ctf = _ctf(columns)
+    for name, found in {"alignment": angles, "shift": shifts, **(vars(ctf) if ctf else {})}.items():
+        if found is not None and not np.isfinite(found).all():
+            row = int(np.flatnonzero(~np.isfinite(found).reshape(count, -1).all(axis=1))[0])
+            raise InputError(f"{path}: row {row + 1} has no finite {name.replace('_', ' ')}: leave the row out")
     particles = Particles(UnreadImages(names.files, names.file_of_row, names.index_in_file, boxes[0] if boxes else 0),
-                          optics, group, ctf=_ctf(columns), angles=angles, shifts=shifts, classes=classes, subset=split,
+                          optics, group, ctf=ctf, angles=angles, shifts=shifts, classes=classes, subset=split,
                           extra=extra)
     refuse_copies(names, (particles.angles, particles.shifts), values, path)
     return particles, names, boxes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from commandline import cryoedu
@@ -46,6 +48,15 @@ def test_some_of_them(star, tmp_path):
         np.testing.assert_array_equal(found.images[:], whole.images[expected])
         np.testing.assert_array_equal(found.angles, whole.angles[expected])
     assert not (tmp_path / "q.mrcs").exists()  # images that do not change stay where they are
+
+
+def test_a_class_is_chosen_where_others_are_not_known_yet(tmp_path):
+    known = particles()
+    write_particles(replace(known, classes=np.array([0, -1, 1, 0, -1, 2])), tmp_path / "p.star")
+    assert cryoedu("convert", tmp_path / "p.star", "--o", tmp_path / "q.star", "--class", 1) == ""
+    np.testing.assert_array_equal(read_particles(tmp_path / "q.star").angles, known.angles[[0, 3]])
+    write_particles(replace(known, classes=None), tmp_path / "none.star")
+    assert "no classes" in cryoedu("convert", tmp_path / "none.star", "--o", tmp_path / "r.star", "--class", 1)
 
 
 def test_the_layout_of_relion_3_0_says_the_same(star, tmp_path):

@@ -97,6 +97,8 @@ def test_what_a_job_hands_on_is_found_beside_it(job):
     found = read_particles(path)
     np.testing.assert_allclose(found.ctf.defocus_u, [1, 2, 3])
     assert found.images.index_in_file.tolist() == [3, 2, 1]
+    (job / "J2_passthrough_particles.cs").write_bytes(b"broken")  # of another job
+    assert len(read_particles(path)) == 3
     other = save(job / "other.cs", handed[:2])
     with pytest.raises(InputError, match=r"other.cs has no row for uid 100, which is row 1"):
         read_columns(path, [other])
@@ -144,7 +146,10 @@ def test_a_map_comes_out_of_it(job):
     (np.zeros(3), "no table with named fields"), (table(BLOB[:1], 0), "holds no rows"),
     (np.array([{"a": 1}], dtype=object), "cannot be read as a .cs file"), (table(BLOB[:1]), "has no field blob/path"),
     (blobs()[["uid", "blob/path", "blob/idx"]], "has no field blob/psize_A: say with --angpix"),
-    (blobs(blob__psize_A=0), "pixel size of 0"), (blobs(blob__idx=[0, 1, 9]), "row 3 asks for image 10"),
+    (blobs(blob__psize_A=0), "pixel size of 0"),
+    (blobs(POSES, alignments3D__pose=[[0, 0, 0], [np.nan, 0, 0], [0, 0, 0]]), "row 2 has no finite alignment"),
+    (blobs(CTF, ctf__df1_A=[1e4, 1e4, np.inf]), "row 3 has no finite defocus u"),
+    (blobs(blob__idx=[0, 1, 9]), "row 3 asks for image 10"),
     (blobs(blob__idx=0), "rows 1 and 2 are the same image"), (blobs(blob__path=b">J7/gone.mrc"), "names the stack")])
 def test_bad_tables_are_told_in_a_sentence(job, content, words):
     path = job / "p.cs"
