@@ -59,6 +59,9 @@ def convert(
     if o.resolve() in {file.resolve() for file in files}:
         raise InputError(f"{o} is one of the files that are read: choose another name")
     sets = [read_particles(file, pixel_size=angpix) for file in files]
+    stack = o.with_suffix(".mrcs").resolve()
+    if changed and any(stack == read.resolve() for each in sets for read in getattr(each.images, "files", ())):
+        raise InputError(f"{stack} would be replaced, from which the images are read: choose another name for {o}")
     sets = [chosen(each, file, class_number or [], subset, where or []) for each, file in zip(sets, files)]
     found, lost = joined(sets)
     if not len(found):

@@ -153,6 +153,10 @@ def test_nothing_that_is_there_is_lost(star, tmp_path):
     before = (tmp_path / "q.mrcs").read_bytes()
     assert "q.mrcs is there already" in cryoedu("convert", star, "--o", tmp_path / "q.star", "--invert")
     assert (tmp_path / "q.mrcs").read_bytes() == before and not (tmp_path / "q.star").exists()
+    write_particles(particles(seed=4), tmp_path / "other.star", stack_name="s.mrcs")
+    stack = (tmp_path / "s.mrcs").read_bytes()
+    told = cryoedu("convert", tmp_path / "other.star", "--o", tmp_path / "s.star", "--invert", "--overwrite")
+    assert "from which the images are read" in told and (tmp_path / "s.mrcs").read_bytes() == stack
     odd = Particles(images(2), (Optics(2.0, odd_zernike=(0, 1)),), np.zeros(2, dtype=int))
     write_particles(odd, tmp_path / "odd.star")
     assert "aberrations" in cryoedu("convert", tmp_path / "odd.star", "--o", tmp_path / "r.star", "--relion30")
